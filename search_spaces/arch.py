@@ -1,0 +1,258 @@
+"""What a network is: frozen values, their JSON form, their block strings and their identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+SKIPS = ("identity", "none", "pool")
+ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
+
+
+class ArchError(ValueError):
+    """An architecture that cannot be: the message says which field is wrong and what it may be."""
+
+
+@dataclass(frozen=True)
+class StemSpec:
+    """The first convolution: `channels` out, `kernel` pixels wide, `stride` 1 or more."""
+
+    channels: int = 32
+    kernel: int = 3
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The last 1x1 convolution before global pooling and the classifier; 0 channels leaves it out."""
+
+    channels: int = 1280
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """`layers` blocks of one kind; the first has the stride and changes the channels.
+
+    op: a name from `ops.OPS`. kernel: odd, in pixels. stride: of the first block. expand: the inner width as a
+    multiple of the block's input (mbconv only). se: squeeze-excite width as a share of the block's input, 0 leaves it
+    out. skip: "identity" where shapes allow, "none", or "pool" (average pool on the shortcut of a strided block).
+    channels: of the output. layers: 1 or more.
+    """
+
+    op: str = "mbconv"
+    kernel: int = 3
+    stride: int = 1
+    expand: int = 1
+    se: float = 0.0
+    skip: str = "identity"
+    channels: int = 16
+    layers: int = 1
+
+
+@dataclass(frozen=True)
+class ArchSpec:
+    """A whole network for square images of `resolution` pixels with `input_channels` channels.
+
+    The number of classes is not part of it: it belongs to the data. `dropout` (before the classifier) and
+    `drop_path` (stochastic depth of the last block, rising linearly from 0) are rates in [0, 1) and take no part in
+    the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99).
+
+    Raises ArchError when a field is out of its range.
+    """
+
+    stages: tuple[StageSpec, ...]
+    stem: StemSpec = StemSpec()
+    head: HeadSpec = HeadSpec()
+    resolution: int = 224
+    activation: str = "silu"
+    input_channels: int = 3
+    norm_eps: float = 1e-3
+    norm_momentum: float = 0.01
+    dropout: float = 0.2
+    drop_path: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution."""
+        identity = dataclasses.asdict(canonical(self))
+        for rate in ("dropout", "drop_path"):
+            del identity[rate]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The spec as indented JSON, read back by `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> ArchSpec:
+        """Read `to_json`'s form. Raises ArchError on anything else, naming the field."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ArchError(f"not JSON: {error}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> ArchSpec:
+        """The spec from plain dicts and lists. Raises ArchError on unknown, missing or mistyped fields."""
+        fields = _known_fields(cls, data, "")
+        stages = fields.get("stages")
+        if not isinstance(stages, list | tuple):
+            raise ArchError("stages: must be a list of stages")
+        fields["stages"] = tuple(
+            StageSpec(**_known_fields(StageSpec, stage, f"stages[{i}].")) for i, stage in enumerate(stages)
+        )
+        for name, kind in (("stem", StemSpec), ("head", HeadSpec)):
+            if name in fields:
+                fields[name] = kind(**_known_fields(kind, fields[name], f"{name}."))
+        return cls(**fields)
+
+
+def canonical(arch: ArchSpec) -> ArchSpec:
+    """The same network with every choice that cannot apply set to one fixed value.
+
+    Expansion means nothing to any op but mbconv; a pooled shortcut differs from the identity only where the first
+    block is strided; an identity shortcut of a stage whose only block changes the shape is none at all.
+    """
+    stages = []
+    channels = arch.stem.channels
+    for stage in arch.stages:
+        stages.append(_canonical_stage(stage, channels))
+        channels = stage.channels
+    return replace(arch, stages=tuple(stages))
+
+
+def _canonical_stage(stage: StageSpec, in_channels: int) -> StageSpec:
+    expand = stage.expand if stage.op == "mbconv" else 1
+    skip = stage.skip
+    if skip == "pool" and stage.stride == 1:
+        skip = "identity"
+    if skip == "identity" and stage.layers == 1 and (stage.stride != 1 or in_channels != stage.channels):
+        skip = "none"
+    return replace(stage, expand=expand, skip=skip)
+
+
+# --- Block strings: r2_k3_s22_e6_i16_o24_se0.25, the notation of MnasNet's and EfficientNet's sources ------------
+
+_BLOCK = re.compile(
+    r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
+    r"(_se(?P<se>[0-9.]+))?(_(?P<skip>noskip|poolskip))?(_(?P<op>[a-z]+))?"
+)
+
+
+def parse_blocks(text: str | Iterable[str]) -> tuple[StageSpec, ...]:
+    """Stages from block strings, separated by spaces when one string is given.
+
+    Beyond the sources' notation `_poolskip` is a pooled shortcut and a trailing `_conv`, `_sepconv` ... another op
+    than mbconv. Input channels are checked against the stage before. Raises ArchError, naming the block.
+    """
+    blocks = text.split() if isinstance(text, str) else list(text)
+    stages: list[StageSpec] = []
+    for block in blocks:
+        match = _BLOCK.fullmatch(block)
+        if match is None:
+            raise ArchError(f"block string {block!r}: expected a form like r2_k3_s22_e6_i16_o24_se0.25")
+        part = match.groupdict()
+        if part["s1"] != part["s2"]:
+            raise ArchError(f"block string {block!r}: strides differ between height and width")
+        if stages and int(part["inputs"]) != stages[-1].channels:
+            raise ArchError(f"block string {block!r}: takes {part['inputs']} channels, gets {stages[-1].channels}")
+        stages.append(
+            StageSpec(
+                op=part["op"] or "mbconv",
+                kernel=int(part["kernel"]),
+                stride=int(part["s1"]),
+                expand=int(part["expand"]),
+                se=float(part["se"] or 0),
+                skip={None: "identity", "noskip": "none", "poolskip": "pool"}[part["skip"]],
+                channels=int(part["channels"]),
+                layers=int(part["layers"]),
+            )
+        )
+    return tuple(stages)
+
+
+def format_blocks(arch: ArchSpec) -> str:
+    """The stages as block strings separated by spaces; `parse_blocks` gives the same stages back."""
+    blocks = []
+    inputs = arch.stem.channels
+    for stage in arch.stages:
+        text = f"r{stage.layers}_k{stage.kernel}_s{stage.stride}{stage.stride}_e{stage.expand}_i{inputs}_o{stage.channels}"
+        if stage.se:
+            text += f"_se{stage.se:g}"
+        text += {"identity": "", "none": "_noskip", "pool": "_poolskip"}[stage.skip]
+        if stage.op != "mbconv":
+            text += f"_{stage.op}"
+        blocks.append(text)
+        inputs = stage.channels
+    return " ".join(blocks)
+
+
+# --- Checks ------------------------------------------------------------------------------------------------------
+
+
+def _known_fields(kind: type, data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ArchError(f"{where.rstrip('.') or 'architecture'}: must be an object with fields")
+    names = {field.name: field for field in dataclasses.fields(kind)}
+    for name in data:
+        if name not in names:
+            raise ArchError(f"{where}{name}: no such field; known are {', '.join(names)}")
+    for name, field in names.items():
+        if field.default is dataclasses.MISSING and name not in data:
+            raise ArchError(f"{where}{name}: missing")
+    return dict(data)
+
+
+def _integer(where: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ArchError(f"{where}: must be an integer of at least {low}, not {value!r}")
+
+
+def _number(where: str, value: Any, low: float, below: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:
+        raise ArchError(f"{where}: must be a number from {low:g} to below {below:g}, not {value!r}")
+
+
+def _one_of(where: str, value: Any, known: Iterable[str]) -> None:
+    if value not in known:
+        raise ArchError(f"{where}: must be one of {', '.join(known)}, not {value!r}")
+
+
+def _kernel(where: str, value: Any) -> None:
+    _integer(where, value, 1)
+    if value % 2 == 0:
+        raise ArchError(f"{where}: must be odd, not {value}")
+
+
+def _check(arch: ArchSpec) -> None:
+    from search_spaces.ops import OPS  # noqa: PLC0415  ops builds layers from the specs defined here
+
+    if not isinstance(arch.stages, tuple) or not arch.stages:
+        raise ArchError("stages: must be a tuple of at least one stage")
+    _integer("resolution", arch.resolution, 1)
+    _integer("input_channels", arch.input_channels, 1)
+    _one_of("activation", arch.activation, ACTIVATIONS)
+    _number("norm_eps", arch.norm_eps, 1e-12, 1)
+    for name in ("norm_momentum", "dropout", "drop_path"):
+        _number(name, getattr(arch, name), 0, 1)
+    _integer("stem.channels", arch.stem.channels, 1)
+    _kernel("stem.kernel", arch.stem.kernel)
+    _integer("stem.stride", arch.stem.stride, 1)
+    _integer("head.channels", arch.head.channels, 0)
+    for i, stage in enumerate(arch.stages):
+        where = f"stages[{i}]."
+        _one_of(f"{where}op", stage.op, OPS)
+        _kernel(f"{where}kernel", stage.kernel)
+        _one_of(f"{where}skip", stage.skip, SKIPS)
+        _number(f"{where}se", stage.se, 0, 1.0000001)
+        for name in ("stride", "expand", "channels", "layers"):
+            _integer(f"{where}{name}", getattr(stage, name), 1)
