@@ -1,0 +1,66 @@
+"""Optuna's own samplers, as they are, behind seeds that survive a restart."""
+
+from __future__ import annotations
+
+import warnings
+
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.study import Study
+
+from nas.samplers.seeding import SeededSampler
+
+
+def random_sampler(seed: int) -> BaseSampler:
+    """Uniform draws."""
+    return SeededSampler(seed, lambda inner, _: RandomSampler(seed=inner))
+
+
+def tpe_sampler(seed: int) -> BaseSampler:
+    """Tree-structured Parzen estimator, with Optuna's defaults; multi-objective studies get MOTPE."""
+    return SeededSampler(seed, lambda inner, _: TPESampler(seed=inner))
+
+
+def nsga2_sampler(seed: int) -> BaseSampler:
+    """NSGA-II with a population of 50, Optuna's default."""
+    return SeededSampler(seed, lambda inner, _: NSGAIISampler(seed=inner))
+
+
+def cmaes_sampler(seed: int) -> BaseSampler:
+    """CMA-ES over numeric parameters; categorical ones are drawn uniformly."""
+    return SeededSampler(seed, lambda inner, _: CmaEsSampler(seed=inner, warn_independent_sampling=False))
+
+
+def gp_sampler(seed: int) -> BaseSampler:
+    """Optuna's Gaussian process with its own kernel."""
+    return SeededSampler(seed, lambda inner, _: _quiet_gp(inner))
+
+
+def qmc_sampler(seed: int) -> BaseSampler:
+    """One scrambled Sobol sequence; the trial's number is the index into it."""
+    return SeededSampler(seed, lambda inner, number: _TrialQMC(seed, inner, number))
+
+
+def _quiet_gp(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+class _TrialQMC(QMCSampler):
+    """Optuna counts drawn points in the study, so a question asked twice skips one; the trial number cannot."""
+
+    def __init__(self, seed: int, inner: int, number: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(
+                scramble=True,
+                seed=seed,
+                independent_sampler=RandomSampler(seed=inner),
+                warn_independent_sampling=False,
+            )
+        self._number = number
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
+        return self._number
