@@ -60,7 +60,8 @@ class ArchSpec:
 
     The number of classes is not part of it: it belongs to the data. `dropout` (before the classifier) and
     `drop_path` (stochastic depth of the last block, rising linearly from 0) are rates in [0, 1) and take no part in
-    the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99).
+    the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99). `phi` says by how much compound scaling has
+    grown the network from its baseline (0: it is a baseline); it takes no part in the id either.
 
     Raises ArchError when a field is out of its range.
     """
@@ -75,6 +76,7 @@ class ArchSpec:
     norm_momentum: float = 0.01
     dropout: float = 0.2
     drop_path: float = 0.2
+    phi: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -83,8 +85,8 @@ class ArchSpec:
     def id(self) -> str:
         """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution."""
         identity = dataclasses.asdict(canonical(self))
-        for rate in ("dropout", "drop_path"):
-            del identity[rate]
+        for name in ("dropout", "drop_path", "phi"):
+            del identity[name]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -244,6 +246,7 @@ def _check(arch: ArchSpec) -> None:
     _number("norm_eps", arch.norm_eps, 1e-12, 1)
     for name in ("norm_momentum", "dropout", "drop_path"):
         _number(name, getattr(arch, name), 0, 1)
+    _number("phi", arch.phi, 0, float("inf"))
     _integer("stem.channels", arch.stem.channels, 1)
     _kernel("stem.kernel", arch.stem.kernel)
     _integer("stem.stride", arch.stem.stride, 1)
