@@ -1,0 +1,39 @@
+"""What a network is: architectures, their cost, their torch network, and spaces of them."""
+
+from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec, format_blocks, parse_blocks
+from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
+from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
+from search_spaces.mnasnet import mbconv_space, mnasnet_space
+from search_spaces.network import build_network
+from search_spaces.reference import REFERENCE_NAMES, reference_arch
+from search_spaces.space import Choice, SearchSpace, StagedSpace
+from search_spaces.table import CostTable, cost_table
+
+__all__ = [
+    "REFERENCE_NAMES",
+    "ArchError",
+    "ArchSpec",
+    "Choice",
+    "CostTable",
+    "HeadSpec",
+    "SearchSpace",
+    "StageSpec",
+    "StagedSpace",
+    "StemSpec",
+    "auto_resolution",
+    "build_network",
+    "cost_table",
+    "count_macs",
+    "count_params",
+    "fit_arch",
+    "fit_strides",
+    "format_blocks",
+    "mbconv_space",
+    "mnasnet_space",
+    "network_cost",
+    "parse_blocks",
+    "reference_arch",
+    "resize",
+    "stage_costs",
+    "stride_plan",
+]

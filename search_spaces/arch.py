@@ -187,7 +187,9 @@ def format_blocks(arch: ArchSpec) -> str:
     blocks = []
     inputs = arch.stem.channels
     for stage in arch.stages:
-        text = f"r{stage.layers}_k{stage.kernel}_s{stage.stride}{stage.stride}_e{stage.expand}_i{inputs}_o{stage.channels}"
+        text = (
+            f"r{stage.layers}_k{stage.kernel}_s{stage.stride}{stage.stride}_e{stage.expand}_i{inputs}_o{stage.channels}"
+        )
         if stage.se:
             text += f"_se{stage.se:g}"
         text += {"identity": "", "none": "_noskip", "pool": "_poolskip"}[stage.skip]

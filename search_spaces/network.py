@@ -1,0 +1,155 @@
+"""The torch network of an architecture: the second fold over its layers."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces import layers as L  # noqa: N812
+from search_spaces.arch import ArchSpec
+from search_spaces.cost import Shape, input_shape, layer_cost
+from search_spaces.ops import network_layers
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "silu": nn.SiLU,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hardswish": nn.Hardswish,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+class Residual(nn.Module):
+    """body(x) + shortcut(x). In training the body of each image is dropped with probability `drop_path`.
+
+    Source: stochastic depth, Huang et al. 2016; survivors are scaled up so that the expectation is kept.
+    """
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = nn.Identity() if shortcut is None else shortcut
+        self.drop_path = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = self.body(x)
+        if self.training and self.drop_path > 0:
+            keep = 1 - self.drop_path
+            mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+            branch = branch * mask / keep
+        total: Tensor = branch + self.shortcut(x)
+        return total
+
+
+class Gate(nn.Module):
+    """x * body(x)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated: Tensor = x * self.body(x)
+        return gated
+
+
+class GlobalPool(nn.Module):
+    """The mean over all positions, kept as 1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+def build_network(arch: ArchSpec, num_classes: int = 1000) -> nn.Module:
+    """The network: float images (batch, input_channels, resolution, resolution) to logits (batch, num_classes).
+
+    Weights are drawn from torch's global generator. Stochastic depth rises linearly over the residual blocks from 0
+    to `arch.drop_path` (EfficientNet's rule: block i of n is dropped at rate drop_path * i / n).
+    """
+    network = _build(network_layers(arch, num_classes), input_shape(arch))
+    residuals = [module for module in network.modules() if isinstance(module, Residual)]
+    for i, residual in enumerate(residuals):
+        residual.drop_path = arch.drop_path * i / len(residuals)
+    initialise(network)
+    return network
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw fresh weights: convolutions by He's rule over their fan-out, the classifier small and uniform."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.out_features)
+            nn.init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def branch_ends(network: nn.Module) -> Iterable[nn.BatchNorm2d]:
+    """The last norm of each residual branch, where nothing but a gate follows it.
+
+    Starting its scale at zero makes each residual block the identity at first, which lets deep networks train in few
+    steps (Goyal et al. 2017, section 5.1).
+    """
+    for module in network.modules():
+        if isinstance(module, Residual) and isinstance(module.body, nn.Sequential):
+            tail = [part for part in module.body if not isinstance(part, Gate)]
+            if isinstance(tail[-1], nn.BatchNorm2d):
+                yield tail[-1]
+
+
+def _build(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911  one case a layer
+    match layer:
+        case L.Conv(channels, kernel, stride, groups, bias, padding):
+            pad = kernel // 2 if padding is None else padding
+            return nn.Conv2d(shape.channels, channels, kernel, stride, pad, groups=groups, bias=bias)
+        case L.Norm(eps, momentum):
+            return nn.BatchNorm2d(shape.channels, eps=eps, momentum=momentum)
+        case L.Act("sigmoid" | "gelu" as name):
+            return _ACTIVATIONS[name]()
+        case L.Act(name):
+            return _ACTIVATIONS[name](inplace=True)
+        case L.Pool("avg", kernel, stride, padding, ceil_mode):
+            return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil_mode, count_include_pad=False)
+        case L.Pool(_, kernel, stride, padding, ceil_mode):
+            return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
+        case L.GlobalPool():
+            return GlobalPool()
+        case L.Flatten():
+            return nn.Flatten()
+        case L.Dropout(rate):
+            return nn.Dropout(rate)
+        case L.Linear(features, bias):
+            return nn.Linear(shape.channels * shape.size * shape.size, features, bias=bias)
+        case L.Seq():
+            return _build_seq(layer, shape)
+        case L.Repeat(part, times):
+            return nn.Sequential(*(_build(part, shape) for _ in range(times)))
+        case L.Residual(body, shortcut):
+            return Residual(_build(body, shape), None if shortcut is None else _build(shortcut, shape))
+        case L.Gate(body):
+            return Gate(_build(body, shape))
+
+
+def _build_seq(seq: L.Seq, shape: Shape) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for part in seq.parts:
+        if isinstance(part, L.Repeat):
+            modules.extend(_build(part.part, shape) for _ in range(part.times))
+        else:
+            modules.append(_build(part, shape))
+        shape = layer_cost(part, shape)[1]
+    names = seq.names or tuple(str(i) for i in range(len(modules)))
+    return nn.Sequential(OrderedDict(zip(names, modules, strict=True)))

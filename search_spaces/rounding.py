@@ -1,0 +1,27 @@
+"""How fractional widths, depths and resolutions become whole ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def round_channels(value: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `value`, at least `divisor`, and never below 0.9 of `value`.
+
+    With divisor 8 this is MobileNet's and EfficientNet's rule.
+    """
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def round_layers(value: float) -> int:
+    """EfficientNet's rule for repeats: rounded up."""
+    # Products such as 1.1 * 10 come out a hair above the integer that is meant.
+    return math.ceil(value - 1e-9)
+
+
+def suitable_divisor(channels: Iterable[float]) -> int:
+    """8, 4 or 2: the largest that is at most half the narrowest of `channels`, so that one step stays a small change."""
+    narrowest = min(channels)
+    return next((divisor for divisor in (8, 4) if divisor <= narrowest / 2), 2)
