@@ -60,8 +60,8 @@ class ArchSpec:
 
     The number of classes is not part of it: it belongs to the data. `dropout` (before the classifier) and
     `drop_path` (stochastic depth of the last block, rising linearly from 0) are rates in [0, 1) and take no part in
-    the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99). `phi` says by how much compound scaling has
-    grown the network from its baseline (0: it is a baseline); it takes no part in the id either.
+    the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99). `phi` says by how much
+    compound scaling has grown the network from its baseline (0: it is a baseline); it takes no part in the id either.
 
     Raises ArchError when a field is out of its range.
     """

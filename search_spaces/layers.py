@@ -1,4 +1,4 @@
-"""A small algebra of layers. `cost` and `network` fold over the same values, so that count and network cannot differ."""
+"""A small algebra of layers. `cost` and `network` fold over the same values, so that the two cannot differ."""
 
 from __future__ import annotations
 

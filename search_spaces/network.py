@@ -110,7 +110,7 @@ def branch_ends(network: nn.Module) -> Iterable[nn.BatchNorm2d]:
                 yield tail[-1]
 
 
-def _build(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911  one case a layer
+def _build(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PLR0912  one case a layer
     match layer:
         case L.Conv(channels, kernel, stride, groups, bias, padding):
             pad = kernel // 2 if padding is None else padding

@@ -110,7 +110,7 @@ def _style(arch: ArchSpec) -> Style:
 
 
 def _squeeze_excite(stage: StageSpec, inputs: int, channels: int, style: Style) -> tuple[Layer, ...]:
-    """The width of the squeeze is a share of the block's input, as in MnasNet and EfficientNet, not of the inner width."""
+    """The squeeze's width is a share of the block's input, as in MnasNet and EfficientNet, not of the inner width."""
     if not stage.se:
         return ()
     squeezed = max(1, int(inputs * stage.se))

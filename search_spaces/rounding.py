@@ -22,6 +22,6 @@ def round_layers(value: float) -> int:
 
 
 def suitable_divisor(channels: Iterable[float]) -> int:
-    """8, 4 or 2: the largest that is at most half the narrowest of `channels`, so that one step stays a small change."""
+    """8, 4 or 2: the largest that is at most half the narrowest of `channels`, so that a step is a small change."""
     narrowest = min(channels)
     return next((divisor for divisor in (8, 4) if divisor <= narrowest / 2), 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Choice:
-    """One parameter and its values, in order. Evenly spaced integers are taken as ordered, anything else as categories."""
+    """One parameter and its values. Evenly spaced integers are taken as ordered, anything else as categories."""
 
     name: str
     values: tuple[bool | int | float | str, ...]
@@ -32,7 +33,7 @@ class Choice:
     def distribution(self) -> BaseDistribution:
         """The same as Optuna says it."""
         integers = [value for value in self.values if type(value) is int]
-        steps = {b - a for a, b in zip(integers, integers[1:], strict=False)}
+        steps = {b - a for a, b in itertools.pairwise(integers)}
         if len(integers) == len(self.values) > 1 and len(steps) == 1 and min(steps) > 0:
             return IntDistribution(integers[0], integers[-1], step=steps.pop())
         return CategoricalDistribution(self.values)
@@ -59,7 +60,7 @@ class SearchSpace:
         return {choice.name: choice.distribution for choice in self.choices}
 
     def decode(self, params: Params) -> ArchSpec:
-        """The architecture of one value per choice. Raises ValueError, naming the choice, on a missing or foreign value."""
+        """The architecture of one value per choice. Raises ValueError, naming the choice, on a value it lacks."""
         for choice in self.choices:
             if choice.name not in params:
                 raise ValueError(f"no value for choice {choice.name!r}")
@@ -110,7 +111,7 @@ class StagedSpace(SearchSpace):
     def columns(self) -> tuple[slice, ...]:
         """Which columns of an index row belong to each stage."""
         ends = np.cumsum([len(stage.choices) for stage in self.stages]).tolist()
-        return tuple(slice(a, b) for a, b in zip([0, *ends], ends, strict=False))
+        return tuple(slice(a, b) for a, b in itertools.pairwise([0, *ends]))
 
 
 def staged_space(name: str, base: ArchSpec, stages: tuple[StageChoices, ...]) -> StagedSpace:

@@ -53,8 +53,8 @@ def cost_table(space: StagedSpace, num_classes: int = 1000) -> CostTable:
     tables, outgoing = [], []
     for stage in space.stages:
         table, channels, size = _stage_table(space, stage, incoming, size)
-        incoming, index = np.unique(channels, return_inverse=True)
-        incoming = incoming.tolist()
+        distinct, index = np.unique(channels, return_inverse=True)
+        incoming = distinct.tolist()
         tables.append(table)
         outgoing.append(index)
     head = [_row(layer_cost(head_layers(base, num_classes), Shape(channels, size))[0]) for channels in incoming]
