@@ -1,0 +1,75 @@
+"""Compound scaling: one network grown in depth, width and resolution together (EfficientNet, Tan and Le, 2019)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from scaling_search.coefficients import Coefficients
+from scaling_search.matching import nearest_network
+from search_spaces import ArchSpec, StageSpec
+from search_spaces.rounding import round_channels, round_layers
+
+RULES = ("nominal", "matched")
+DROPOUT_OF_B7 = 0.5
+PHI_OF_B7 = 7
+
+
+def scale_arch(
+    arch: ArchSpec,
+    coefficients: Coefficients,
+    phi: float = 1.0,
+    rule: str = "nominal",
+    *,
+    num_classes: int = 1000,
+) -> ArchSpec:
+    """The baseline `arch` grown by `phi` (0 or more, fractions allowed); phi = 0 is the baseline itself.
+
+    rule "nominal" is EfficientNet's: channels times width^phi rounded to eights (stem and head too), layers times
+    depth^phi rounded up in every stage, resolution times resolution^phi rounded. Its realised cost may be far from
+    nominal_cost^phi. rule "matched" takes only the shares from the coefficients and builds the nearest network whose
+    counted cost, with `num_classes` outputs, is 2^phi times the baseline's.
+
+    Dropout rises linearly towards 0.5 at phi = 7, as from B0 to B7.
+
+    Raises ValueError for a negative phi, an unknown rule, or a network that was grown already (rounding twice
+    would drift): scale its baseline instead.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+    if not (math.isfinite(phi) and phi >= 0):
+        raise ValueError(f"phi must be at least 0, not {phi:g}")
+    if arch.phi:
+        raise ValueError(f"this network was already grown by phi = {arch.phi:g}: scale its baseline instead")
+    if phi == 0:
+        return arch
+    if rule == "nominal":
+        grown = _nominal(arch, coefficients, phi)
+    else:
+        grown = nearest_network(arch, coefficients.shares, 2.0**phi, num_classes=num_classes)
+    return replace(grown, phi=float(phi), dropout=dropout_at(arch.dropout, phi))
+
+
+def dropout_at(baseline: float, phi: float) -> float:
+    """A family member's dropout rate: from the baseline's, 0.3 more by phi = 7, at most 0.5 (or the baseline's)."""
+    rise = (DROPOUT_OF_B7 - 0.2) * phi / PHI_OF_B7
+    return round(max(baseline, min(DROPOUT_OF_B7, baseline + rise)), 4)
+
+
+def _nominal(arch: ArchSpec, coefficients: Coefficients, phi: float) -> ArchSpec:
+    depth, width = coefficients.depth**phi, coefficients.width**phi
+
+    def channels(value: int) -> int:
+        # A width that does not grow is left as it is, also where the baseline's is no multiple of eight.
+        return value if width == 1 or value == 0 else round_channels(width * value)
+
+    def stage(value: StageSpec) -> StageSpec:
+        return replace(value, channels=channels(value.channels), layers=round_layers(depth * value.layers))
+
+    return replace(
+        arch,
+        stem=replace(arch.stem, channels=channels(arch.stem.channels)),
+        stages=tuple(stage(value) for value in arch.stages),
+        head=replace(arch.head, channels=channels(arch.head.channels)),
+        resolution=int(arch.resolution * coefficients.resolution**phi + 0.5),
+    )

@@ -1,0 +1,127 @@
+"""The points of the coefficient search: the paper's grid, or a lattice of shares at one realised cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from scaling_search.coefficients import Coefficients, Shares
+from scaling_search.compound import scale_arch
+from scaling_search.matching import realised_shares
+from search_spaces import ArchSpec, count_macs, count_params
+
+LAYOUTS = ("matched", "nominal")
+FIFTHS = 5
+
+
+@dataclass(frozen=True)
+class ScalingPoint:
+    """One network of the search, `cost` times as dear as the baseline by count.
+
+    coefficients: nominal layout: those asked for; matched: those of the realised shares. merged: every setting that
+    builds this same network, `coefficients` among them. nominal_cost: alpha * beta^2 * gamma^2. cost and shares are
+    realised, that is counted on the network. macs and params are counts.
+    """
+
+    coefficients: Coefficients
+    nominal_cost: float
+    cost: float
+    shares: Shares
+    arch: ArchSpec
+    arch_id: str
+    macs: int
+    params: int
+    merged: tuple[Coefficients, ...]
+
+
+def coefficient_grid(
+    step: float = 0.05, tolerance: float = 0.1, low: float = 1.0, high: float = 2.0
+) -> tuple[Coefficients, ...]:
+    """The paper's grid: all alpha, beta, gamma in `low`..`high` (both included) in steps of `step` whose
+    alpha * beta^2 * gamma^2 is within `tolerance` of 2 (ends included).
+
+    Raises ValueError when a bound is below 1, the step is not above 0, or no point is left.
+    """
+    if not step > 0:
+        raise ValueError(f"step must be above 0, not {step:g}")
+    if low < 1 or high < low:
+        raise ValueError(f"bounds must satisfy 1 <= low <= high, not {low:g} and {high:g}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be at least 0, not {tolerance:g}")
+    # Values such as 1.15 have no exact binary form: ends are meant to count in, so a hair is allowed.
+    values = [round(low + i * step, 10) for i in range(int((high - low) / step + 1e-9) + 1)]
+    cells = (Coefficients(*cell) for cell in product(values, repeat=3))
+    grid = tuple(cell for cell in cells if abs(cell.nominal_cost - 2) <= tolerance + 1e-9)
+    if not grid:
+        raise ValueError(
+            f"no coefficients with step {step:g} between {low:g} and {high:g} cost 2 +- {tolerance:g}: "
+            "take a larger tolerance, a smaller step or wider bounds"
+        )
+    return grid
+
+
+def share_lattice(parts: int = FIFTHS) -> tuple[Shares, ...]:
+    """All ways to divide a doubling over depth, width and resolution in `parts` equal parts: 21 for fifths."""
+    counts = ((d, w, parts - d - w) for d in range(parts + 1) for w in range(parts + 1 - d))
+    return tuple(Shares(*(count / parts for count in cell)) for cell in counts)
+
+
+def scaling_points(
+    arch: ArchSpec,
+    layout: str = "matched",
+    *,
+    step: float = 0.05,
+    tolerance: float = 0.1,
+    low: float = 1.0,
+    high: float = 2.0,
+    num_classes: int = 1000,
+) -> tuple[ScalingPoint, ...]:
+    """The networks to train, each once, grown from the baseline `arch` to about twice its cost.
+
+    layout "matched": the lattice of 21 shares, each the nearest network that can be built at twice the baseline's
+    counted cost; step, tolerance and bounds play no part. layout "nominal": `coefficient_grid` with the paper's
+    rounding. Raises ValueError for an unknown layout, an empty grid or a baseline that was grown already.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"points must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    if layout == "nominal":
+        grid = coefficient_grid(step, tolerance, low, high)
+        return _distinct(arch, ((c, scale_arch(arch, c, 1)) for c in grid), num_classes)
+    return _distinct(arch, (_matched(arch, shares, num_classes) for shares in share_lattice()), num_classes)
+
+
+def describe_point(
+    baseline: ArchSpec, grown: ArchSpec, merged: tuple[Coefficients, ...], num_classes: int = 1000
+) -> ScalingPoint:
+    """The counted facts of one grown network. Of several `merged` settings the nominally nearest to 2 names it."""
+    named = min(merged, key=lambda c: abs(c.nominal_cost - 2))
+    macs = count_macs(grown, num_classes=num_classes)
+    return ScalingPoint(
+        coefficients=named,
+        nominal_cost=named.nominal_cost,
+        cost=macs / count_macs(baseline, num_classes=num_classes),
+        shares=realised_shares(baseline, grown, num_classes=num_classes),
+        arch=grown,
+        arch_id=grown.id,
+        macs=macs,
+        params=count_params(grown, num_classes=num_classes),
+        merged=merged,
+    )
+
+
+def _matched(arch: ArchSpec, shares: Shares, num_classes: int) -> tuple[Coefficients, ArchSpec]:
+    grown = scale_arch(arch, Coefficients.from_shares(shares), 1, "matched", num_classes=num_classes)
+    return Coefficients.from_shares(realised_shares(arch, grown, num_classes=num_classes)), grown
+
+
+def _distinct(
+    arch: ArchSpec, settings: Iterable[tuple[Coefficients, ArchSpec]], num_classes: int
+) -> tuple[ScalingPoint, ...]:
+    """Points in the order in which their network first appears."""
+    networks: dict[str, tuple[ArchSpec, list[Coefficients]]] = {}
+    for coefficients, grown in settings:
+        merged = networks.setdefault(grown.id, (grown, []))[1]
+        if coefficients not in merged:
+            merged.append(coefficients)
+    return tuple(describe_point(arch, grown, tuple(merged), num_classes) for grown, merged in networks.values())

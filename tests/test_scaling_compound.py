@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling_search import Coefficients, coefficient_grid, family, scale_arch, scaling_points
+from scaling_search.coefficients import Shares
+from scaling_search.grid import share_lattice
+from scaling_search.matching import apportion, nearest_network, realised_shares
+from search_spaces import ArchSpec, count_macs, count_params, fit_arch, reference_arch
+
+B0 = reference_arch("efficientnet_b0")
+PAPER = Coefficients(depth=1.2, width=1.1, resolution=1.15)
+NARROW = fit_arch(B0, 22, 6.3e6, num_classes=10)
+
+
+@pytest.mark.parametrize("values", [(0.9, 1, 1), (1, 0.99, 1), (1, 1, float("nan")), (1, float("inf"), 1)])
+def test_coefficients_below_one_are_refused(values: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Coefficients(*values)
+
+
+def test_nominal_cost_and_shares_of_the_paper() -> None:
+    assert pytest.approx(1.2 * 1.1**2 * 1.15**2) == PAPER.nominal_cost
+    assert sum(PAPER.shares) == pytest.approx(1)
+    assert PAPER.shares == pytest.approx((0.2795, 0.2922, 0.4285), abs=2e-4)
+    with pytest.raises(ValueError, match="grow nothing"):
+        _ = Coefficients(1, 1, 1).shares
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_coefficients_of_shares_meet_the_constraint(first: float, second: float) -> None:
+    shares = (first, (1 - first) * second, (1 - first) * (1 - second))
+    coefficients = Coefficients.from_shares(shares)
+    assert coefficients.nominal_cost == pytest.approx(2)
+    assert coefficients.shares == pytest.approx(shares, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "resolution", "pixels", "macs"),
+    [
+        (1.2, 1.1, 1.15, 258, 992_629_472),
+        (2.0, 1, 1, 224, 782_254_048),
+        (1, 2**0.5, 1, 224, 745_527_488),
+        (1, 1, 2**0.5, 317, 784_371_200),
+    ],
+)
+def test_nominal_scaling_of_b0_costs_what_was_counted(
+    depth: float, width: float, resolution: float, pixels: int, macs: int
+) -> None:
+    grown = scale_arch(B0, Coefficients(depth, width, resolution), phi=1)
+    assert grown.resolution == pixels
+    assert count_macs(grown) == macs
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "depth"),
+    [("efficientnet_b1", 1.0, 1.1), ("efficientnet_b4", 1.4, 1.8), ("efficientnet_b7", 2.0, 3.1)],
+)
+def test_nominal_rounding_builds_the_published_networks(name: str, width: float, depth: float) -> None:
+    published = reference_arch(name)
+    grown = scale_arch(B0, Coefficients(depth, width, published.resolution / 224))
+    assert grown.id == published.id
+    assert count_params(grown) == count_params(published)
+
+
+@pytest.mark.parametrize("alpha", [1.01, 1.1, 1.2, 1.25])
+def test_every_depth_up_to_a_quarter_more_is_the_same_network(alpha: float) -> None:
+    assert sum(stage.layers for stage in scale_arch(B0, Coefficients(alpha, 1, 1)).stages) == 23
+
+
+@pytest.mark.parametrize("rule", ["nominal", "matched"])
+def test_phi_zero_is_the_baseline_and_growing_twice_is_refused(rule: str) -> None:
+    assert scale_arch(B0, PAPER, 0, rule) == B0
+    half = scale_arch(B0, PAPER, 0.5, rule)
+    with pytest.raises(ValueError, match="already grown by phi"):
+        scale_arch(half, PAPER, 0.5, rule)
+    with pytest.raises(ValueError, match="already grown"):
+        scale_arch(ArchSpec.from_json(half.to_json()), PAPER, 0.5, rule)
+
+
+def test_bad_arguments_of_scaling() -> None:
+    with pytest.raises(ValueError, match="phi must be at least 0"):
+        scale_arch(B0, PAPER, -1)
+    with pytest.raises(ValueError, match="rule must be one of nominal, matched"):
+        scale_arch(B0, PAPER, 1, "other")
+
+
+@pytest.mark.parametrize("baseline", [B0, NARROW, reference_arch("mobilenet_v2")], ids=["b0", "narrow", "mobilenet_v2"])
+def test_matched_family_doubles_its_cost_with_every_phi(baseline: ArchSpec) -> None:
+    members = family(baseline, PAPER)
+    assert [member.phi for member in members] == list(range(8))
+    assert members[0].arch.id == baseline.id
+    for member in members:
+        assert member.cost == pytest.approx(2**member.phi, rel=0.05)
+        assert member.macs == count_macs(member.arch)
+        assert member.arch.resolution >= baseline.resolution
+        for grown, base in zip(member.arch.stages, baseline.stages, strict=True):
+            assert grown.layers >= base.layers
+            assert grown.channels >= base.channels
+    for smaller, larger in pairwise(members):
+        assert smaller.params < larger.params
+
+
+def test_dropout_rises_from_two_to_five_tenths() -> None:
+    rates = [member.dropout for member in family(B0, PAPER, rule="nominal")]
+    assert rates[0] == 0.2
+    assert rates[7] == 0.5
+    assert rates == sorted(rates)
+
+
+def test_fractional_phi_lies_between_its_neighbours() -> None:
+    costs = [member.cost for member in family(B0, PAPER, (1, 1.5, 2))]
+    assert costs[1] == pytest.approx(2**1.5, rel=0.05)
+    assert costs == sorted(costs)
+
+
+def test_the_paper_grid_has_109_points_and_builds_65_networks() -> None:
+    assert len(coefficient_grid(0.05, 0.1, 1, 2)) == 109
+    points = scaling_points(B0, "nominal")
+    assert len(points) == 65
+    assert sum(len(point.merged) for point in points) == 109
+    assert len({replace(point.arch, resolution=224).id for point in points}) == 38
+    assert min(point.cost for point in points) == pytest.approx(1.93, abs=0.005)
+    assert max(point.cost for point in points) == pytest.approx(3.33, abs=0.005)
+
+
+def test_grid_ends_count_in() -> None:
+    grid = coefficient_grid(step=0.5, tolerance=0, low=1, high=2)
+    assert grid == (Coefficients(2, 1, 1),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step": 0.3, "tolerance": 0.001, "high": 1.3}, "larger tolerance"),
+        ({"step": 0}, "step must be above 0"),
+        ({"low": 0.9}, "1 <= low"),
+        ({"tolerance": -1}, "tolerance must be at least 0"),
+    ],
+)
+def test_unusable_grids_say_how_to_mend_them(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        coefficient_grid(**arguments)
+
+
+@pytest.mark.parametrize("baseline", [B0, NARROW], ids=["b0", "narrow"])
+def test_matched_points_cost_twice_the_baseline(baseline: ArchSpec) -> None:
+    points = scaling_points(baseline, num_classes=10)
+    assert len(points) == 21
+    for point, wanted in zip(points, share_lattice(), strict=True):
+        assert point.cost == pytest.approx(2, rel=0.03)
+        assert point.nominal_cost == pytest.approx(2)
+        assert point.coefficients.shares == pytest.approx(point.shares)
+        assert max(abs(got - want) for got, want in zip(point.shares, wanted, strict=True)) < 0.12
+        assert point.arch.resolution % 2 == 0
+
+
+def test_an_unknown_layout_is_refused() -> None:
+    with pytest.raises(ValueError, match="points must be one of matched, nominal"):
+        scaling_points(B0, "other")
+
+
+def test_realised_shares_are_the_log_costs_of_each_dimension_alone() -> None:
+    grown = scale_arch(B0, Coefficients(1.0, 1.0, 1.4))
+    assert realised_shares(B0, grown) == (0, 0, 1)
+    with pytest.raises(ValueError, match="not grown"):
+        realised_shares(B0, B0)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 40))
+def test_apportioned_layers_sum_up_and_never_shrink(layers: list[int], more: int) -> None:
+    total = sum(layers) + more
+    apportioned = apportion(layers, total)
+    assert sum(apportioned) == total
+    assert all(got >= base for got, base in zip(apportioned, layers, strict=True))
+    assert all(abs(got - total * base / sum(layers)) < 1 for got, base in zip(apportioned, layers, strict=True))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(share_lattice(4)), st.floats(1.5, 6))
+def test_nearest_network_meets_any_cost(shares: Shares, cost: float) -> None:
+    grown = nearest_network(B0, shares, cost)
+    assert count_macs(grown) / count_macs(B0) == pytest.approx(cost, rel=0.03)
