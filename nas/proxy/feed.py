@@ -1,0 +1,118 @@
+"""Batches of one split at one resolution, from memory where they fit and from the cache file where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from nas.proxy.augment import Draws, crop_flip, cut_out, normalise, resize
+from nas.proxy.dataset import Dataset, load_split
+from nas.proxy.recipe import Recipe
+
+RESIDENT_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Images of a split, `count` of them, on their way to a network of `channels` inputs at `resolution` on `device`.
+
+    images (N, S, S, C) uint8: on the device at the resolution, or the mapped file at the cache's size. rows (n,): their
+    places in `images`; labels (n,) on the device; mean, std (C,) on the device.
+    """
+
+    images: Tensor
+    rows: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+    resolution: int
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images once, plain: float batches (B, channels, R, R) in channels_last, and labels (B,)."""
+        for start in range(0, len(self), size):
+            rows = self.rows[start : start + size]
+            yield self._to_float(self.images[rows]), self.labels[start : start + size]
+
+    def shuffled(self, size: int, draws: Draws, recipe: Recipe, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch, augmented, in whole batches of `size`; the images left over are dropped."""
+        side = self.images.shape[1]
+        shift = torch.round(draws.shift * (recipe.translate * side)).long() if recipe.translate * side >= 0.5 else None
+        hole = round(recipe.cutout * self.resolution)
+        for start in range(0, len(self) - size + 1, size):
+            part = slice(start, start + size)
+            chosen = draws.order[part]
+            cut = crop_flip(
+                self.images,
+                self.rows[chosen.to(self.rows.device)],
+                None if shift is None else shift[part].to(self.images.device),
+                draws.flip[part].to(self.images.device) if flip and recipe.flip else None,
+            )
+            batch = self._to_float(cut)
+            yield cut_out(batch, draws.hole[part], hole) if hole else batch, self.labels[chosen]
+
+    def _to_float(self, images: Tensor) -> Tensor:
+        batch = normalise(resize(images.to(self.device), self.resolution), self.mean, self.std)
+        if batch.shape[1] == self.channels:
+            return batch
+        return batch.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def open_feed(
+    dataset: Dataset, split: str, device: torch.device, *, share: float, resolution: int, channels: int
+) -> Feed:
+    """The first `share` (0..1] of a split's images, at least one of each class. Loaded once a process.
+
+    Raises DataError where the cache holds fewer pixels than `resolution` needs and the images had more, and ValueError
+    where the network's input channels do not suit the images.
+    """
+    dataset.check_resolution(resolution)
+    if dataset.channels not in (channels, 1):
+        raise ValueError(f"the network takes {channels} channels, {dataset.name} has {dataset.channels}")
+    total = dataset.counts[split]
+    count = min(total, max(dataset.num_classes, round(total * share)))
+    images, rows, labels = _load(_Source(dataset), split, count, resolution, device)
+    mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (dataset.mean, dataset.std))
+    return Feed(images, rows, labels, mean, std, resolution, channels)
+
+
+class _Source:
+    """A data set that is equal to another by its files, so that what was loaded from it is found again."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.files = (dataset.images_path, dataset.splits_path)
+
+    def __hash__(self) -> int:
+        return hash(self.files)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and other.files == self.files
+
+
+@lru_cache(maxsize=6)
+def _load(
+    source: _Source, split: str, count: int, resolution: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(images, rows, labels) of the first `count` images of a split; see Feed."""
+    part = load_split(source.dataset, split)
+    labels = torch.from_numpy(part.labels[:count]).to(device)
+    rows = torch.from_numpy(part.rows[:count])
+    mapped = torch.from_numpy(part.images)
+    if count * resolution**2 * mapped.shape[-1] > RESIDENT_BYTES[device.type]:
+        return mapped, rows, labels
+    chunks = (mapped[rows[start : start + CHUNK]].to(device) for start in range(0, count, CHUNK))
+    images = torch.cat([resize(chunk, resolution) for chunk in chunks])
+    return images, torch.arange(count, device=device), labels
