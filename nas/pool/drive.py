@@ -1,0 +1,115 @@
+"""Keeping every slot busy, and stopping in good order: the one loop that all searches share."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from nas.evaluation import Outcome, Request
+from nas.pool.executor import Event, Executor, Finished
+
+_FEW = 10
+_TOLERATED_FAILURES = 0.9
+
+
+class TooManyFailuresError(RuntimeError):
+    """Nearly every trial of this run failed; the message tells the commonest reason."""
+
+
+def drive(jobs: Iterator[tuple[int, Request]], executor: Executor, on_event: Callable[[Event], None]) -> None:
+    """Run all jobs, pairs of a ticket and its request, on the executor; every event goes to `on_event`.
+
+    The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
+    sampler asks it as late, and with as much known, as can be.
+
+    An interrupt or SIGTERM ends the waiting for events: what is finished is handled and KeyboardInterrupt is raised;
+    what still runs is the executor's owner's to close. Raises TooManyFailuresError when of ten or more trials over
+    nine in ten failed.
+    """
+    running: set[int] = set()
+    tally = _Tally()
+    with _interrupts() as interrupts:
+        while True:
+            while executor.free_slots:
+                job = next(jobs, None)
+                if job is None:
+                    break
+                executor.submit(*job)
+                running.add(job[0])
+            if not running:
+                return
+            for event in _next_events(executor, interrupts):
+                on_event(event)
+                if isinstance(event, Finished):
+                    running.discard(event.ticket)
+                    tally.add(event.outcome)
+            interrupts.raise_if_wanted()
+
+
+def _next_events(executor: Executor, interrupts: _Interrupts) -> list[Event]:
+    try:
+        with interrupts.at_once():
+            return executor.wait()
+    except KeyboardInterrupt:
+        interrupts.wanted = True
+        return executor.wait(0)
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self._failures: Counter[str] = Counter()
+        self._finished = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self._finished += 1
+        if outcome.failure is None:
+            return
+        self._failures[f"{outcome.failure.kind}: {outcome.failure.message}"] += 1
+        failed = self._failures.total()
+        if failed >= _FEW and failed > _TOLERATED_FAILURES * self._finished:
+            reason = self._failures.most_common(1)[0][0]
+            raise TooManyFailuresError(f"{failed} of {self._finished} trials failed, most often with {reason}")
+
+
+class _Interrupts:
+    """Whether the user wants to stop. Outside of `at_once` the first signal waits, so that no record is cut in two."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._at_once = False
+
+    def handle(self, _signum: int, _frame: FrameType | None) -> None:
+        if self._at_once or self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+    def raise_if_wanted(self) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        self._at_once = True
+        try:
+            self.raise_if_wanted()
+            yield
+        finally:
+            self._at_once = False
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts  # signals are the main thread's
+        return
+    handlers = {number: signal.signal(number, interrupts.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

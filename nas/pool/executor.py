@@ -1,0 +1,129 @@
+"""Where trials run: the executor seam, its events, and the one way an evaluator is called."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from nas.evaluation import FAILURE_KINDS, Evaluator, Failure, Outcome, Report, Request
+
+_LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A running trial ended epoch `epoch` (from 1; a retried trial starts at 1 again) with `accuracy` in 0..1."""
+
+    ticket: int
+    epoch: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial ended, well or not; its slot is free again. The last event of its ticket."""
+
+    ticket: int
+    outcome: Outcome
+
+
+Event = Reported | Finished
+
+
+class Executor(Protocol):
+    """Runs requests on slots. A failure of a trial is an outcome; only a defect of the program raises.
+
+    Tickets are the caller's names for submitted trials; no two running trials may share one.
+    """
+
+    @property
+    def free_slots(self) -> int:
+        """How many more requests can be submitted now."""
+        ...
+
+    def submit(self, ticket: int, request: Request) -> None:
+        """Start `request` on a free slot. Raises RuntimeError when none is free."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """The events since the last call, oldest first; blocks until there is one or `timeout` seconds have passed.
+
+        Returns an empty list at once when nothing runs.
+        """
+        ...
+
+    def stop(self, ticket: int) -> None:
+        """Ask a trial to return after its current epoch; it still finishes with an outcome. Unknown tickets pass."""
+        ...
+
+    def cancel(self, ticket: int) -> None:
+        """End a trial at once; its ticket gives no further event. Unknown tickets pass."""
+        ...
+
+    def close(self) -> None:
+        """End whatever runs and every process behind it. Closing twice is fine."""
+        ...
+
+
+def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report: Report) -> Outcome:
+    """The evaluator's outcome, checked; what it raises, or returns against its contract, becomes a `crashed` failure.
+
+    Running out of memory becomes `oom`. Seconds, device and curve are filled in where the evaluator left them out.
+    """
+    curve: list[float] = []
+
+    def record(epoch: int, accuracy: float) -> bool:
+        curve.append(float(accuracy))
+        return report(int(epoch), float(accuracy))
+
+    begin = time.perf_counter()
+    try:
+        outcome = _checked(evaluator.evaluate(request, device, record))
+    except (Exception, SystemExit) as error:
+        outcome = Outcome(failure=_failure(error))
+    return replace(
+        outcome,
+        seconds=outcome.seconds or time.perf_counter() - begin,
+        device=outcome.device or device,
+        curve=outcome.curve or tuple(curve),
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as `Type: text` on one line of bounded length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:_LONGEST_MESSAGE] if text else type(error).__name__
+
+
+def _failure(error: BaseException) -> Failure:
+    # torch's own class is matched by name so that an evaluator without torch does not pay for its import.
+    no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return Failure("oom" if no_memory else "crashed", one_line(error))
+
+
+def _checked(outcome: Any) -> Outcome:
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"the evaluator returned {type(outcome).__name__}, not an Outcome")
+    if outcome.failure is not None and outcome.failure.kind not in FAILURE_KINDS:
+        raise ValueError(f"failure kind must be one of {', '.join(FAILURE_KINDS)}, not {outcome.failure.kind!r}")
+    if outcome.accuracy is not None and not 0 <= outcome.accuracy <= 1:
+        raise ValueError(f"accuracy must be in 0..1, not {outcome.accuracy}")
+    if not (math.isfinite(outcome.seconds) and outcome.seconds >= 0):
+        raise ValueError(f"seconds must be finite and at least 0, not {outcome.seconds}")
+    return _plain(outcome)
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """The same with built-in numbers only, whatever array scalars the evaluator used: they cross pipes and JSON."""
+    to_float: Callable[[Any], float] = float
+    return replace(
+        outcome,
+        accuracy=None if outcome.accuracy is None else float(outcome.accuracy),
+        seconds=float(outcome.seconds),
+        device=str(outcome.device),
+        curve=tuple(map(to_float, outcome.curve)),
+        metrics={str(name): float(value) for name, value in outcome.metrics.items()},
+    )

@@ -1,0 +1,103 @@
+"""The worker process: loads the evaluator once, then runs one request after another until its driver is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import multiprocessing.connection
+import os
+import pickle
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from nas.evaluation import Request
+from nas.pool.executor import Finished, Reported, evaluate_safely, one_line
+from nas.pool.slots import Slot, pin_threads
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """Driver to worker: evaluate `request`."""
+
+    ticket: int
+    request: Request
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Driver to worker: end `ticket` after its current epoch."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Worker to driver: the evaluator is loaded."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Worker to driver: the evaluator cannot be loaded, and no other worker could load it either."""
+
+    message: str
+
+
+def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, watch_thread: bool) -> None:
+    """Serve `connection` on `slot`. watch_thread: the driver's thread that started this process lives as long as it."""
+    os.setsid()  # a Ctrl-C at the terminal is the driver's to handle, and killing the group takes grandchildren along
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_driver(watch_thread)
+    try:
+        evaluator = pickle.loads(evaluator_pickle)
+    except Exception as error:
+        connection.send(Broken(one_line(error)))
+        return
+    pin_threads(slot.threads)
+    connection.send(Ready())
+    while True:
+        message = connection.recv()
+        if isinstance(message, Run):
+            report = _Reporter(connection, message.ticket)
+            outcome = evaluate_safely(evaluator, message.request, slot.device, report)
+            connection.send(Finished(message.ticket, outcome))
+
+
+class _Reporter:
+    """Sends a trial's epochs to the driver and learns from it whether to go on."""
+
+    def __init__(self, connection: Connection[Any, Any], ticket: int) -> None:
+        self._connection = connection
+        self._ticket = ticket
+        self._go_on = True
+
+    def __call__(self, epoch: int, accuracy: float) -> bool:
+        self._connection.send(Reported(self._ticket, epoch, accuracy))
+        while self._connection.poll():
+            # Nothing but a request to stop can arrive while a trial runs; an old one may be for the trial before.
+            self._go_on &= self._connection.recv() != Stop(self._ticket)
+        return self._go_on
+
+
+def _die_with_driver(watch_thread: bool) -> None:
+    """End this process when the driver ends, however that happens and whatever this process is busy with."""
+    driver = multiprocessing.parent_process()
+    if driver is None:
+        return
+
+    def end_when_driver_ends() -> None:
+        multiprocessing.connection.wait([driver.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=end_when_driver_ends, daemon=True).start()
+    if sys.platform == "linux" and watch_thread:
+        # The kernel's signal also reaches a process stuck in native code that never lets the thread above run; it is
+        # sent at the end of the thread, not the process, that started this one.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != driver.pid:
+            os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,141 @@
+"""The search: ask a sampler, train on an executor, store, tell; and the same for a fixed list of trainings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.drive import TooManyFailuresError, drive
+from nas.pool.executor import Event, Executor, Finished
+from nas.store import outcome_attrs, request_attrs, stored_outcome
+from nas.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
+from search_spaces import ArchSpec
+
+__all__ = ["Candidate", "Progress", "Space", "TooManyFailuresError", "candidates", "discover", "evaluate_all"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture of a search. accuracy: the mean over its `n` trained seeds; score: of that mean."""
+
+    arch: ArchSpec
+    accuracy: float
+    macs: int
+    params: int
+    score: float
+    n: int
+    number: int  # of its first trial
+
+
+def candidates(study: Study, score: Callable[[float, float], float]) -> list[Candidate]:
+    """The architectures that the study trained, best score first; of equals the smaller, then the earlier."""
+    by_arch: dict[str, list[FrozenTrial]] = defaultdict(list)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if "accuracy" in trial.user_attrs and "duplicate_of" not in trial.user_attrs:
+            by_arch[trial.user_attrs["arch_id"]].append(trial)
+    found = [_candidate(trials, score) for trials in by_arch.values()]
+    return sorted(found, key=lambda c: (-c.score, c.macs, c.number))
+
+
+def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]) -> Candidate:
+    first = trials[0].user_attrs
+    accuracy = sum(trial.user_attrs["accuracy"] for trial in trials) / len(trials)
+    macs, params = first["macs"], first["params"]
+    arch = ArchSpec.from_dict(first["arch"])
+    return Candidate(arch, accuracy, macs, params, score(accuracy, macs), len(trials), trials[0].number)
+
+
+def discover(
+    space: Space,
+    score: Callable[[float, float], float],
+    sampler: BaseSampler,
+    executor: Executor,
+    study: Study,
+    *,
+    trials: int,
+    fidelity: Fidelity,
+    seed: int,
+    cost: Cost,
+    max_macs: float | None = None,
+    max_params: float | None = None,
+    on_event: OnProgress = lambda _: None,
+) -> list[Candidate]:
+    """Search until the study holds `trials` trials, those there already included, and return its candidates.
+
+    Trials that an earlier run left unfinished go on first, under their own numbers. A request that is answered in the
+    journal is not trained again: the trial takes that outcome, and `duplicate_of` names the other. Networks above
+    max_macs or max_params, and parameters that decode to none, are told to the sampler without training.
+
+    Raises KeyboardInterrupt when interrupted and TooManyFailuresError, both with all that is finished stored.
+    """
+    study.sampler = sampler
+    limits = (("MACs", max_macs), ("parameters", max_params))
+    search = Bookkeeping(space, score, study, trials, fidelity, seed, cost, limits, on_event)
+    drive(search.jobs(), executor, search.handle)
+    return candidates(study, score)
+
+
+def evaluate_all(
+    requests: Sequence[Request],
+    executor: Executor,
+    study: Study,
+    *,
+    cost: Cost,
+    score: Callable[[float, float], float] = lambda accuracy, _: accuracy,
+    params_of: Callable[[Request], Mapping[str, Any]] = lambda _: {},
+    distributions: Mapping[str, BaseDistribution] | None = None,
+    attrs_of: Callable[[Request], Mapping[str, Any]] = lambda _: {},
+    on_event: OnProgress = lambda _: None,
+) -> dict[str, Outcome]:
+    """Train the requests in their order, each once, and return the outcome of each by its key.
+
+    What the study holds already is not trained again, but failures that may have been bad luck. Each outcome becomes a
+    trial of the study when it is there, with the value `score(accuracy, macs)`, the parameters that params_of gives
+    (each with its distribution in `distributions`) and, beside the usual ones, the attributes that attrs_of gives.
+
+    Raises what `discover` raises.
+    """
+    wanted = {request.key: request for request in requests}
+    stored = {trial.user_attrs.get("request_key"): stored_outcome(trial) for trial in study.get_trials(deepcopy=False)}
+    outcomes = {key: outcome for key, outcome in stored.items() if key in wanted and outcome and is_final(outcome)}
+    open_requests = [request for key, request in wanted.items() if key not in outcomes]
+
+    def progress(number: int, **news: Any) -> None:
+        on_event(Progress(number, open_requests[number], len(outcomes), len(wanted), **news))
+
+    def jobs() -> Iterator[tuple[int, Request]]:
+        for number, request in enumerate(open_requests):
+            progress(number)
+            yield number, request
+
+    def handle(event: Event) -> None:
+        if not isinstance(event, Finished):
+            progress(event.ticket, epoch=event.epoch, accuracy=event.accuracy)
+            return
+        request = open_requests[event.ticket]
+        macs, params = cost(request.arch)
+        accuracy = event.outcome.accuracy
+        trial = create_trial(
+            state=TrialState.FAIL if accuracy is None else TrialState.COMPLETE,
+            value=None if accuracy is None else score(accuracy, macs),
+            params=dict(params_of(request)),
+            distributions=dict(distributions or {}),
+            user_attrs={**request_attrs(request, macs, params), **attrs_of(request), **outcome_attrs(event.outcome)},
+            intermediate_values=dict(enumerate(event.outcome.curve, 1)),
+        )
+        trial.datetime_start = datetime.now() - timedelta(seconds=event.outcome.seconds)
+        study.add_trial(trial)
+        outcomes[request.key] = event.outcome
+        progress(event.ticket, finished=True, outcome=event.outcome)
+
+    drive(jobs(), executor, handle)
+    return {key: outcomes[key] for key in wanted}

@@ -1,0 +1,211 @@
+"""The record of a search: an Optuna study in a journal file, written by one driver, that survives any kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.score import Score
+from search_spaces import ArchSpec
+
+Direction = Literal["minimize", "maximize"] | StudyDirection
+_SCORE = "score"  # study attribute: the score that the values are of
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` as its only driver. The system frees the lock of a process that died, however it died.
+
+    Raises ValueError, naming the holder's process id, when another process has it, or when the folder is not writable.
+    """
+    path = folder / ".lock"
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ValueError(f"{folder}: in use by process {holder}; wait for it or stop it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def open_study(
+    path: Path,
+    name: str,
+    directions: Sequence[Direction] = ("maximize",),
+    sampler: optuna.samplers.BaseSampler | None = None,
+    score: Score | None = None,
+) -> Study:
+    """The study `name` in the journal at `path`, for its one writer; made when it is not there.
+
+    What a kill left half written is mended first. Where a score is given and the values in the journal are another
+    score's, they are computed again from the stored accuracy and MACs. Raises ValueError when the file cannot be
+    written or is damaged before its end.
+    """
+    try:
+        _mend(path)
+        # A driver killed while it wrote leaves Optuna's own lock behind, which would hold the next one up.
+        path.with_name(path.name + ".lock").unlink(missing_ok=True)
+        study = _create(path, name, directions, sampler)
+        if score is not None and study.user_attrs.get(_SCORE) != asdict(score):
+            if study.get_trials(deepcopy=False):
+                rescore(path, name, score)
+                study = _create(path, name, directions, sampler)
+            else:
+                study.set_user_attr(_SCORE, asdict(score))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
+    return study
+
+
+def read_study(path: Path, name: str) -> Study:
+    """The study for reading, also while a driver writes it. Raises ValueError when there is none."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        return optuna.load_study(study_name=name, storage=_storage(path))
+    except KeyError:
+        raise ValueError(f"{path}: holds no study {name!r}") from None
+
+
+def rescore(path: Path, name: str, score: Score) -> None:
+    """Rewrite the journal so that every trial with an accuracy has the value `score` gives it.
+
+    The new file takes the old one's place in one step. Trials keep their numbers, parameters, attributes and times;
+    what samplers noted about the whole study is left out, for it was drawn from the old values.
+    """
+    old = read_study(path, name)
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    new = _create(beside, name, old.directions, None)
+    for key, value in old.user_attrs.items():
+        new.set_user_attr(key, value)
+    new.set_user_attr(_SCORE, asdict(score))
+    for trial in old.get_trials(deepcopy=True):
+        accuracy, macs = trial.user_attrs.get("accuracy"), trial.user_attrs.get("macs")
+        if trial.state == TrialState.COMPLETE and accuracy is not None and macs is not None:
+            trial.values = [score(accuracy, macs)]
+        new.add_trial(trial)
+    beside.replace(path)
+
+
+# --- Trials and outcomes -----------------------------------------------------------------------------------------
+
+
+def request_attrs(request: Request, macs: int, params: int) -> dict[str, Any]:
+    """The user attributes that say what a trial trains and what it costs; `stored_request` reads them back."""
+    return {
+        "arch_id": request.arch.id,
+        "arch": asdict(request.arch),
+        "macs": macs,
+        "params": params,
+        "seed": request.seed,
+        "fidelity": asdict(request.fidelity),
+        "split": request.split,
+        "request_key": request.key,
+    }
+
+
+def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
+    """The user attributes that say what came out; `stored_outcome` reads them back.
+
+    What tells that there is an outcome comes last, so that a kill between two writes leaves a whole one or none.
+    """
+    attrs: dict[str, Any] = {
+        "seconds": outcome.seconds,
+        "device": outcome.device,
+        "curve": list(outcome.curve),
+        "metrics": dict(outcome.metrics),
+    }
+    if outcome.failure is not None:
+        return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
+    return attrs | {"accuracy": outcome.accuracy}
+
+
+def stored_request(trial: FrozenTrial) -> Request | None:
+    """What the trial trains, or None when it was never submitted."""
+    attrs = trial.user_attrs
+    if "request_key" not in attrs:
+        return None
+    arch = ArchSpec.from_dict(attrs["arch"])
+    return Request(arch, Fidelity(**attrs["fidelity"]), attrs["seed"], attrs["split"])
+
+
+def stored_outcome(trial: FrozenTrial) -> Outcome | None:
+    """What the trial gave, or None when its outcome is not in the journal."""
+    attrs: Mapping[str, Any] = trial.user_attrs
+    common = {name: attrs[name] for name in ("seconds", "device", "metrics") if name in attrs}
+    common["curve"] = tuple(attrs.get("curve", ()))
+    if "accuracy" in attrs:
+        return Outcome(accuracy=attrs["accuracy"], **common)
+    if "failure_kind" in attrs:
+        return Outcome(failure=Failure(attrs["failure_kind"], attrs["failure_message"]), **common)
+    return None
+
+
+# --- The file ----------------------------------------------------------------------------------------------------
+
+
+def _storage(path: Path) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged journal: {error}") from None
+
+
+def _create(
+    path: Path, name: str, directions: Sequence[Direction], sampler: optuna.samplers.BaseSampler | None
+) -> Study:
+    storage = _storage(path)
+    return optuna.create_study(
+        storage=storage, study_name=name, directions=list(directions), sampler=sampler, load_if_exists=True
+    )
+
+
+def _mend(path: Path) -> None:
+    """Drop what follows the last whole record: half a line, or zeros that a crash of the machine left.
+
+    Each change is one system call, so that a kill in between loses nothing.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        data = file.read()
+        end = len(data)
+        while end:
+            start = data.rfind(b"\n", 0, end - 1) + 1
+            if _is_record(data[start:end]):
+                break
+            end = start
+        if end < len(data):
+            file.truncate(end)
+        if end and not data[:end].endswith(b"\n"):
+            file.seek(end)
+            file.write(b"\n")
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

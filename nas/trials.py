@@ -1,0 +1,210 @@
+"""One search's bookkeeping: which trials there are, which of them must be trained, and what is stored of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.pool.executor import Event, Finished, one_line
+from nas.store import outcome_attrs, request_attrs, stored_outcome
+from search_spaces import ArchSpec
+
+REPEAT = "scalenas:repeat"
+"""System attribute by which a sampler asks that a known architecture be trained again, with a seed not used yet."""
+
+FINAL_FAILURES = ("oom", "diverged")
+"""Kinds of failure that the same request would meet again; the others may be bad luck."""
+
+Cost = Callable[[ArchSpec], tuple[int, int]]
+"""cost(arch) -> (MACs, parameters)."""
+
+
+class Space(Protocol):
+    """What the search needs of a space; `search_spaces.SearchSpace` is one."""
+
+    def distributions(self) -> dict[str, BaseDistribution]: ...
+
+    def decode(self, params: Mapping[str, Any]) -> ArchSpec: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run.
+
+    A running trial tells its start (epoch 0) and each epoch with its accuracy; a finished one its outcome, which is
+    None where the trial was not worth training. request is None where the parameters made no network.
+    """
+
+    number: int
+    request: Request | None
+    done: int
+    total: int
+    finished: bool = False
+    epoch: int = 0
+    accuracy: float | None = None
+    outcome: Outcome | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    request: Request
+    macs: int
+    epochs: set[int]  # already stored
+    waiting: list[Trial] = field(default_factory=list)  # trials that ask the same
+
+
+@dataclass
+class Bookkeeping:
+    """The driver's memory of one search. Everything in it can be read from the study again."""
+
+    space: Space
+    score: Callable[[float, float], float]
+    study: Study
+    trials: int
+    fidelity: Fidelity
+    seed: int
+    cost: Cost
+    limits: tuple[tuple[str, float | None], ...]  # unit and upper bound of each figure of `cost`
+    on_event: OnProgress
+    answers: dict[str, tuple[int, Outcome]] = field(default_factory=dict)  # request key -> trial number, outcome
+    running: dict[int, _Running] = field(default_factory=dict)  # by trial number
+    seeds: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # arch id -> seeds asked for
+    done: int = 0
+
+    def jobs(self) -> Iterator[tuple[int, Request]]:
+        """Ask for trials, one at a time, and yield those that have to be trained."""
+        unfinished = []
+        for frozen in self.study.get_trials(deepcopy=False):
+            if frozen.state.is_finished():
+                self._remember(frozen)
+            elif frozen.state == TrialState.RUNNING:
+                unfinished.append(frozen)
+        for frozen in unfinished:
+            yield from self._prepare(self._resume(frozen))
+        while self._begun() < self.trials:
+            yield from self._prepare(self.study.ask(self.space.distributions()))
+
+    def handle(self, event: Event) -> None:
+        """Store what the executor tells."""
+        running = self.running[event.ticket]
+        if isinstance(event, Finished):
+            del self.running[event.ticket]
+            self._finish(running.trial, running.request, running.macs, event.outcome)
+            for trial in running.waiting:
+                self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
+            return
+        if event.epoch not in running.epochs:
+            running.epochs.add(event.epoch)
+            running.trial.report(event.accuracy, event.epoch)
+        self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
+
+    def _remember(self, frozen: FrozenTrial) -> None:
+        self.done += 1
+        attrs = frozen.user_attrs
+        if "request_key" not in attrs:
+            return
+        self.seeds[attrs["arch_id"]].add(attrs["seed"])
+        outcome = stored_outcome(frozen)
+        if outcome is not None and is_final(outcome) and "duplicate_of" not in attrs:
+            self.answers.setdefault(attrs["request_key"], (frozen.number, outcome))
+
+    def _resume(self, frozen: FrozenTrial) -> Trial:
+        """A trial of an earlier run; parameters not stored yet are drawn as they would have been then."""
+        trial = Trial(self.study, frozen._trial_id)
+        for name, distribution in self.space.distributions().items():
+            trial._suggest(name, distribution)
+        return trial
+
+    def _begun(self) -> int:
+        return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
+
+    def _prepare(self, trial: Trial) -> Iterator[tuple[int, Request]]:
+        """Yield the trial's job when only training can answer it; else tell its answer, or let it wait for one."""
+        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        try:
+            arch = self.space.decode(trial.params)
+            costs = self.cost(arch)
+        except ValueError as error:
+            self._fail_unbuilt(trial, error)
+            return
+        request = Request(arch, self.fidelity, self._training_seed(frozen, arch))
+        _set_attrs(trial, request_attrs(request, *costs))
+        for (unit, limit), figure in zip(self.limits, costs, strict=True):
+            if limit is not None and figure > limit:
+                self._prune(trial, request, f"{figure:,} {unit} are more than the bound of {limit:,.0f}")
+                return
+        macs = costs[0]
+        stored = stored_outcome(frozen)
+        same = next((running for running in self.running.values() if running.request.key == request.key), None)
+        if stored is not None:
+            self._finish(trial, request, macs, stored)
+        elif request.key in self.answers:
+            self._answer(trial, request, macs, *self.answers[request.key])
+        elif same is not None:
+            same.waiting.append(trial)
+        else:
+            self.running[trial.number] = _Running(trial, request, macs, set(frozen.intermediate_values))
+            self._tell_running(trial.number, request)
+            yield trial.number, request
+
+    def _training_seed(self, frozen: FrozenTrial, arch: ArchSpec) -> int:
+        used = self.seeds[arch.id]
+        seed: int = frozen.user_attrs.get("seed", self.seed)
+        if "seed" not in frozen.user_attrs and frozen.system_attrs.get(REPEAT):
+            while seed in used:
+                seed += 1
+        used.add(seed)
+        return seed
+
+    def _finish(self, trial: Trial, request: Request, macs: int, outcome: Outcome) -> None:
+        _set_attrs(trial, outcome_attrs(outcome))
+        if outcome.accuracy is None:
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, self.score(outcome.accuracy, macs))
+        if is_final(outcome):
+            self.answers.setdefault(request.key, (trial.number, outcome))
+        self._end(trial, request, outcome)
+
+    def _answer(self, trial: Trial, request: Request, macs: int, original: int, outcome: Outcome) -> None:
+        trial.set_user_attr("duplicate_of", original)
+        self._finish(trial, request, macs, replace(outcome, seconds=0.0))
+
+    def _fail_unbuilt(self, trial: Trial, error: ValueError) -> None:
+        outcome = Outcome(failure=Failure("crashed", one_line(error)))
+        _set_attrs(trial, outcome_attrs(outcome))
+        self.study.tell(trial, state=TrialState.FAIL)
+        self._end(trial, None, outcome)
+
+    def _prune(self, trial: Trial, request: Request, reason: str) -> None:
+        trial.set_user_attr("pruned_because", reason)
+        self.study.tell(trial, state=TrialState.PRUNED)
+        self._end(trial, request, None)
+
+    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None) -> None:
+        self.done += 1
+        self.on_event(Progress(trial.number, request, self.done, self.trials, finished=True, outcome=outcome))
+
+    def _tell_running(self, number: int, request: Request, epoch: int = 0, accuracy: float | None = None) -> None:
+        self.on_event(Progress(number, request, self.done, self.trials, epoch=epoch, accuracy=accuracy))
+
+
+def _set_attrs(trial: Trial, attrs: Mapping[str, Any]) -> None:
+    for name, value in attrs.items():
+        trial.set_user_attr(name, value)
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Whether the same request would end the same way again: then it is never trained twice."""
+    return outcome.failure is None or outcome.failure.kind in FINAL_FAILURES

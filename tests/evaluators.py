@@ -1,0 +1,142 @@
+"""Cheap evaluators, a tiny space and a command-line driver for the tests of the pool and the search."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.evaluation import Failure, Fidelity, Outcome, Report, Request
+from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
+
+FIDELITY = Fidelity(epochs=3)
+
+
+def arch(channels: int = 8, kernel: int = 3, layers: int = 1) -> ArchSpec:
+    return ArchSpec(stages=(StageSpec(channels=channels, kernel=kernel, layers=layers),), resolution=32)
+
+
+def request(channels: int = 8, *, epochs: int = 3, seed: int = 0) -> Request:
+    return Request(arch(channels), Fidelity(epochs=epochs), seed)
+
+
+def decode(params: Mapping[str, Any]) -> ArchSpec:
+    return arch(params["channels"], params["kernel"], params["layers"])
+
+
+TINY = SearchSpace(
+    "tiny",
+    (Choice("channels", tuple(range(8, 72, 8))), Choice("kernel", (3, 5, 7)), Choice("layers", (1, 2, 3))),
+    decode,
+)
+
+
+def formula(req: Request) -> float:
+    """An accuracy in 0..1 that depends on the request alone."""
+    return zlib.crc32(req.key.encode()) / 2**32
+
+
+def note(path: str | None, line: str) -> None:
+    if path is not None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(fd, f"{line}\n".encode())
+        os.close(fd)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Reports `formula` after each epoch of `delay` seconds; notes begin and end of each training in a file."""
+
+    delay: float = 0.0
+    log: str | None = None
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.log, f"begin {request.key} {os.getpid()}")
+        accuracy = formula(request)
+        for epoch in range(1, request.fidelity.epochs + 1):
+            time.sleep(self.delay)
+            if not report(epoch, accuracy * epoch / request.fidelity.epochs):
+                break
+        note(self.log, f"end {request.key} {os.getpid()}")
+        return Outcome(accuracy=accuracy, metrics={"epochs": epoch, "threads": float(os.environ["OMP_NUM_THREADS"])})
+
+
+@dataclass(frozen=True)
+class Raises:
+    error: BaseException
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        report(1, 0.25)
+        raise self.error
+
+
+@dataclass(frozen=True)
+class Returns:
+    value: Any
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        return self.value  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Fails the given way for architectures with `channels`, and gives `formula` for all others."""
+
+    kind: str
+    channels: int = 0
+    log: str | None = None
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.log, f"begin {request.key} {os.getpid()}")
+        if self.channels in (0, request.arch.stages[0].channels):
+            return Outcome(failure=Failure(self.kind, "as asked"))
+        return Outcome(accuracy=formula(request))
+
+
+@dataclass(frozen=True)
+class Dies:
+    """Ends its process: by SIGKILL, or with an exit code; only the first `times` times when a marker file is given."""
+
+    exit_code: int | None = None
+    marker: str | None = None
+    times: int = 1
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        report(1, 0.5)
+        if self.marker is not None:
+            note(self.marker, "try")
+            if len(Path(self.marker).read_text().splitlines()) > self.times:
+                return Outcome(accuracy=formula(request))
+        if self.exit_code is not None:
+            os._exit(self.exit_code)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+@dataclass(frozen=True)
+class Hangs:
+    """Reports one epoch and never returns; for 16 channels it gives `formula` at once."""
+
+    pid_file: str | None = None
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.pid_file, str(os.getpid()))
+        report(1, 0.5)
+        if request.arch.stages[0].channels != 16:
+            time.sleep(3600)
+        return Outcome(accuracy=formula(request))
+
+
+class Unloadable:
+    """Can be pickled, but not read back."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("no number",))
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        raise AssertionError("never loaded")
