@@ -1,13 +1,19 @@
 """What a network is: architectures, their cost, their torch network, and spaces of them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec, format_blocks, parse_blocks
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
 from search_spaces.mnasnet import mbconv_space, mnasnet_space
-from search_spaces.network import build_network
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
 from search_spaces.space import Choice, SearchSpace, StagedSpace
 from search_spaces.table import CostTable, cost_table
+
+if TYPE_CHECKING:
+    from search_spaces.network import build_network
 
 __all__ = [
     "REFERENCE_NAMES",
@@ -37,3 +43,12 @@ __all__ = [
     "stage_costs",
     "stride_plan",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to load, and counting, sampling and the driver of a search do without it.
+    if name == "build_network":
+        from search_spaces.network import build_network  # noqa: PLC0415
+
+        return build_network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
