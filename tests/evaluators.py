@@ -1,5 +1,7 @@
 """Cheap evaluators, a tiny space and a command-line driver for the tests of the pool and the search."""
 
+# ruff: noqa: ARG002  an evaluator takes all arguments of the seam
+
 from __future__ import annotations
 
 import os

@@ -1,0 +1,258 @@
+"""What every executor must do, and what the worker processes of the local one must withstand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluators import Dies, Fails, Formula, Hangs, Raises, Returns, Unloadable, formula, request
+
+from nas.evaluation import Evaluator, Failure, Outcome
+from nas.pool.executor import Event, Executor, Finished, Reported, evaluate_safely
+from nas.pool.inline import InlineExecutor
+from nas.pool.local import LocalExecutor
+from nas.pool.slots import Slot
+
+Make = Callable[..., Executor]
+
+
+def drain(executor: Executor, tickets: int = 1) -> list[Event]:
+    """All events until `tickets` trials have finished."""
+    events: list[Event] = []
+    while sum(isinstance(event, Finished) for event in events) < tickets:
+        events += executor.wait(60)
+    return events
+
+
+def outcome_of(executor: Executor) -> Outcome:
+    (finished,) = (event for event in drain(executor) if isinstance(event, Finished))
+    return finished.outcome
+
+
+@pytest.fixture(params=["inline", "local"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    with contextlib.ExitStack() as stack:
+
+        def make_executor(evaluator: Evaluator, **options: Any) -> Executor:
+            executor: Executor = (
+                InlineExecutor(evaluator, **options)
+                if request.param == "inline"
+                else LocalExecutor(evaluator, [Slot()], **options)
+            )
+            stack.callback(executor.close)
+            return executor
+
+        yield make_executor
+
+
+# --- The contract ------------------------------------------------------------------------------------------------
+
+
+def test_reports_come_before_the_outcome_and_slots_are_counted(make: Make) -> None:
+    executor = make(Formula())
+    accuracy = formula(request())
+    assert executor.free_slots == 1
+    for ticket in (7, 3):
+        executor.submit(ticket, request())
+        assert executor.free_slots == 0
+        with pytest.raises(RuntimeError, match="no free slot"):
+            executor.submit(99, request())
+        *reports, finished = drain(executor)
+        assert reports == [Reported(ticket, epoch, accuracy * epoch / 3) for epoch in (1, 2, 3)]
+        assert isinstance(finished, Finished)
+        assert finished.ticket == ticket
+        assert finished.outcome.accuracy == accuracy
+        assert finished.outcome.curve == tuple(accuracy * epoch / 3 for epoch in (1, 2, 3))
+        assert finished.outcome.metrics == {"epochs": 3.0, "threads": 1.0}
+        assert finished.outcome.device == "cpu"
+        assert finished.outcome.seconds > 0
+        assert executor.free_slots == 1
+
+
+def test_nothing_running_waits_for_nothing(make: Make) -> None:
+    assert make(Formula()).wait() == []
+
+
+def test_an_exception_is_a_crash_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Raises(KeyError("no\nsuch thing")))
+    for ticket in range(2):
+        executor.submit(ticket, request())
+        outcome = outcome_of(executor)
+        assert outcome.failure == Failure("crashed", r"KeyError: 'no\nsuch thing'")
+        assert outcome.curve == (0.25,)
+
+
+def test_a_stopped_trial_returns_after_its_epoch(make: Make) -> None:
+    executor = make(Formula(delay=0.05))
+    executor.submit(0, request(epochs=1000))
+    executor.stop(0)
+    executor.stop(5)  # not a running ticket: nothing happens
+    outcome = outcome_of(executor)
+    assert outcome.accuracy is not None
+    assert outcome.metrics["epochs"] == len(outcome.curve) <= 3
+    executor.submit(1, request(epochs=3))
+    assert len(outcome_of(executor).curve) == 3  # the next trial is not stopped
+
+
+def test_a_cancelled_trial_is_silent_and_frees_its_slot(make: Make) -> None:
+    executor = make(Hangs())
+    executor.submit(0, request(8))
+    executor.cancel(0)
+    executor.cancel(5)
+    assert executor.free_slots == 1
+    executor.submit(1, request(16))
+    assert {event.ticket for event in drain(executor)} == {1}
+
+
+def test_a_hanging_trial_is_a_timeout_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Hangs(), time_limit=1.5)
+    executor.submit(0, request(8))
+    outcome = outcome_of(executor)
+    assert outcome.failure == Failure("timeout", "no result within 1.5 s")
+    assert outcome.curve == (0.5,)
+    assert outcome.seconds >= 1.5
+    executor.submit(1, request(16))
+    assert outcome_of(executor).accuracy == formula(request(16))
+
+
+def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
+    executor = make(Hangs())
+    executor.submit(0, request(8))
+    executor.close()
+    executor.close()
+    assert executor.wait() == []
+
+
+# --- Evaluators that break their contract --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "TypeError: the evaluator returned NoneType, not an Outcome"),
+        (0.5, "TypeError: the evaluator returned float, not an Outcome"),
+        (Outcome(accuracy=float("nan")), "ValueError: accuracy must be in 0..1, not nan"),
+        (Outcome(accuracy=93.5), "ValueError: accuracy must be in 0..1, not 93.5"),
+        (Outcome(accuracy=-0.1), "ValueError: accuracy must be in 0..1, not -0.1"),
+        (Outcome(accuracy=0.5, seconds=float("inf")), "ValueError: seconds must be finite and at least 0, not inf"),
+        (
+            Outcome(failure=Failure("tired", "")),
+            "ValueError: failure kind must be one of oom, timeout, diverged, crashed, not 'tired'",
+        ),
+        (Outcome(accuracy=0.5, metrics={"loss": "low"}), "ValueError: could not convert string to float: 'low'"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_is_no_outcome_is_a_crash(value: Any, text: str) -> None:
+    outcome = evaluate_safely(Returns(value), request(), "cpu", lambda _epoch, _accuracy: True)
+    assert outcome.failure == Failure("crashed", text)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (MemoryError(), Failure("oom", "MemoryError")),
+        (SystemExit(3), Failure("crashed", "SystemExit: 3")),
+        (RuntimeError("x" * 2000), Failure("crashed", ("RuntimeError: " + "x" * 2000)[:500])),
+    ],
+)
+def test_what_is_raised_names_its_kind(error: BaseException, failure: Failure) -> None:
+    assert evaluate_safely(Raises(error), request(), "cpu", lambda _e, _a: True).failure == failure
+
+
+def test_array_scalars_become_plain_numbers() -> None:
+    given = Outcome(accuracy=np.float32(0.5), curve=(np.float64(0.25),), metrics={"loss": np.float32(2)})  # type: ignore[arg-type, dict-item]
+    outcome = evaluate_safely(Returns(given), request(), "cpu", lambda _e, _a: True)
+    assert [type(number) for number in (outcome.accuracy, *outcome.curve, *outcome.metrics.values())] == [float] * 3
+
+
+# --- Worker processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "text"),
+    [
+        (Dies(), "the worker process was killed by SIGKILL, 2 times in a row"),
+        (Dies(exit_code=3), "the worker process exited with code 3, 2 times in a row"),
+    ],
+)
+def test_a_worker_that_dies_twice_is_a_crash(evaluator: Evaluator, text: str) -> None:
+    with contextlib.closing(LocalExecutor(evaluator, [Slot()])) as executor:
+        executor.submit(0, request())
+        outcome = outcome_of(executor)
+        assert outcome.failure == Failure("crashed", text)
+        assert executor.free_slots == 1
+
+
+def test_a_worker_that_dies_once_is_replaced_and_its_trial_run_again(tmp_path: Path) -> None:
+    marker = tmp_path / "tries"
+    with contextlib.closing(LocalExecutor(Dies(marker=str(marker)), [Slot()])) as executor:
+        executor.submit(0, request())
+        outcome = outcome_of(executor)
+    assert outcome.accuracy == formula(request())
+    assert outcome.curve == (0.5,)
+    assert marker.read_text() == "try\n" * 2
+
+
+def test_trials_run_side_by_side_and_finish_in_their_own_time() -> None:
+    with contextlib.closing(LocalExecutor(Hangs(), [Slot(), Slot()])) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(16))
+        finished = [event.ticket for event in drain(executor) if isinstance(event, Finished)]
+        assert finished == [1]
+        assert executor.free_slots == 1
+        assert executor.wait(0.2) == [] or executor.free_slots == 1
+
+
+def test_threads_of_a_slot_reach_the_worker() -> None:
+    with contextlib.closing(LocalExecutor(Formula(), [Slot(threads=3)])) as executor:
+        executor.submit(0, request())
+        assert outcome_of(executor).metrics["threads"] == 3
+
+
+def test_close_leaves_no_process(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
+    executor = LocalExecutor(Hangs(str(pid_file)), [Slot()])
+    executor.submit(0, request(8))
+    executor.wait(60)
+    pid = int(pid_file.read_text())
+    os.kill(pid, 0)
+    executor.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_an_idle_worker_that_is_killed_costs_no_trial(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with contextlib.closing(LocalExecutor(Formula(log=str(log)), [Slot()])) as executor:
+        executor.submit(0, request())
+        drain(executor)
+        pid = int(log.read_text().split()[-1])
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        executor.submit(1, request())
+        assert outcome_of(executor).accuracy == formula(request())
+
+
+def test_an_evaluator_that_cannot_be_loaded_raises() -> None:
+    with contextlib.closing(LocalExecutor(Unloadable(), [Slot()])) as executor:
+        executor.submit(0, request())
+        with pytest.raises(RuntimeError, match="cannot load the evaluator: ValueError: invalid literal"):
+            drain(executor)
+
+
+def test_an_evaluator_that_cannot_be_pickled_raises() -> None:
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        LocalExecutor(Returns(lambda: None), [Slot()])
+
+
+def test_no_slots_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one slot"):
+        LocalExecutor(Fails("oom"), [])
