@@ -146,7 +146,7 @@ def _canonical_stage(stage: StageSpec, in_channels: int) -> StageSpec:
 
 _BLOCK = re.compile(
     r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
-    r"(_se(?P<se>[0-9.]+))?(_(?P<skip>noskip|poolskip))?(_(?P<op>[a-z]+))?"
+    r"(_se(?P<se>\d+(\.\d+)?(e-\d+)?))?(_(?P<skip>noskip|poolskip))?(_(?P<op>[a-z]+))?"
 )
 
 
@@ -191,7 +191,7 @@ def format_blocks(arch: ArchSpec) -> str:
             f"r{stage.layers}_k{stage.kernel}_s{stage.stride}{stage.stride}_e{stage.expand}_i{inputs}_o{stage.channels}"
         )
         if stage.se:
-            text += f"_se{stage.se:g}"
+            text += f"_se{stage.se!r}"
         text += {"identity": "", "none": "_noskip", "pool": "_poolskip"}[stage.skip]
         if stage.op != "mbconv":
             text += f"_{stage.op}"
@@ -227,7 +227,7 @@ def _number(where: str, value: Any, low: float, below: float) -> None:
 
 
 def _one_of(where: str, value: Any, known: Iterable[str]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ArchError(f"{where}: must be one of {', '.join(known)}, not {value!r}")
 
 

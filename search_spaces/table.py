@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.arch import StageSpec
 from search_spaces.cost import Cost, Shape, input_shape, layer_cost
 from search_spaces.ops import head_layers, stage_layers, stem_layers
 from search_spaces.space import StageChoices, StagedSpace
@@ -64,16 +66,30 @@ def cost_table(space: StagedSpace, num_classes: int = 1000) -> CostTable:
 def _stage_table(
     space: StagedSpace, stage: StageChoices, incoming: list[int], size: int
 ) -> tuple[Costs, NDArray[np.int64], int]:
-    """The table (channels in, own choices, 2), the channels out of every combination, and the map's size after."""
+    """The table (channels in, own choices, 2), the channels out of every combination, and the map's size after.
+
+    Blocks are folded once each: all blocks of a stage but the first cost the same, whatever comes in.
+    """
     names = [choice.name for choice in stage.choices]
     combinations = itertools.product(*(choice.values for choice in stage.choices))
     specs = [stage.spec(dict(zip(names, values, strict=True))) for values in combinations]
-    folded = [
-        [layer_cost(stage_layers(space.base, spec, channels), Shape(channels, size)) for spec in specs]
-        for channels in incoming
-    ]
-    costs = np.array([[_row(cost) for cost, _ in row] for row in folded])
-    return costs, np.array([spec.channels for spec in specs]), folded[0][0][1].size
+
+    @cache
+    def block(spec: StageSpec, channels: int, side: int) -> tuple[Costs, int]:
+        cost, shape = layer_cost(stage_layers(space.base, spec, channels), Shape(channels, side))
+        return np.array(_row(cost)), shape.size
+
+    def row(channels: int) -> Costs:
+        costs = []
+        for spec in specs:
+            single = replace(spec, layers=1)
+            first, after = block(single, channels, size)
+            more = spec.layers - 1
+            costs.append(first + more * block(replace(single, stride=1), spec.channels, after)[0] if more else first)
+        return np.array(costs)
+
+    after = block(replace(specs[0], layers=1), incoming[0], size)[1]
+    return np.array([row(channels) for channels in incoming]), np.array([spec.channels for spec in specs]), after
 
 
 def _row(cost: Cost) -> tuple[int, int]:

@@ -1,0 +1,33 @@
+"""Counts of a built network by others' means: fvcore's multiply-adds, torch's parameters."""
+
+from __future__ import annotations
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+
+from search_spaces import ArchSpec, build_network
+
+
+def fvcore_macs(network: nn.Module, *inputs: torch.Tensor) -> int:
+    """Multiply-adds of convolutions and linear layers alone, one evaluation of the network in eval mode.
+
+    fvcore also counts norms and adaptive pooling; handlers that return 0 switch them off (None would not).
+    """
+
+    def nothing(inputs: object, outputs: object) -> int:  # noqa: ARG001
+        return 0
+
+    count = FlopCountAnalysis(network.eval(), inputs)
+    count.set_op_handle("aten::batch_norm", nothing, "aten::adaptive_avg_pool2d", nothing)
+    count.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return int(count.total())
+
+
+def built_costs(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
+    """MACs by fvcore, at the architecture's own resolution, and parameters of the built network."""
+    network = build_network(arch, num_classes)
+    image = torch.zeros(1, arch.input_channels, arch.resolution, arch.resolution)
+    with torch.no_grad():
+        macs = fvcore_macs(network, image)
+    return macs, sum(parameter.numel() for parameter in network.parameters())
