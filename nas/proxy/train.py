@@ -70,11 +70,11 @@ class ProxyEvaluator:
         network = self._network(request).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         train = self._feed(request, "train", device)
         val = self._feed(request, "val", device)
+        final = val if request.split == "val" else self._feed(request, request.split, device)
         curve = tuple(self._fit(network, request, train, val, report))
-        if request.split == "val":
+        if final is val:
             return Outcome(accuracy=curve[-1], curve=curve)
-        accuracy = measure(network, self._feed(request, request.split, device))
-        return Outcome(accuracy=accuracy, curve=curve, metrics={"val_accuracy": curve[-1]})
+        return Outcome(accuracy=measure(network, final), curve=curve, metrics={"val_accuracy": curve[-1]})
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:
         resolution = max(1, round(request.arch.resolution * request.fidelity.resolution_factor))
