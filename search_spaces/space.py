@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from search_spaces.arch import ArchSpec, StageSpec
+from search_spaces.arch import ArchSpec, StageSpec, canonical
 
 Params = Mapping[str, Any]
 
@@ -125,6 +125,6 @@ def staged_space(name: str, base: ArchSpec, stages: tuple[StageChoices, ...]) ->
             stage.spec({choice.name: params[f"s{i}.{choice.name}"] for choice in stage.choices})
             for i, stage in enumerate(stages, 1)
         )
-        return replace(base, stages=tuple(specs))
+        return canonical(replace(base, stages=tuple(specs)))
 
     return StagedSpace(name, choices, decode, base, stages)

@@ -1,0 +1,171 @@
+"""The command: `scalenas`, also `python -m experiments`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from experiments.errors import UserError, from_user
+from experiments.options import ARCH, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, WHOLE, options
+from experiments.settings import Settings, preset
+
+# Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
+
+EXIT_USER, EXIT_INTERRUPTED = 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="scalenas")
+def cli() -> None:
+    """Find a small network for your images, learn how to grow it, and see the frontier.
+
+    DATA is a folder (train/<class>/*.jpg with optional val/ and test/, or <class>/*.jpg) or the
+    built-in `digits`. ARCH is a name such as efficientnet_b0, an architecture's JSON file, or a run folder (meaning
+    its baseline).
+    """
+
+
+@cli.command()
+@click.argument("data")
+@options(RUN, TARGET, PROXY, SEARCH, GROWTH, FINAL, WHOLE, ARCH)
+def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """All three steps: discover a baseline, search its scaling coefficients, draw the frontier.
+
+    With --arch the search is skipped and that network is the baseline.
+    """
+    from experiments.pipeline import run_all  # noqa: PLC0415
+
+    with _bench(data, run_dir, preset, given) as bench:
+        _answer(run_all(bench), as_json)
+
+
+@cli.command()
+@click.argument("data")
+@options(RUN, TARGET, PROXY, SEARCH)
+def discover(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """Search for a baseline."""
+    from experiments.discover import run_discover  # noqa: PLC0415
+
+    with _bench(data, run_dir, preset, given) as bench:
+        _answer(run_discover(bench), as_json)
+
+
+@cli.command()
+@click.argument("data")
+@options(RUN, ARCH, TARGET, PROXY, GROWTH)
+def scale(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
+    from experiments.rescale import run_scale  # noqa: PLC0415
+
+    with _bench(data, run_dir, preset, given) as bench:
+        _answer(run_scale(bench), as_json)
+
+
+@cli.command()
+@click.argument("data")
+@options(RUN, ARCH, TARGET, FINAL)
+def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """Train known networks (or any --arch) as the frontier's points are trained, and add them to it."""
+    from experiments.compare import compare_target, reference_entries, run_compare  # noqa: PLC0415
+    from experiments.frontier import points_table  # noqa: PLC0415
+
+    with _bench(data, run_dir, preset, given) as bench:
+        names = bench.settings.arch or bench.settings.references
+        points = run_compare(bench, reference_entries(bench, names, compare_target(bench)))
+        _answer(points_table(points).to_dict("records"), as_json)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--output", required=True, metavar="FILE", help=".png, .svg, .pdf or .csv")
+@click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
+def frontier(runs: tuple[str, ...], output: str, as_json: bool) -> None:
+    """Draw the frontier of one run or several, or write its points."""
+    from experiments.compare import draw_frontier  # noqa: PLC0415
+    from experiments.frontier import points_table  # noqa: PLC0415
+
+    points = draw_frontier(runs, Path(output))
+    _answer(points_table(points).to_dict("records"), as_json)
+
+
+@cli.command()
+@click.argument("arch")
+@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
+@click.option("--num-classes", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(arch: str, resolution: int | None, num_classes: int, as_json: bool) -> None:
+    """MACs and parameters of a network, stage by stage."""
+    from experiments.inspect import inspect_arch, inspect_table  # noqa: PLC0415
+    from experiments.naming import load_arch  # noqa: PLC0415
+
+    with from_user():
+        facts = inspect_arch(load_arch(arch), resolution, num_classes)
+    if as_json:
+        _answer(facts, as_json)
+    else:
+        Console().print(inspect_table(facts))
+
+
+@cli.command()
+@click.argument("run_dir", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(run_dir: str, as_json: bool) -> None:
+    """Where a run stands."""
+    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+    from experiments.status import run_status, status_table  # noqa: PLC0415
+
+    facts = run_status(existing_run_folder(run_dir))
+    if as_json:
+        _answer(facts, as_json)
+    else:
+        Console().print(status_table(facts))
+
+
+def main() -> None:
+    """Entry point: every outcome has its exit status, and what the user did wrong is told in one line."""
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), EXIT_USER)
+    except UserError as error:
+        _fail(str(error), EXIT_USER)
+    except (KeyboardInterrupt, click.Abort):
+        again = shlex.join(["scalenas", *sys.argv[1:]])
+        _fail(f"interrupted; what is finished is saved. Go on with: {again}", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _bench(data: str, run_dir: str, preset_name: str | None, given: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Open a run with the settings that were given over those of the preset."""
+    from experiments.bench import open_bench  # noqa: PLC0415
+    from experiments.progress import Narrator  # noqa: PLC0415
+
+    with from_user():
+        base = preset(preset_name) if preset_name else Settings()
+        settings = base.with_given({name: value for name, value in given.items() if value not in (None, ())})
+    return open_bench(data, run_dir, settings, Narrator())
+
+
+def _answer(value: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(value, indent=2))
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"scalenas: {' '.join(message.split())}", err=True)
+    sys.exit(status)

@@ -1,0 +1,144 @@
+"""The third step: train what is to be compared at one fidelity, and draw the frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.bench import Bench
+from experiments.discover import plan_search
+from experiments.errors import UserError, from_user
+from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
+from experiments.plots import frontier_figure
+from experiments.rescale import family_archs, fitted_arch
+from experiments.run_folder import read_json, write_text
+from nas.evaluation import Request
+from nas.search import candidates
+from nas.store import read_study
+from search_spaces import ArchSpec
+
+NAME = "compare"
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of a comparison and the part it plays; role: see frontier.ROLES."""
+
+    label: str
+    role: str
+    arch: ArchSpec
+
+
+def run_entries(bench: Bench) -> list[Entry]:
+    """What a whole run compares: its baseline, the family up to family_phi, the best of the search, known networks."""
+    settings, folder = bench.settings, bench.folder
+    family = family_archs(folder.family)
+    entries = [
+        Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
+        for phi, arch in family
+        if phi <= settings.family_phi
+    ]
+    taken = {entry.arch.id for entry in entries}
+    if folder.journal("discover").exists():
+        study = read_study(folder.journal("discover"), "discover")
+        best = [c for c in candidates(study, plan_search(bench).score) if c.arch.id not in taken]
+        entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
+    base_macs = bench.cost(family[0][1])[0]
+    return entries + reference_entries(bench, settings.references, base_macs)
+
+
+def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
+    """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
+    return [Entry(Path(name).name, "reference", fitted_arch(bench, name, target_macs)) for name in names]
+
+
+def compare_target(bench: Bench) -> float | None:
+    """The MACs known networks are fitted to: what the user says, else those of this run's baseline."""
+    if bench.settings.target_macs == "auto" and bench.folder.baseline.exists():
+        return float(read_json(bench.folder.baseline)["macs"])
+    return None
+
+
+def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
+    """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png and .svg."""
+    settings = bench.settings
+    split = bench.final_split
+    bench.claim({"final epochs": settings.final_epochs, "final split": split})
+    names = {entry.arch.id: entry.label for entry in entries}
+    seeds = [settings.seed + i for i in range(settings.final_seeds)]
+    requests = {
+        (entry.arch.id, seed): Request(entry.arch, bench.final, seed, split) for seed in seeds for entry in entries
+    }
+    outcomes = bench.train(
+        NAME,
+        list(requests.values()),
+        lambda request: {"network": names[request.arch.id]},
+        "compare",
+    )
+    measured = []
+    for entry in entries:
+        found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
+        accuracies = [outcome.accuracy for outcome in found if outcome.accuracy is not None]
+        if not accuracies:
+            bench.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
+            continue
+        measured.append(
+            measured_point(
+                entry.label,
+                entry.role,
+                entry.arch,
+                accuracies,
+                run=bench.folder.path.name,
+                data=bench.dataset.name,
+                split=split,
+                epochs=settings.final_epochs,
+                num_classes=bench.num_classes,
+            )
+        )
+    if not measured:
+        raise UserError("nothing could be trained for the frontier; compare.journal tells why")
+    return write_frontier(bench.folder.path, measured)
+
+
+def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Merge points into a run's frontier.csv and draw it again; returns all points."""
+    table = folder / "frontier.csv"
+    points = merge_points(read_points(table) if table.exists() else [], measured)
+    write_text(table, points_csv(points))
+    figure = frontier_figure(points)
+    for suffix in (".png", ".svg"):
+        save_figure(figure, table.with_suffix(suffix))
+    return points
+
+
+def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
+    """The points of several runs as one picture or table. Raises UserError for what the user can mend."""
+    points: list[FrontierPoint] = []
+    for run in runs:
+        table = Path(run) / "frontier.csv"
+        if not table.exists():
+            raise UserError(f"{run}: has no frontier.csv yet; `scalenas run` or `scalenas compare` makes it")
+        points += [_named(point, run) if len(runs) > 1 else point for point in read_points(table)]
+    with from_user(str(output)):
+        if output.suffix == ".csv":
+            write_text(output, points_csv(points))
+        elif output.suffix in PICTURES:
+            save_figure(frontier_figure(points), output)
+        else:
+            raise UserError(f"{output}: a frontier is written as .csv, {', '.join(PICTURES)}")
+    return points
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+    figure.savefig(path, dpi=150, metadata=metadata)
+
+
+def _named(point: FrontierPoint, run: str) -> FrontierPoint:
+
+    return replace(point, label=f"{Path(run).name}: {point.label}", run=Path(run).name)

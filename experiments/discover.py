@@ -1,0 +1,156 @@
+"""The first step: search a space, confirm the best few at fresh seeds, write the baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.bench import Bench, note_trial
+from experiments.errors import UserError, from_user
+from experiments.naming import resolve_space, resolve_target
+from experiments.run_folder import write_json, write_text
+from experiments.tables import trials_csv
+from nas.evaluation import Request
+from nas.samplers import make_sampler
+from nas.score import Score
+from nas.search import Candidate, discover
+from nas.store import open_study
+from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
+from search_spaces.mnasnet import size_in_words
+
+NAME = "discover"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a discovery is about: the objective, the space, and the MACs that the space was fitted to."""
+
+    score: Score
+    space: SearchSpace
+    fitted_to: int
+
+
+def plan_search(bench: Bench) -> Search:
+    """Resolve target and space. A folder's space keeps the target it was first fitted to, so that another target only
+    rescores. Raises UserError for what the user can mend.
+    """
+    settings = bench.settings
+    target = resolve_target(settings.target_macs, bench.resolution, bench.num_classes)
+    with from_user():
+        score = settings.score_at(target)
+    before = bench.folder.read().get("space", {})
+    fitted_to = before.get("fitted_to", target)
+    space = resolve_space(
+        settings.space, fitted_to, bench.resolution, bench.num_classes, input_channels=bench.dataset.channels
+    )
+    return Search(score, space, fitted_to)
+
+
+def run_discover(bench: Bench) -> dict[str, Any]:
+    """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
+    settings = bench.settings
+    plan = plan_search(bench)
+    with from_user():
+        sampler = make_sampler(
+            settings.sampler,
+            seed=settings.seed,
+            macs=lambda params: bench.cost(plan.space.decode(params))[0],
+            score=plan.score,
+        )
+    bench.claim(
+        {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction},
+        {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
+         "score": dataclasses.asdict(plan.score)},
+    )  # fmt: skip
+    _announce(bench, plan)
+    study = open_study(bench.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score)
+    with bench.narrator.task("search", settings.trials) as task:
+        found = discover(
+            plan.space,
+            plan.score,
+            sampler,
+            bench.executor,
+            study,
+            trials=settings.trials,
+            fidelity=bench.proxy,
+            seed=settings.seed,
+            cost=bench.cost,
+            on_event=lambda event: note_trial(task, event),
+        )
+    write_text(bench.folder.path / "trials.csv", trials_csv(study))
+    if not found:
+        raise UserError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
+    baseline = _confirm(bench, plan.score, found[: settings.confirm] or found[:1])
+    write_json(bench.folder.baseline, baseline)
+    bench.narrator.say(
+        f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
+        f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"
+    )
+    return baseline
+
+
+def _confirm(bench: Bench, score: Score, best: list[Candidate]) -> dict[str, Any]:
+    """Train the best few at fresh seeds: the values that they were picked for flatter them."""
+    settings = bench.settings
+    if settings.confirm == 0:
+        return _baseline(bench, score, best[0].arch, [best[0].accuracy])
+    seeds = [settings.seed + 1 + i for i in range(settings.confirm_seeds)]
+    requests = [Request(candidate.arch, bench.proxy, seed) for seed in seeds for candidate in best]
+    numbers = {candidate.arch.id: candidate.number for candidate in best}
+    outcomes = bench.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
+    confirmed = []
+    for candidate in best:
+        found = [outcomes[request.key].accuracy for request in requests if request.arch.id == candidate.arch.id]
+        accuracies = [accuracy for accuracy in found if accuracy is not None]
+        if accuracies:
+            confirmed.append(_baseline(bench, score, candidate.arch, accuracies))
+    if not confirmed:
+        raise UserError("none of the best candidates could be trained again; confirm.journal tells why")
+    return max(confirmed, key=lambda baseline: float(baseline["score"]))
+
+
+def _baseline(bench: Bench, score: Score, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
+    macs, params = bench.cost(arch)
+    accuracy = statistics.fmean(accuracies)
+    return {
+        "id": arch.id,
+        "accuracy": accuracy,
+        "accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "n": len(accuracies),
+        "split": "val",
+        "fidelity": dataclasses.asdict(bench.proxy),
+        "macs": macs,
+        "params": params,
+        "score": score(accuracy, macs),
+        "target_macs": score.target_macs,
+        "num_classes": bench.num_classes,
+        "blocks": format_blocks(arch),
+        "arch": dataclasses.asdict(arch),
+    }
+
+
+def _base(space: SearchSpace) -> dict[str, Any]:
+    if not isinstance(space, StagedSpace):
+        return {}
+    return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
+
+
+def _announce(bench: Bench, plan: Search) -> None:
+    counts = ", ".join(f"{n} {split}" for split, n in bench.dataset.counts.items() if n)
+    say = bench.narrator.say
+    say(
+        f"data: {bench.dataset.name}, {bench.num_classes} classes, {counts} images "
+        f"of {bench.dataset.native_size} pixels"
+    )
+    if isinstance(plan.space, StagedSpace):
+        widths = " ".join(str(stage.channels) for stage in plan.space.base.stages)
+        say(f"space: {plan.space.name}, {size_in_words(plan.space)}, base widths {widths}")
+        say(f"plan: {stride_plan(plan.space.base)}")
+    else:
+        say(f"space: {plan.space.name}, {plan.space.size:.2g} encodings")
+    say(
+        f"target: {plan.score.target_macs / 1e6:.3g} M MACs; "
+        f"trials: {bench.settings.trials} x {bench.settings.epochs} epochs"
+    )

@@ -1,0 +1,20 @@
+"""What a user did wrong, told apart from what the program did wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """One line that says what is wrong, where, and how to mend it. The command ends with status 2."""
+
+
+@contextmanager
+def from_user(where: str = "") -> Iterator[None]:
+    """Turn ValueErrors and file errors about what the user gave into a UserError, with `where` in front."""
+    prefix = f"{where}: " if where else ""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise UserError(prefix + " ".join(str(error).split())) from error

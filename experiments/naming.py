@@ -1,0 +1,107 @@
+"""What people write for architectures, targets and spaces, turned into the things themselves."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError, from_user
+from experiments.run_folder import RunFolder, read_json
+from search_spaces import (
+    REFERENCE_NAMES,
+    ArchSpec,
+    SearchSpace,
+    auto_resolution,
+    count_macs,
+    fit_arch,
+    mbconv_space,
+    mnasnet_space,
+    reference_arch,
+)
+from search_spaces.fit import IMAGENET_RESOLUTION
+
+SPACES: dict[str, Callable[..., SearchSpace]] = {"mnasnet": mnasnet_space, "mbconv": mbconv_space}
+_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+
+
+def load_arch(text: str) -> ArchSpec:
+    """The architecture of a name, an ArchSpec JSON file, or a run folder (its baseline).
+
+    Raises UserError when it is none of them or the file is wrong.
+    """
+    path = Path(text)
+    if path.is_dir():
+        path = RunFolder(path).baseline
+        if not path.exists():
+            raise UserError(f"{text}: this run has no baseline yet; run `scalenas discover` on it first")
+    if path.is_file():
+        data = read_json(path)
+        if isinstance(data, dict) and "arch" in data:
+            data = data["arch"]
+        with from_user(str(path)):
+            return ArchSpec.from_dict(data)
+    if text in REFERENCE_NAMES:
+        return reference_arch(text)
+    raise UserError(
+        f"unknown architecture {text!r}: give a JSON file, a run folder or one of {', '.join(REFERENCE_NAMES)}"
+    )
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text names a known network, to be fitted to the task, rather than an architecture to be taken as is."""
+    return text in REFERENCE_NAMES and not Path(text).exists()
+
+
+def resolve_resolution(text: str, native: int) -> int:
+    """Pixels from a number or "auto". Raises UserError on anything else."""
+    if text == "auto":
+        return auto_resolution(native)
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--resolution must be auto or a number of pixels, not {text!r}")
+    return int(text)
+
+
+def resolve_target(text: str, resolution: int, num_classes: int) -> int:
+    """MACs from a number such as 20M, from "b0" (B0 fitted to the input), or from "auto" (half as wide below 224)."""
+    if text in ("auto", "b0"):
+        half = text == "auto" and resolution < IMAGENET_RESOLUTION
+        b0 = fit_arch(reference_arch("efficientnet_b0"), resolution, width=0.5 if half else 1.0)
+        return count_macs(b0, None, num_classes)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([kKmMgGbB]?)", text)
+    if match is None:
+        raise UserError(f"--target-macs must be auto, b0 or a number such as 20M, not {text!r}")
+    target = round(float(match[1]) * _UNITS[match[2].lower()])
+    if target < 1:
+        raise UserError(f"--target-macs must be above 0, not {text}")
+    return target
+
+
+def resolve_space(text: str, target_macs: float, resolution: int, num_classes: int, input_channels: int) -> SearchSpace:
+    """The space of a name, fitted to the task, or of `module:function`.
+
+    A function of one's own is called with target_macs, resolution, num_classes and input_channels by keyword and
+    returns a SearchSpace. Raises UserError when there is no such space or it cannot be fitted.
+    """
+    make = SPACES.get(text) or load_object(text, "--space", f"one of {', '.join(SPACES)}")
+    with from_user("--space" if ":" in text else ""):
+        space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels)
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"--space {text}: the function must return a SearchSpace, not {type(space).__name__}")
+    return space
+
+
+def load_object(text: str, option: str, otherwise: str) -> Any:
+    """What `module:name` names; modules of the working directory are found too. Raises UserError."""
+    module, _, name = text.partition(":")
+    if not (module and name):
+        raise UserError(f"{option} must be {otherwise}, or module:function, not {text!r}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{option} {text}: {error}") from None

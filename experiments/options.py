@@ -1,0 +1,87 @@
+"""The options of the command, in groups that commands share. What is not given is left to the preset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Exponents(click.ParamType[tuple[float, ...]]):
+    """One number or two, separated by a comma."""
+
+    name = "number[,number]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or two separated by a comma", param, ctx)
+
+
+RUN = [
+    click.option("--run", "run_dir", required=True, metavar="DIR", help="Run folder; everything is written there."),
+    click.option("--preset", metavar="NAME|FILE", help="Settings to start from; options given override it."),
+    click.option("--seed", type=int, help="Seed of splits, search and trainings. [0]"),
+    click.option("--cache", metavar="DIR", help="Where decoded images are kept. [DIR/cache]"),
+    click.option("--train-images", type=int, metavar="N", help="Use at most N training images. [all]"),
+    click.option("--max-unreadable", type=float, metavar="SHARE", help="Share of unreadable files to skip. [0.01]"),
+    click.option("--resolution", metavar="PIXELS|auto", help="Input size of the baseline. [auto]"),
+    click.option("--devices", metavar="LIST", help="auto, cpu, or cuda:0,cuda:1. [auto]"),
+    click.option("--workers", type=int, metavar="N", help="Trainings at a time. [one a GPU, or one a CPU core]"),
+    click.option("--executor", metavar="NAME", help="local (worker processes) or inline. [local]"),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+]
+TARGET = [
+    click.option("--target-macs", metavar="N|b0|auto", help="MACs wanted, such as 20M. [auto: B0 fitted, half width]"),
+]
+PROXY = [
+    click.option("--epochs", type=int, metavar="N", help="Epochs of one short training. [5]"),
+    click.option("--train-fraction", type=float, metavar="SHARE", help="Share of the training images it sees. [1]"),
+]
+SEARCH = [
+    click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
+    click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),
+    click.option("--sampler", metavar="NAME", help="default, random, tpe, evolution ... [default]"),
+    click.option("--score", metavar="FORM", help="soft, hard or absolute. [soft]"),
+    click.option("--exponent", type=Exponents(), help="w, or w below and above the target. [-0.07]"),
+    click.option("--confirm", type=int, metavar="N", help="Best candidates trained again at fresh seeds. [3]"),
+    click.option("--confirm-seeds", type=int, metavar="N", help="Fresh seeds for each of them. [3]"),
+]
+GROWTH = [
+    click.option("--points", metavar="LAYOUT", help="matched or nominal. [matched]"),
+    click.option("--step", type=float, help="Step of the nominal grid. [0.05]"),
+    click.option("--tolerance", type=float, help="Allowed distance of its cost from 2. [0.1]"),
+    click.option("--seeds", type=int, metavar="N", help="Seeds for each point. [3]"),
+    click.option("--budget", type=int, metavar="N", help="At most N trainings. [all]"),
+]
+FINAL = [
+    click.option("--final-epochs", type=int, metavar="N", help="Epochs of every training on the frontier. [20]"),
+    click.option("--final-seeds", type=int, metavar="N", help="Seeds of every point on the frontier. [3]"),
+]
+ARCH = [
+    click.option(
+        "--arch", multiple=True, metavar="ARCH", help="A network's name (fitted to the data), a JSON file or a run."
+    ),
+]
+WHOLE = [
+    click.option("--family-phi", type=int, metavar="N", help="Train the family up to this phi. [2]"),
+    click.option("--top", type=int, metavar="N", help="Best of the search on the frontier, baseline included. [3]"),
+]
+
+
+def options(*groups: Sequence[Decorator]) -> Callable[[Command], Command]:
+    """A decorator that adds all options of the groups, in order."""
+
+    def add(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)  # type: ignore[assignment]
+        return command
+
+    return add

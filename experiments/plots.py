@@ -1,0 +1,161 @@
+"""The frontier as a picture: points in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+from experiments.frontier import FrontierPoint
+from nas.pareto import pareto_front
+
+
+class Style(NamedTuple):
+    """How points of one role look; size in square points."""
+
+    marker: str
+    color: str
+    size: float
+
+
+_STYLE = {
+    "baseline": Style("*", "#c1272d", 190),
+    "family": Style("o", "#c1272d", 55),
+    "candidate": Style("X", "#e08a8d", 40),
+    "reference": Style("D", "#1f4e79", 45),
+    "user": Style("s", "#2e7d32", 45),
+}
+_LEGEND = {
+    "baseline": "discovered baseline",
+    "family": "its scaled family",
+    "candidate": "other candidates of the search",
+    "reference": "known networks, trained the same way",
+    "user": "your points",
+}
+_FADED = 0.35
+# Where a label may stand around its point, in points of the page; the first free place is taken.
+_PLACES = [(0, 9), (9, 0), (-9, 0), (0, -9), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 20), (0, -20), (14, 18), (-14, 18),
+           (14, -18), (-14, -18), (0, 31), (0, -31), (30, 0), (-30, 0)]  # fmt: skip
+
+
+def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
+    """Accuracy (percent) against FLOPs (multiply-adds, log axis).
+
+    Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
+    what it dominates is faded; the family is joined by a line. Raises ValueError when there is no point, or when the
+    points differ in split or epochs, since these do not compare.
+    """
+    if not points:
+        raise ValueError("no points to plot")
+    protocols = {(point.data, point.split, point.epochs) for point in points}
+    if len(protocols) > 1:
+        listed = "; ".join(f"{d} {s}, {e} epochs" for d, s, e in sorted(protocols))
+        raise ValueError(f"points measured differently do not share an axis: {listed}")
+    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)  # measures texts
+    axes = figure.add_subplot()
+    front = pareto_front([point.macs for point in points], [point.accuracy for point in points])
+    axes.plot(
+        [points[i].macs for i in front], [100 * points[i].accuracy for i in front],
+        color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round", label="Pareto front",
+    )  # fmt: skip
+    _draw_family(axes, points)
+    for role in _STYLE:
+        _draw_role(axes, role, [(point, i in front) for i, point in enumerate(points) if point.role == role])
+    _decorate(axes, points, title)
+    figure.draw_without_rendering()
+    _label(axes, [point for point in points if point.role != "candidate"])
+    return figure
+
+
+def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:
+    for run in sorted({point.run for point in points}):
+        family = [p for p in points if p.run == run and p.role in ("family", "baseline")]
+        family.sort(key=lambda point: point.macs)
+        if len(family) > 1:
+            axes.plot([p.macs for p in family], [100 * p.accuracy for p in family], color="#c1272d", lw=1.4, zorder=2)
+
+
+def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool]]) -> None:
+    style = _STYLE[role]
+    for i, (point, leads) in enumerate(points):
+        alpha = 1.0 if leads else _FADED
+        if point.n > 1:
+            axes.errorbar(
+                point.macs, 100 * point.accuracy, 100 * point.std,
+                color=style.color, alpha=alpha, capsize=3, lw=1, zorder=3,
+            )  # fmt: skip
+        axes.scatter(
+            point.macs, 100 * point.accuracy, marker=style.marker, s=style.size, color=style.color,
+            alpha=alpha, zorder=4, linewidths=0, label=_LEGEND[role] if i == 0 else None,
+        )  # fmt: skip
+
+
+def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
+    first = points[0]
+    axes.set_xscale("log")
+    low, high = min(p.macs for p in points), max(p.macs for p in points)
+    axes.set_xlim(low / 1.35, high * 1.35)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("FLOPs (multiply-adds)")
+    axes.set_ylabel(f"{first.split} accuracy, %")
+    seeds = sorted({point.n for point in points})
+    many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
+    how = f"{first.data}, {first.epochs} epochs, {many if seeds[-1] > 1 else 'one seed each'}"
+    axes.set_title(f"{title}\n{how}" if title else how, fontsize=10, loc="left")
+    axes.grid(True, which="major", color="0.92")
+    axes.set_axisbelow(True)
+    axes.margins(y=0.16)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="0.85", fontsize=8)
+
+
+def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
+    """Names beside points, moved around them until they cover neither each other nor a point nor the legend."""
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    legend = axes.get_legend()
+    taken = [legend.get_window_extent(renderer)] if legend is not None else []
+    for point in points:
+        x, y = axes.transData.transform((point.macs, 100 * point.accuracy))
+        taken.append(Bbox.from_extents(x - 6, y - 6, x + 6, y + 6))
+    inside = axes.get_window_extent(renderer)
+    for point in sorted(points, key=lambda p: -p.accuracy):
+        best = None
+        for dx, dy in _PLACES:
+            text = axes.annotate(
+                point.label, (point.macs, 100 * point.accuracy), (dx, dy), textcoords="offset points", fontsize=8,
+                ha="center" if dx == 0 else ("left" if dx > 0 else "right"),
+                va="center" if dy == 0 else ("bottom" if dy > 0 else "top"), parse_math=False, zorder=5,
+                arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if abs(dx) + abs(dy) > 19 else None,
+            )  # fmt: skip
+            box = text.get_window_extent(renderer)
+            clash = sum(_overlap(box, other) for other in taken) + (box.width * box.height - _overlap(box, inside))
+            if best is None or clash < best[0]:
+                if best is not None:
+                    best[1].remove()
+                best = (clash, text, box)
+            else:
+                text.remove()
+            if clash == 0:
+                break
+        if best is not None:
+            taken.append(best[2])
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    shared = Bbox.intersection(a, b)
+    return 0.0 if shared is None else float(shared.width * shared.height)
+
+
+def _short(macs: float) -> str:
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if macs >= unit:
+            return f"{macs / unit:g}{name}"
+    return f"{macs:g}"
