@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from optuna.samplers import BaseSampler
 
 from nas.samplers import library
+from nas.samplers.base import Feasible, HistorySampler
+from nas.samplers.costs import Macs, StagedMacs
+from nas.samplers.local import HillClimbing, RegularizedEvolution
+from nas.samplers.ppo import PPOController
 from nas.score import Score
 
-__all__ = ["SAMPLERS", "make_sampler"]
-
-Macs = Callable[[Mapping[str, Any]], float]
+__all__ = ["SAMPLERS", "StagedMacs", "make_sampler"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
-    "default": library.tpe_sampler,
     "random": library.random_sampler,
     "tpe": library.tpe_sampler,
     "nsga2": library.nsga2_sampler,
@@ -23,7 +23,11 @@ _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "gp": library.gp_sampler,
     "qmc": library.qmc_sampler,
 }
-SAMPLERS = tuple(_LIBRARY)
+SAMPLERS = ("default", "random", "hill_climbing", "evolution", "ppo", "tpe", "nsga2", "cmaes", "gp", "qmc")
+
+
+def recommend(study, macs=None, score=None):
+    raise NotImplementedError
 
 
 def make_sampler(
@@ -32,14 +36,24 @@ def make_sampler(
     seed: int,
     macs: Macs | None = None,  # noqa: ARG001
     score: Score | None = None,  # noqa: ARG001
+    feasible: Feasible | None = None,
 ) -> BaseSampler:
     """The sampler called `name`.
 
     Its suggestions depend on the study's history, on `seed` (0 or more) and on the trial's number alone, so that a
     search goes on after a kill, in another process, as if nothing had happened. `macs` maps a parameter dict to its
-    known cost in multiply-adds, `score` is the objective in use; both are used where the sampler can.
-    Raises ValueError when the name is not one of `SAMPLERS`.
+    known cost in multiply-adds (a `StagedMacs` counts many at once), `score` is the objective in use, `feasible` says
+    whether a parameter dict keeps the hard bounds on what is known without training; each is used where the sampler
+    can, which Optuna's own cannot. Raises ValueError when the name is not one of `SAMPLERS`.
     """
-    if name not in _LIBRARY:
-        raise ValueError(f"no sampler is called {name!r}; known are {', '.join(SAMPLERS)}")
-    return _LIBRARY[name](seed)
+    if name in _LIBRARY:
+        return _LIBRARY[name](seed)
+    if name == "default":
+        return library.tpe_sampler(seed)
+    if name == "hill_climbing":
+        return HistorySampler(seed, HillClimbing(feasible))
+    if name == "evolution":
+        return HistorySampler(seed, RegularizedEvolution(feasible=feasible))
+    if name == "ppo":
+        return HistorySampler(seed, PPOController(feasible=feasible))
+    raise ValueError(f"no sampler is called {name!r}; known are {', '.join(SAMPLERS)}")

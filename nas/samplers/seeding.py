@@ -44,12 +44,14 @@ class SeededSampler(BaseSampler):
     def __init__(self, seed: int, factory: InnerFactory) -> None:
         self._seed = seed
         self._factory = factory
+        # Draws nothing; kept, so that its reading of the search space goes on from where it was.
+        self._observer = factory(seed, 0)
 
     def _inner(self, trial: FrozenTrial, label: str = "") -> BaseSampler:
         return self._factory(derive_seed(self._seed, trial.number, label), trial.number)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._inner(trial).infer_relative_search_space(study, trial)
+        return self._observer.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -1,0 +1,237 @@
+"""A published table of trained networks as a search problem: exact rows, or a fit through them. No GPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import GradientBoostingRegressor
+
+from nas.evaluation import Failure, Outcome, Report, Request
+from nas.samplers.costs import StagedMacs
+from search_spaces import ArchSpec, Choice, SearchSpace, StagedSpace, StageSpec, reference_arch
+from search_spaces.space import Params, StageChoices, staged_space
+
+ACCURACY_COLUMNS = ("accuracy", "acc", "top1", "test_accuracy", "valid_accuracy")
+MODES = ("fit", "exact")
+_STAGE = re.compile(r"stage(\d+)_(expand|kernel|layers|se)")
+_STAGE_FIELDS = ("expand", "kernel", "layers", "se")
+_SE_RATIO = 0.25
+
+
+class TableError(ValueError):
+    """A table that cannot be searched: the message says what is missing and how to mend it."""
+
+
+@dataclass(frozen=True, eq=False)
+class BenchmarkTable:
+    """One table: `frame` holds a column per choice of `space`, an accuracy column, and any cost columns.
+
+    mode "fit" answers every point of the space from gradient-boosted trees fitted to the rows; "exact" answers the
+    rows themselves (the mean of equal ones) and nothing else. Accuracies come out in 0..1; a column with any value
+    above 1 is read as percent. Where the choices are stages of a network the space decodes to ArchSpec.
+    """
+
+    frame: pd.DataFrame
+    space: SearchSpace
+    accuracy_column: str
+    mode: str = "fit"
+
+    def accuracy(self, params: Params) -> float:
+        """Accuracy in 0..1. Raises KeyError in exact mode when the table has no such row."""
+        return self._value(self.accuracy_column, params) / self._accuracy_unit
+
+    def cost(self, column: str, params: Params) -> float:
+        """A cost column, in its own unit, such as a measured latency in ms; rows with an empty cell are left out."""
+        return self._value(column, params)
+
+    def contains(self, params: Params) -> bool:
+        """Whether the table can answer: always in fit mode."""
+        return self.mode == "fit" or self._key(params) in self._rows(self.accuracy_column)
+
+    def predict(self, column: str, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The fit's answers, in the column's own unit, for rows of value indices of shape (n, choices)."""
+        out: NDArray[np.float64] = self._fit(column).predict(self._features(indices))
+        return out
+
+    def macs(self, num_classes: int = 1000) -> StagedMacs:
+        """Our own count of multiply-adds. Raises TableError when the columns do not describe a network."""
+        if not isinstance(self.space, StagedSpace):
+            raise TableError("the columns do not describe a network, so MACs cannot be counted: name a cost column")
+        return StagedMacs(self.space, num_classes)
+
+    def params_of(self, arch: ArchSpec) -> dict[str, Any]:
+        """The parameters that decode to `arch`. Raises TableError when it is no member of the table's space."""
+        if len(arch.stages) != len(self.space.choices) // len(_STAGE_FIELDS):
+            raise TableError(f"the table describes networks of other than {len(arch.stages)} stages")
+        params = {}
+        for i, stage in enumerate(arch.stages, 1):
+            values = {"expand": stage.expand, "kernel": stage.kernel, "layers": stage.layers, "se": int(stage.se > 0)}
+            params.update({f"s{i}.{name}": value for name, value in values.items()})
+        try:
+            member = self.space.decode(params)
+        except ValueError as error:
+            raise TableError(f"not a network of the table: {error}") from None
+        if member.id != arch.id:
+            raise TableError("not a network of the table: its widths, strides or resolution differ")
+        return params
+
+    @cached_property
+    def _accuracy_unit(self) -> float:
+        return 100.0 if float(self.frame[self.accuracy_column].max()) > 1 else 1.0
+
+    @cached_property
+    def _cache(self) -> dict[str, Any]:
+        return {}
+
+    def _value(self, column: str, params: Params) -> float:
+        if self.mode == "exact":
+            return self._rows(column)[self._key(params)]
+        return float(self.predict(column, self.space.indices(params)[None])[0])
+
+    def _key(self, params: Params) -> tuple[Any, ...]:
+        return tuple(params[choice.name] for choice in self.space.choices)
+
+    def _rows(self, column: str) -> dict[tuple[Any, ...], float]:
+        key = f"rows:{column}"
+        if key not in self._cache:
+            names = [choice.name for choice in self.space.choices]
+            means = self._known(column).groupby(names, sort=False)[column].mean()
+            self._cache[key] = {k if isinstance(k, tuple) else (k,): float(v) for k, v in means.items()}
+        rows: dict[tuple[Any, ...], float] = self._cache[key]
+        return rows
+
+    def _fit(self, column: str) -> GradientBoostingRegressor:
+        key = f"fit:{column}"
+        if key not in self._cache:
+            known = self._known(column)
+            indices = np.array([
+                [choice.values.index(v) for choice, v in zip(self.space.choices, row, strict=True)]
+                for row in known[[choice.name for choice in self.space.choices]].itertuples(index=False)
+            ])  # fmt: skip
+            model = GradientBoostingRegressor(
+                n_estimators=800, learning_rate=0.05, max_depth=3, subsample=0.5, random_state=0
+            )
+            self._cache[key] = model.fit(self._features(indices), known[column].to_numpy(float))
+        return self._cache[key]
+
+    def _known(self, column: str) -> pd.DataFrame:
+        if column not in self.frame:
+            raise TableError(f"no column {column!r}; the table has {', '.join(map(str, self.frame.columns))}")
+        return self.frame[self.frame[column].notna()]
+
+    def _features(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Ordered choices as their rank, unordered ones (texts) as one column per value."""
+        columns: list[NDArray[np.float64]] = []
+        for i, choice in enumerate(self.space.choices):
+            if any(isinstance(value, str) for value in choice.values):
+                columns.extend((indices[:, i] == k).astype(float) for k in range(len(choice.values)))
+            else:
+                columns.append(indices[:, i].astype(float))
+        return np.column_stack(columns)
+
+
+def load_table(
+    path: str | Path,
+    *,
+    accuracy: str | None = None,
+    mode: str = "fit",
+    base: str = "efficientnet_b0",
+) -> BenchmarkTable:
+    """Read a CSV file (compressed or not) with a header.
+
+    The columns left of the accuracy column are the choices, except `id`; those right of it are costs and the rest.
+    `accuracy` names the column (the first of `ACCURACY_COLUMNS` that is there when None). When every choice is called
+    `stage<i>_expand`, `_kernel`, `_layers` or `_se`, the space decodes to networks with the widths and strides of
+    `base`. Raises TableError when the file cannot be read so.
+    """
+    if mode not in MODES:
+        raise TableError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
+    column = _accuracy_column(frame, accuracy, path)
+    names = [str(name) for name in frame.columns[: list(frame.columns).index(column)] if name != "id"]
+    if not names:
+        raise TableError(f"{path}: no column left of {column!r}; the choices of an architecture must stand there")
+    frame = frame[frame[column].notna()]
+    if frame.empty:
+        raise TableError(f"{path}: no row has a value in {column!r}")
+    if all(_STAGE.fullmatch(name) for name in names):
+        frame = frame.rename(columns={name: _stage_name(name) for name in names})
+        return BenchmarkTable(frame, _network_space(frame, len(names), base, path), column, mode)
+    return BenchmarkTable(frame, _plain_space(frame, names), column, mode)
+
+
+@dataclass(frozen=True)
+class TableEvaluator:
+    """The table in place of a training: an `Evaluator` for tables whose rows are networks."""
+
+    table: BenchmarkTable
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:  # noqa: ARG002
+        try:
+            accuracy = self.table.accuracy(self.table.params_of(request.arch))
+        except (TableError, KeyError) as error:
+            return Outcome(failure=Failure("crashed", f"not in the table: {error}"), device="table")
+        report(request.fidelity.epochs, accuracy)
+        return Outcome(accuracy=accuracy, device="table", curve=(accuracy,))
+
+
+def _accuracy_column(frame: pd.DataFrame, accuracy: str | None, path: str | Path) -> str:
+    wanted: Sequence[str] = ACCURACY_COLUMNS if accuracy is None else (accuracy,)
+    for name in wanted:
+        if name in frame:
+            return name
+    raise TableError(
+        f"{path}: no accuracy column; expected {' or '.join(wanted)}, found {', '.join(map(str, frame.columns))}"
+    )
+
+
+def _stage_name(column: str) -> str:
+    match = _STAGE.fullmatch(column)
+    assert match is not None
+    return f"s{match[1]}.{match[2]}"
+
+
+def _plain_space(frame: pd.DataFrame, names: list[str]) -> SearchSpace:
+    def decode(params: Params) -> ArchSpec:  # noqa: ARG001
+        raise TableError("the table's columns do not describe a network")
+
+    return SearchSpace("table", tuple(Choice(name, _values(frame, name)) for name in names), decode)
+
+
+def _network_space(frame: pd.DataFrame, columns: int, base: str, path: str | Path) -> StagedSpace:
+    arch = replace(reference_arch(base), dropout=0.2)
+    if columns != len(arch.stages) * len(_STAGE_FIELDS):
+        raise TableError(f"{path}: {columns} stage columns, but {base} has {len(arch.stages)} stages of four choices")
+    stages = []
+    for i, stage in enumerate(arch.stages, 1):
+        choices = tuple(Choice(name, _values(frame, f"s{i}.{name}")) for name in _STAGE_FIELDS)
+        stages.append(StageChoices(choices, _stage_spec(stage)))
+    return staged_space("table", arch, tuple(stages))
+
+
+def _stage_spec(stage: StageSpec) -> Callable[[Params], StageSpec]:
+    def spec(params: Mapping[str, Any]) -> StageSpec:
+        return replace(
+            stage,
+            expand=params["expand"],
+            kernel=params["kernel"],
+            layers=params["layers"],
+            se=_SE_RATIO * params["se"],
+        )
+
+    return spec
+
+
+def _values(frame: pd.DataFrame, name: str) -> tuple[Any, ...]:
+    return tuple(sorted(frame[name].unique().tolist()))

@@ -1,0 +1,59 @@
+"""Known costs of many parameter dicts at once: FLOPs need no training, so samplers may ask for thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.samplers.grid import Grid, Rows, keys
+from search_spaces import CostTable, StagedSpace, cost_table
+
+Params = Mapping[str, Any]
+Macs = Callable[[Params], float]
+
+
+@dataclass(frozen=True)
+class StagedMacs:
+    """Multiply-adds of a staged space's parameters: called with one dict, or `batch` with many (much faster)."""
+
+    space: StagedSpace
+    num_classes: int = 1000
+
+    def __call__(self, params: Params) -> float:
+        return float(self.batch([params])[0])
+
+    def batch(self, params: Sequence[Params]) -> NDArray[np.float64]:
+        """MACs of each, shape (n,)."""
+        rows = np.array([self.space.indices(each) for each in params], np.int64).reshape(len(params), -1)
+        return self._table.count(rows)[:, 0].astype(float)
+
+    @cached_property
+    def _table(self) -> CostTable:
+        return cost_table(self.space, self.num_classes)
+
+
+class RowCosts:
+    """Costs of grid rows, each counted once; uses the callable's own `batch` where it has one."""
+
+    def __init__(self, macs: Macs) -> None:
+        self._macs = macs
+        self._grid: Grid | None = None
+        self._known: dict[bytes, float] = {}
+
+    def __call__(self, grid: Grid, rows: Rows) -> NDArray[np.float64]:
+        """Costs of rows, shape (n, axes) -> (n,)."""
+        if grid is not self._grid:
+            self._grid, self._known = grid, {}
+        names = keys(rows)
+        new = {key: row for key, row in zip(names, rows, strict=True) if key not in self._known}
+        if new:
+            params = [grid.params(row) for row in new.values()]
+            batch = getattr(self._macs, "batch", None)
+            counted = batch(params) if batch else [self._macs(each) for each in params]
+            self._known.update(zip(new, map(float, counted), strict=True))
+        return np.array([self._known[key] for key in names])

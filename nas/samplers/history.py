@@ -1,0 +1,128 @@
+"""What a study knows, as arrays: the only thing, beside a seed, that our samplers' suggestions depend on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.samplers.grid import Grid, Rows, keys, make_grid
+
+Values = NDArray[np.float64]
+REPEAT_KEY = "scalenas:repeat"
+"""Trial system attribute: the sampler knows this point and wants it trained again, with another seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The other trials of a study, in the order in which they finished.
+
+    rows (n, axes) and values (n, objectives), larger is better, belong to `trials`; pending and bad are rows of
+    running trials with any parameter set, and of trials that failed or were pruned.
+    """
+
+    grid: Grid
+    trials: tuple[FrozenTrial, ...]
+    rows: Rows
+    values: Values
+    pending: Rows
+    bad: Rows
+
+    @cached_property
+    def seen(self) -> set[bytes]:
+        """Keys of all rows that need not be suggested again."""
+        return {*keys(self.rows), *keys(self.pending), *keys(self.bad)}
+
+
+class HistoryReader:
+    """Reads histories; remembers finished trials, which never change, between two readings."""
+
+    def __init__(self) -> None:
+        self._study = ""
+        self._ended: dict[int, FrozenTrial] = {}
+        self._space: dict[str, BaseDistribution] = {}
+        self._grid = Grid(())
+        self._rows: dict[int, Rows] = {}
+
+    def space(self, study: Study, number: int) -> dict[str, BaseDistribution]:
+        """The union of all parameters that other trials than `number` have had; a running trial's, then the latest
+        distribution counts."""
+        running = self._update(study, number)
+        found = dict(self._space)
+        for trial in running:
+            found.update(trial.distributions)
+        return found
+
+    def read(self, study: Study, number: int, space: dict[str, BaseDistribution]) -> History:
+        """The history as trial `number` sees it."""
+        running = self._update(study, number)
+        grid = make_grid(space)
+        if grid != self._grid:
+            self._grid, self._rows = grid, {}
+        done = sorted((trial for trial in self._ended.values() if _is_known(trial)), key=_finished)
+        pending = [trial.params for trial in running if trial.params]
+        return History(
+            grid=self._grid,
+            trials=tuple(done),
+            rows=self._stack(done),
+            values=_values(study, done),
+            pending=np.array([self._grid.row(params) for params in pending], np.int64).reshape(-1, len(grid.axes)),
+            bad=self._stack([trial for trial in self._ended.values() if _is_bad(trial)]),
+        )
+
+    def _update(self, study: Study, number: int) -> list[FrozenTrial]:
+        """Take in what has ended since the last reading; the trials that are still running."""
+        if study.study_name != self._study:
+            self.__init__()  # type: ignore[misc]
+            self._study = study.study_name
+        running = []
+        for trial in study.get_trials(deepcopy=False):
+            if trial.number in self._ended or trial.number == number:
+                continue
+            if trial.state.is_finished():
+                self._ended[trial.number] = trial
+                self._space.update(trial.distributions)
+            else:
+                running.append(trial)
+        return running
+
+    def _stack(self, trials: Sequence[FrozenTrial]) -> Rows:
+        for trial in trials:
+            if trial.number not in self._rows:
+                self._rows[trial.number] = self._grid.row(trial.params)
+        return np.array([self._rows[trial.number] for trial in trials], np.int64).reshape(-1, len(self._grid.axes))
+
+
+def _is_known(trial: FrozenTrial) -> bool:
+    return (
+        trial.state == TrialState.COMPLETE
+        and bool(trial.params)
+        and all(math.isfinite(value) for value in trial.values)
+    )
+
+
+def _is_bad(trial: FrozenTrial) -> bool:
+    """Trials that ended without an answer, but for a crash, which may have had nothing to do with the network."""
+    if trial.state == TrialState.COMPLETE:
+        return bool(trial.params) and not _is_known(trial)
+    ended = trial.state in (TrialState.FAIL, TrialState.PRUNED)
+    return ended and bool(trial.params) and trial.user_attrs.get("failure_kind") != "crashed"
+
+
+def _finished(trial: FrozenTrial) -> tuple[float, int]:
+    when = trial.datetime_complete
+    return (when.timestamp() if when else 0.0, trial.number)
+
+
+def _values(study: Study, trials: Sequence[FrozenTrial]) -> Values:
+    signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in study.directions])
+    told: Values = np.array([trial.values for trial in trials], float).reshape(-1, len(signs))
+    told *= signs
+    return told

@@ -1,0 +1,88 @@
+"""Samplers that move from good points to their neighbours: hill climbing and regularized evolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.samplers.base import Feasible, Mark
+from nas.samplers.grid import Grid, Rows, keys
+from nas.samplers.history import History
+
+RESTART_KEY = "scalenas:restart"
+_TRIES = 200
+
+
+@dataclass(frozen=True)
+class HillClimbing:
+    """Stochastic first-improvement hill climbing with random restarts.
+
+    Tries the neighbours of the current point (one parameter changed) in random order, moves to the first better one,
+    and starts again at a random point when none is left untried. Which point is current is replayed from the history.
+    """
+
+    feasible: Feasible | None = None
+    multi_objective: bool = False
+
+    def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:
+        if not len(history.rows):
+            return random_row(history, rng, self.feasible)
+        neighbours = history.grid.neighbours(history.rows[self._current(history)])
+        for i in rng.permutation(len(neighbours)):
+            if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(
+                history.grid, neighbours[i], self.feasible
+            ):
+                return np.asarray(neighbours[i])
+        mark(RESTART_KEY)
+        return random_row(history, rng, self.feasible)
+
+    def _current(self, history: History) -> int:
+        current = 0
+        for i, trial in enumerate(history.trials):
+            if RESTART_KEY in trial.system_attrs or history.values[i, 0] > history.values[current, 0]:
+                current = i
+        return current
+
+
+@dataclass(frozen=True)
+class RegularizedEvolution:
+    """Ageing evolution: the best of `sample` drawn from the last `population` finished trials, with one mutation.
+
+    Source: Real et al. 2019, algorithm 1. A child that is known already is mutated afresh.
+    """
+
+    population: int = 50
+    sample: int = 10
+    feasible: Feasible | None = None
+    multi_objective: bool = False
+
+    def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:  # noqa: ARG002
+        if len(history.rows) < self.population or (history.grid.sizes == 1).all():
+            return random_row(history, rng, self.feasible)
+        recent = np.arange(len(history.rows) - self.population, len(history.rows))
+        drawn = rng.choice(recent, self.sample, replace=False)
+        parent = history.rows[drawn[np.argmax(history.values[drawn, 0])]]
+        neighbours = history.grid.neighbours(parent)
+        axis = (neighbours != parent).argmax(1)
+        for _ in range(_TRIES):
+            # First the parameter, then its value: every parameter is mutated equally often.
+            options = neighbours[axis == rng.choice(np.unique(axis))]
+            child: Rows = options[rng.integers(len(options))]
+            if child.tobytes() not in history.seen and allowed(history.grid, child, self.feasible):
+                return child
+        return random_row(history, rng, self.feasible)
+
+
+def allowed(grid: Grid, row: Rows, feasible: Feasible | None) -> bool:
+    """Whether a row keeps the hard bounds."""
+    return feasible is None or feasible(grid.params(row))
+
+
+def random_row(history: History, rng: np.random.Generator, feasible: Feasible | None) -> Rows:
+    """A uniform row that is new and keeps the hard bounds, as far as `_TRIES` draws can find one."""
+    rows = history.grid.random(rng, _TRIES)
+    for row, key in zip(rows, keys(rows), strict=True):
+        if key not in history.seen and allowed(history.grid, row, feasible):
+            return np.asarray(row)
+    return np.asarray(rows[0])
