@@ -177,9 +177,9 @@ def _create(
     path: Path, name: str, directions: Sequence[Direction], sampler: optuna.samplers.BaseSampler | None
 ) -> Study:
     storage = _storage(path)
-    return optuna.create_study(
-        storage=storage, study_name=name, directions=list(directions), sampler=sampler, load_if_exists=True
-    )
+    if name in optuna.get_all_study_names(storage):
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    return optuna.create_study(study_name=name, storage=storage, sampler=sampler, directions=list(directions))
 
 
 def _mend(path: Path) -> None:

@@ -219,10 +219,20 @@ def _start_worker(evaluator_pickle: bytes, slot: Slot) -> _Worker:
     process = context.Process(
         target=worker_process.main, args=(theirs, evaluator_pickle, slot, in_main_thread), name=f"worker {slot.device}"
     )
-    with _environment(thread_environment(slot.threads)):
+    with _environment(thread_environment(slot.threads)), _no_signals():
         process.start()
     theirs.close()
     return _Worker(slot, process, ours)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """Hold signals back, here and in processes started inside, so that a Ctrl-C meets a process whole or not at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

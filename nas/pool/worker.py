@@ -52,6 +52,7 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
     """Serve `connection` on `slot`. watch_thread: the driver's thread that started this process lives as long as it."""
     os.setsid()  # a Ctrl-C at the terminal is the driver's to handle, and killing the group takes grandchildren along
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # held back by the driver until here
     _die_with_driver(watch_thread)
     try:
         evaluator = pickle.loads(evaluator_pickle)

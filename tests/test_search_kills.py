@@ -1,0 +1,153 @@
+"""A search as a process of its own that is killed, interrupted, and started again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from search_driver import run
+
+from nas.store import read_study
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+DRIVER = Path(__file__).with_name("search_driver.py")
+TRIALS = 20
+
+
+class Driven:
+    """Searches in one folder, each a process with its own mark in the environment by which descendants are found."""
+
+    def __init__(self, folder: Path, sampler: str = "random", slots: int = 2, delay: float = 0.02) -> None:
+        self.journal = folder / "discover.journal"
+        self.log = folder / "trainings.log"
+        self._arguments = [str(folder), sampler, str(TRIALS), str(slots), str(delay)]
+        self._mark = f"SEARCH_TEST={uuid.uuid4()}"
+
+    def start(self) -> subprocess.Popen[str]:
+        name, _, value = self._mark.partition("=")
+        return subprocess.Popen(
+            [sys.executable, str(DRIVER), *self._arguments],
+            env=os.environ | {name: value, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self) -> None:
+        with self.start() as process:
+            _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+    def trials(self) -> list[FrozenTrial]:
+        return read_study(self.journal, "discover").trials if self.journal.exists() else []
+
+    def begun(self) -> list[str]:
+        """The keys of all trainings begun so far, in order."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line.split()[1] for line in lines if line.startswith("begin")]
+
+    def processes(self) -> list[int]:
+        """Living processes that descend from any of the drivers, themselves included."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if self._mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+                except OSError:
+                    continue  # gone meanwhile, or another user's
+        return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def finished_keys(trials: list[FrozenTrial]) -> set[str]:
+    return {trial.user_attrs["request_key"] for trial in trials if "accuracy" in trial.user_attrs}
+
+
+def check_complete(driven: Driven) -> None:
+    trials = driven.trials()
+    assert [trial.number for trial in trials] == list(range(TRIALS))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert driven.processes() == []
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_driver_killed_five_times_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
+    moments = random.Random(0)
+    driven = Driven(tmp_path)
+    finished: set[str] = set()
+    for _ in range(5):
+        begun = len(driven.begun())
+        process = driven.start()
+        # Up to so many bytes of journal, about a fifth of the whole: anywhere from the first import to mid-trial.
+        goal = size(driven.journal) + moments.randrange(12_000)
+        wait_until(lambda goal=goal, p=process: size(driven.journal) >= goal or p.poll() is not None, 60)  # type: ignore[misc]
+        process.kill()
+        process.communicate()
+        assert wait_until(lambda: driven.processes() == [], 10), "orphans"
+        assert finished.isdisjoint(driven.begun()[begun:])
+        finished = finished_keys(driven.trials())
+    assert 0 < len(finished) < TRIALS
+    begun = len(driven.begun())
+    driven.finish()
+    check_complete(driven)
+    assert finished.isdisjoint(driven.begun()[begun:])
+
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    run(undisturbed, "random", TRIALS, slots=0, delay=0)
+    expected = read_study(undisturbed / "discover.journal", "discover").trials
+    assert [(trial.params, trial.values) for trial in driven.trials()] == [(t.params, t.values) for t in expected]
+
+
+@pytest.mark.parametrize(("number", "slots"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
+def test_an_interrupted_driver_stops_in_good_order_and_goes_on(tmp_path: Path, number: int, slots: int) -> None:
+    driven = Driven(tmp_path, slots=slots, delay=0.05)
+    process = driven.start()
+    assert wait_until(lambda: len(driven.begun()) >= 3, 60)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert "KeyboardInterrupt" in errors
+    assert wait_until(lambda: driven.processes() == [], 10), "orphans"
+    trials = driven.trials()
+    assert 0 < len(trials) < TRIALS
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.RUNNING}
+    begun, known = len(driven.begun()), finished_keys(trials)
+    driven.finish()
+    check_complete(driven)
+    assert known.isdisjoint(driven.begun()[begun:])
+
+
+def test_killed_workers_cost_no_trial(tmp_path: Path) -> None:
+    moments = random.Random(1)
+    driven = Driven(tmp_path, delay=0.05)
+    process = driven.start()
+    for victims in (3, 8, 13):
+        assert wait_until(lambda victims=victims: len(driven.begun()) >= victims, 60)  # type: ignore[misc]
+        lines = [line.split() for line in driven.log.read_text().splitlines()]
+        os.kill(int(moments.choice(lines[-2:])[2]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    check_complete(driven)
+    assert max(Counter(driven.begun()).values()) <= 4
