@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from search_spaces.space import Choice, Params, StageChoices, StagedSpace, stage
 
 _CONV_OPS = {"conv": ("conv", 1), "sepconv": ("sepconv", 1), "mbconv3": ("mbconv", 3), "mbconv6": ("mbconv", 6)}
 _FILTERS = (75, 100, 125)
-_SAMPLE = 150
+SAMPLE = 150
+TOLERANCE = 0.25
 
 
 def mnasnet_space(
@@ -32,7 +34,7 @@ def mnasnet_space(
     base = fit_strides(replace(MOBILENET_V2, activation="silu", input_channels=input_channels), resolution)
     if target_macs is None:
         return _mnasnet_space(base)
-    return _fit_space(base, target_macs, num_classes)
+    return _fit_space(_mnasnet_space, base, target_macs, num_classes)
 
 
 def mbconv_space(
@@ -40,29 +42,36 @@ def mbconv_space(
 ) -> StagedSpace:
     """The fixed-width space around EfficientNet-B0: expansion {1, 3, 6}, kernel, layers {-1, 0, +1}, SE per stage.
 
-    B0 itself is a point of it; with a target, the widths are those of B0 fitted to it.
+    B0 itself, at the space's widths, is a point of it. With a target these are the widths of B0 fitted to it; where the
+    median of random members would then miss the target by more than 25 %, they are scaled until it meets it. Raises
+    ValueError when that cannot be reached.
     """
     b0 = replace(EFFICIENTNET_B0, input_channels=input_channels)
     base = fit_arch(b0, resolution, target_macs, num_classes=num_classes)
-    return staged_space("mbconv", base, tuple(_mbconv_choices(stage) for stage in base.stages))
+    if target_macs is None or abs(_median(_mbconv_space, base, num_classes) / target_macs - 1) <= TOLERANCE:
+        return _mbconv_space(base)
+    return _fit_space(_mbconv_space, fit_strides(b0, resolution), target_macs, num_classes)
 
 
-def _fit_space(base: ArchSpec, target_macs: float, num_classes: int) -> StagedSpace:
-    """Scale the base widths so that the median of one fixed sample of encodings meets the target."""
-    rows = _mnasnet_space(base).sample(np.random.default_rng(0), _SAMPLE)
-
-    def median(arch: ArchSpec) -> float:
-        space = _mnasnet_space(arch)
-        return float(np.median([count_macs(space.decode(space.params(row)), None, num_classes) for row in rows]))
-
-    fitted = solve_width(lambda width: resize(base, width), median, target_macs)
-    cost = median(fitted)
-    if abs(cost / target_macs - 1) > 0.25:
+def _fit_space(
+    make: Callable[[ArchSpec], StagedSpace], base: ArchSpec, target_macs: float, num_classes: int
+) -> StagedSpace:
+    """Scale the base widths so that the median of a sample of encodings meets the target."""
+    fitted = solve_width(lambda width: resize(base, width), lambda arch: _median(make, arch, num_classes), target_macs)
+    cost = _median(make, fitted, num_classes)
+    if abs(cost / target_macs - 1) > TOLERANCE:
         raise ValueError(
             f"target of {target_macs / 1e6:.3g} M MACs cannot be reached at {base.resolution} pixels: "
             f"the median candidate would cost {cost / 1e6:.3g} M; choose another target or resolution"
         )
-    return _mnasnet_space(fitted)
+    return make(fitted)
+
+
+def _median(make: Callable[[ArchSpec], StagedSpace], base: ArchSpec, num_classes: int) -> float:
+    """The median MACs of one fixed sample of the encodings of a space."""
+    space = make(base)
+    rows = space.sample(np.random.default_rng(0), SAMPLE)
+    return float(np.median([count_macs(space.decode(space.params(row)), None, num_classes) for row in rows]))
 
 
 def _mnasnet_space(base: ArchSpec) -> StagedSpace:
@@ -95,6 +104,10 @@ def _mnasnet_choices(base: StageSpec, divisor: int) -> StageChoices:
         Choice("layers", layers),
     )
     return StageChoices(choices, spec)
+
+
+def _mbconv_space(base: ArchSpec) -> StagedSpace:
+    return staged_space("mbconv", base, tuple(_mbconv_choices(stage) for stage in base.stages))
 
 
 def _mbconv_choices(base: StageSpec) -> StageChoices:
