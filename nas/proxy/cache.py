@@ -19,7 +19,7 @@ from nas.proxy.dataset import DataError
 
 READ, UNREADABLE = 1, 2  # states of a row; 0 is pending
 DIGEST_BYTES = 16
-CHUNK = 256
+CHUNK = 64
 
 Reader = Callable[[int], tuple[NDArray[np.uint8] | None, bytes]]
 """read(row) -> (the image, or None when it cannot be read; DIGEST_BYTES of its content's hash)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.proxy.dataset import SPLITS, DataError
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -88,10 +91,11 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Class name -> its image files; a class folder without any is left out."""
-    found = {
-        _normal(path.name): sorted(_images(path), key=lambda p: _normal(p.as_posix())) for path in _folders(folder)
-    }
+    """Class name -> its image files; a class folder without any is named in a warning and left out."""
+    found = {_normal(f.name): sorted(_images(f), key=lambda path: _normal(path.as_posix())) for f in _folders(folder)}
+    empty = [name for name, paths in found.items() if not paths]
+    if empty:
+        _log.warning("%s: left out, no images in it: %s", folder, ", ".join(empty))
     return {name: paths for name, paths in found.items() if paths}
 
 

@@ -33,12 +33,13 @@ class ProxyEvaluator:
     """Trains a request's network on `dataset` by `recipe` and measures its accuracy.
 
     threads: for torch's operations on the CPU; part of what an outcome depends on, beside the request. None leaves
-    torch as it is. build(arch, num_classes) makes the network from torch's global random numbers.
+    torch as it is: executors set it for their slots. build(arch, num_classes) makes the network from torch's global
+    random numbers.
     """
 
     dataset: Dataset
     recipe: Recipe = field(default_factory=fast)
-    threads: int | None = 1
+    threads: int | None = None
     build: Callable[[ArchSpec, int], nn.Module] = build_network
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
