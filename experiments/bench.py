@@ -73,10 +73,9 @@ class Bench:
         self._closing.callback(executor.close)
         return executor
 
-    def claim(self, identity: Mapping[str, Any] | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
-        asked = dataclasses.asdict(self.settings)
-        self.folder.claim(asked, identity or {}, facts or {})
+        self.folder.claim(identity, facts or {}, step, dataclasses.asdict(self.settings))
 
     def train(
         self,
@@ -140,8 +139,8 @@ def open_bench(data: str, run: str | Path, settings: Settings, narrator: Narrato
         resolution = resolve_resolution(settings.resolution, dataset.native_size)
         bench = Bench(folder, settings, narrator, dataset, resolution, slots)
         stack.push(bench._closing)
-        bench.claim(
-            {"data set": dataset.fingerprint, "seed": settings.seed, "resolution": resolution},
+        folder.claim(
+            {"seed": settings.seed, "data set": dataset.fingerprint, "resolution": resolution},
             {"dataset": _describe(dataset), "devices": [slot.device for slot in slots]},
         )
         yield bench

@@ -67,7 +67,7 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png and .svg."""
     settings = bench.settings
     split = bench.final_split
-    bench.claim({"final epochs": settings.final_epochs, "final split": split})
+    bench.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
     names = {entry.arch.id: entry.label for entry in entries}
     seeds = [settings.seed + i for i in range(settings.final_seeds)]
     requests = {

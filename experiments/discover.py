@@ -60,6 +60,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             score=plan.score,
         )
     bench.claim(
+        NAME,
         {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction},
         {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
          "score": dataclasses.asdict(plan.score)},

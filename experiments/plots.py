@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from experiments.frontier import FrontierPoint
@@ -39,7 +41,7 @@ _LEGEND = {
 }
 _FADED = 0.35
 # Where a label may stand around its point, in points of the page; the first free place is taken.
-_PLACES = [(0, 9), (9, 0), (-9, 0), (0, -9), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 20), (0, -20), (14, 18), (-14, 18),
+_PLACES = [(9, 0), (-9, 0), (0, 9), (0, -9), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 20), (0, -20), (14, 18), (-14, 18),
            (14, -18), (-14, -18), (0, 31), (0, -31), (30, 0), (-30, 0)]  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
     front = pareto_front([point.macs for point in points], [point.accuracy for point in points])
     axes.plot(
         [points[i].macs for i in front], [100 * points[i].accuracy for i in front],
-        color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round", label="Pareto front",
+        color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round",
     )  # fmt: skip
     _draw_family(axes, points)
     for role in _STYLE:
@@ -83,7 +85,7 @@ def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:
 
 def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool]]) -> None:
     style = _STYLE[role]
-    for i, (point, leads) in enumerate(points):
+    for point, leads in points:
         alpha = 1.0 if leads else _FADED
         if point.n > 1:
             axes.errorbar(
@@ -92,7 +94,7 @@ def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool
             )  # fmt: skip
         axes.scatter(
             point.macs, 100 * point.accuracy, marker=style.marker, s=style.size, color=style.color,
-            alpha=alpha, zorder=4, linewidths=0, label=_LEGEND[role] if i == 0 else None,
+            alpha=alpha, zorder=4, linewidths=0,
         )  # fmt: skip
 
 
@@ -101,9 +103,9 @@ def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
     axes.set_xscale("log")
     low, high = min(p.macs for p in points), max(p.macs for p in points)
     axes.set_xlim(low / 1.35, high * 1.35)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(low / 1.35, high * 1.35)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("FLOPs (multiply-adds)")
     axes.set_ylabel(f"{first.split} accuracy, %")
     seeds = sorted({point.n for point in points})
@@ -114,7 +116,37 @@ def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
     axes.set_axisbelow(True)
     axes.margins(y=0.16)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="0.85", fontsize=8)
+    axes.legend(handles=_legend(points), loc="lower right", frameon=True, framealpha=0.9, edgecolor="0.85", fontsize=8)
+
+
+def _legend(points: Sequence[FrontierPoint]) -> list[Line2D]:
+    """Full-strength markers of the roles there are, whatever is faded in the picture."""
+    front = Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")
+    roles = [role for role in _STYLE if any(point.role == role for point in points)]
+    markers = [
+        Line2D(
+            [],
+            [],
+            color=_STYLE[role].color,
+            marker=_STYLE[role].marker,
+            markersize=_STYLE[role].size ** 0.5,
+            lw=1.4 if role == "family" else 0,
+            markeredgewidth=0,
+            label=_LEGEND[role],
+        )
+        for role in roles
+    ]
+    return [front, *markers]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values between two bounds, few enough not to touch."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+        if len(ticks) <= 8:
+            break
+    return ticks
 
 
 def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
@@ -124,7 +156,8 @@ def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
     taken = [legend.get_window_extent(renderer)] if legend is not None else []
     for point in points:
         x, y = axes.transData.transform((point.macs, 100 * point.accuracy))
-        taken.append(Bbox.from_extents(x - 6, y - 6, x + 6, y + 6))
+        bar = axes.transData.transform((point.macs, 100 * (point.accuracy + point.std)))[1] - y
+        taken += [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6), Bbox.from_extents(x - 4, y - bar, x + 4, y + bar)]
     inside = axes.get_window_extent(renderer)
     for point in sorted(points, key=lambda p: -p.accuracy):
         best = None

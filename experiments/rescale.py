@@ -60,7 +60,7 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         points = scaling_points(
             arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
         )
-    bench.claim({"epochs": settings.epochs, "train fraction": settings.train_fraction})
+    bench.claim(NAME, {"epochs": settings.epochs, "train fraction": settings.train_fraction})
     of_arch = {point.arch_id: point.coefficients for point in points}
 
     def labels(request: Request) -> dict[str, Any]:

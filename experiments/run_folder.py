@@ -54,37 +54,44 @@ class RunFolder:
         """run.json, or an empty dict in a new folder. Raises UserError when it is not readable."""
         return read_json(self.record) if self.record.exists() else {}
 
-    def claim(self, settings: Mapping[str, Any], identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Write what is asked to run.json.
+    def claim(
+        self,
+        identity: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        step: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write to run.json what is asked.
 
         identity: what decides whether earlier trials of this folder may be used; keys met before must not change.
-        facts: anything else worth keeping (data set, plan, machine). Raises UserError when the folder belongs to
-        another run.
+        facts: anything else worth keeping (data set, plan, machine). step, settings: which step asks, and for what.
+        Raises UserError when the folder belongs to another run.
         """
         before = self.read()
         known = before.get("identity", {})
         for key, value in identity.items():
             if key in known and known[key] != value:
                 raise UserError(
-                    f"run folder {self.path} was made with {key} = {known[key]}, not {value}: "
+                    f"run folder {self.path} was made with {key} {known[key]}, not {value}: "
                     "choose another --run, or ask for the same again"
                 )
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(
-            self.record,
-            {
-                **before,
-                **facts,
-                "created": before.get("created", now),
-                "updated": now,
-                "command": shlex.join(["scalenas", *sys.argv[1:]]),
-                "settings": dict(settings),
-                "identity": {**known, **identity},
-                "versions": {**_versions(), "python": platform.python_version()},
-                "git_revision": _git_revision(),
-                "machine": platform.platform(),
-            },
-        )
+        steps = dict(before.get("steps", {}))
+        if step is not None:
+            command = shlex.join(["scalenas", *sys.argv[1:]])
+            steps[step] = {"command": command, "started": now, "settings": dict(settings or {})}
+        record = {
+            **before,
+            "created": before.get("created", now),
+            "updated": now,
+            **facts,
+            "identity": {**known, **identity},
+            "steps": steps,
+            "versions": {**_versions(), "python": platform.python_version()},
+            "git_revision": _git_revision(),
+            "machine": platform.platform(),
+        }
+        write_json(self.record, record)
 
 
 def open_run_folder(path: str | Path) -> RunFolder:

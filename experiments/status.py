@@ -23,7 +23,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "run": str(folder.path),
         "data": record.get("dataset", {}).get("name"),
         "updated": record.get("updated"),
-        "asked_trials": record.get("settings", {}).get("trials"),
+        "asked_trials": record.get("steps", {}).get("discover", {}).get("settings", {}).get("trials"),
         "studies": studies,
         "baseline": _summary(folder.baseline, ("id", "accuracy", "macs", "params", "score")),
         "coefficients": _summary(folder.coefficients, ("alpha", "beta", "gamma")),

@@ -1,0 +1,144 @@
+"""The command as a user meets it: answers, exit statuses, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from search_spaces import ArchSpec, reference_arch
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
+
+
+def expect_mistake(answer: tuple[int, str, str], *words: str) -> None:
+    status, _, err = answer
+    assert status == 2
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("scalenas: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in line
+
+
+def images(folder: Path, **classes: int) -> Path:
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (12, 12), (i * 20 % 255, 80, 10)).save(folder / name / f"{i}.jpg")
+    return folder
+
+
+def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
+    status, out, _ = scalenas("inspect", "efficientnet_b0", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert (facts["macs"], facts["params"]) == (385_814_752, 5_288_548)
+    assert sum(stage["macs"] for stage in facts["stages"]) == facts["macs"]
+    _, table, _ = scalenas("inspect", "mnasnet_a1", "--resolution", "96")
+    assert "stage 7" in table
+
+
+def test_help_and_version(scalenas: Run) -> None:
+    status, out, _ = scalenas("--help")
+    assert status == 0
+    for command in ("run", "discover", "scale", "compare", "frontier", "inspect", "status"):
+        assert f"\n  {command} " in out
+    assert scalenas("--version")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--target-macs", "0"), ["target"]),
+        (("--target-macs", "10"), ["target", "reach"]),
+        (("--target-macs", "900G"), ["target", "reach"]),
+        (("--target-macs", "many"), ["target"]),
+        (("--exponent", "0.5"), ["exponent", "0.5"]),
+        (("--exponent", "a"), ["exponent"]),
+        (("--sampler", "oracle"), ["oracle", "random"]),
+        (("--space", "flat"), ["flat", "mnasnet"]),
+        (("--space", "nowhere:space"), ["nowhere"]),
+        (("--devices", "tpu:0"), ["tpu:0"]),
+        (("--devices", "cuda:99"), ["cuda:99"]),
+        (("--trials", "0"), ["trials"]),
+        (("--epochs", "0"), ["epochs"]),
+        (("--resolution", "big"), ["resolution"]),
+        (("--preset", "nothing"), ["nothing", "demo"]),
+        (("--no-such-option",), ["no-such-option"]),
+    ],
+)
+def test_discover_options_that_cannot_be(
+    scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]
+) -> None:
+    # An option given twice takes its last value.
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", *SMALL, *args), *words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--points", "nominal", "--tolerance", "0", "--step", "0.3"), ["tolerance"]),
+        (("--points", "square"), ["square", "matched"]),
+        (("--arch", "efficientnet_b99"), ["efficientnet_b99", "efficientnet_b0"]),
+        (("--seeds", "0"), ["seeds"]),
+    ],
+)
+def test_scale_options_that_cannot_be(scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]) -> None:
+    answer = scalenas("scale", "digits", "--run", tmp_path / "r", "--devices", "cpu", "--target-macs", "1M", *args)
+    expect_mistake(answer, *words)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path / "missing", ["missing"]),
+        (lambda path: images(path / "empty") if (path / "empty").mkdir() is None else path, ["empty"]),
+        (lambda path: images(path / "one", cats=6), ["one class"]),
+        (lambda path: images(path / "single", cats=6, dogs=1), ["dogs"]),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    scalenas: Run, tmp_path: Path, make: Callable[[Path], Path], words: list[str]
+) -> None:
+    expect_mistake(scalenas("discover", make(tmp_path), "--run", tmp_path / "r", *SMALL), *words)
+
+
+def test_a_text_file_as_the_only_image_of_a_class(scalenas: Run, tmp_path: Path) -> None:
+    folder = images(tmp_path / "data", cats=6)
+    (folder / "dogs").mkdir()
+    (folder / "dogs" / "0.jpg").write_text("not an image")
+    expect_mistake(scalenas("discover", folder, "--run", tmp_path / "r", *SMALL), "dogs")
+
+
+def test_architecture_files_with_wrong_fields(scalenas: Run, tmp_path: Path) -> None:
+    path = tmp_path / "arch.json"
+    path.write_text(reference_arch("efficientnet_b0").to_json().replace('"kernel": 5', '"kernel": "five"', 1))
+    expect_mistake(scalenas("inspect", path), "arch.json", "kernel", "five")
+    path.write_text("{")
+    expect_mistake(scalenas("inspect", path), "arch.json")
+    path.write_text('{"stages": [], "colour": 1}')
+    expect_mistake(scalenas("inspect", path), "colour")
+
+
+def test_a_run_folder_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "file" / "r", *SMALL), "cannot be written")
+
+
+def test_commands_that_need_a_run(scalenas: Run, tmp_path: Path) -> None:
+    expect_mistake(scalenas("status", tmp_path), "run.json")
+    expect_mistake(scalenas("frontier", tmp_path, "-o", tmp_path / "f.png"), "frontier.csv")
+    expect_mistake(scalenas("discover", "digits"), "--run")
+
+
+def test_an_architecture_of_ones_own_counts_as_itself(scalenas: Run, tmp_path: Path) -> None:
+    arch = reference_arch("mobilenet_v2")
+    (tmp_path / "mine.json").write_text(arch.to_json())
+    _, out, _ = scalenas("inspect", tmp_path / "mine.json", "--json")
+    assert json.loads(out)["id"] == arch.id
+    assert ArchSpec.from_json(arch.to_json()) == arch

@@ -1,0 +1,153 @@
+"""The main job on real images: all files, going on without training again, rescoring, refusing another run's folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from experiments.cli import main
+from experiments.frontier import read_points
+from nas.store import read_study
+from scaling_search import Coefficients
+from search_spaces import ArchSpec, count_macs, count_params
+
+Run = Callable[..., tuple[int, str, str]]
+TINY = (
+    "--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", "3",
+    "--epochs", "1", "--train-images", "160", "--confirm", "1", "--confirm-seeds", "2", "--seeds", "1", "--budget", "4",
+    "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1", "--top", "2",
+)  # fmt: skip
+FILES = (
+    "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
+    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    before = sys.argv
+    sys.argv = ["scalenas", "run", "digits", "--run", str(folder), *TINY]
+    try:
+        main()
+    finally:
+        sys.argv = before
+    return folder
+
+
+@pytest.fixture
+def run_dir(done: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed at will."""
+    return Path(shutil.copytree(done, tmp_path / "digits"))
+
+
+def trainings(folder: Path) -> dict[str, int]:
+    return {name: len(read_study(folder / f"{name}.journal", name).trials) for name in ("discover", "scale", "compare")}
+
+
+def test_a_run_leaves_its_files_and_they_agree(done: Path) -> None:
+    assert [name for name in FILES if not (done / name).is_file()] == []
+    baseline = json.loads((done / "baseline.json").read_text())
+    arch = ArchSpec.from_dict(baseline["arch"])
+    assert (baseline["macs"], baseline["params"]) == (count_macs(arch, None, 10), count_params(arch, 10))
+    assert baseline["id"] == arch.id
+    assert baseline["n"] == 2
+    found = json.loads((done / "coefficients.json").read_text())
+    shares = Coefficients(found["alpha"], found["beta"], found["gamma"])
+    assert shares.nominal_cost == pytest.approx(2, rel=1e-6)
+    assert sum(point["n"] for point in found["grid"]) == 4
+    family = json.loads((done / "family.json").read_text())
+    assert [member["phi"] for member in family] == list(range(8))
+    assert ArchSpec.from_dict(family[0]["arch"]).id == arch.id
+    trials = pd.read_csv(done / "trials.csv")
+    assert list(trials["number"]) == [0, 1, 2]
+    assert len(pd.read_csv(done / "grid.csv")) == 4
+
+
+def test_the_frontier_holds_every_part_at_one_fidelity(done: Path) -> None:
+    points = read_points(done / "frontier.csv")
+    assert {point.label for point in points} >= {"baseline", "phi 1", "efficientnet_b0", "mnasnet_a1", "mobilenet_v2"}
+    assert {(point.split, point.epochs, point.n) for point in points} == {("test", 1, 2)}
+    baseline = next(point for point in points if point.role == "baseline")
+    for point in points:
+        if point.role == "reference":
+            assert point.macs == pytest.approx(baseline.macs, rel=0.05)
+
+
+def test_pictures_are_pictures(done: Path) -> None:
+    with Image.open(done / "frontier.png") as picture:
+        assert picture.width > 800
+    assert "<svg" in (done / "frontier.svg").read_text()
+
+
+def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> None:
+    before = trainings(run_dir)
+    baseline = (run_dir / "baseline.json").read_text()
+    status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)
+    assert status == 0, err
+    assert trainings(run_dir) == before
+    assert (run_dir / "baseline.json").read_text() == baseline
+
+
+def test_more_trials_go_on_from_what_there_is(run_dir: Path, scalenas: Run) -> None:
+    first = pd.read_csv(run_dir / "trials.csv")
+    status, _, err = scalenas("discover", "digits", "--run", run_dir, *discover_options(), "--trials", "4")
+    assert status == 0, err
+    again = pd.read_csv(run_dir / "trials.csv")
+    assert list(again["number"]) == [0, 1, 2, 3]
+    pd.testing.assert_frame_equal(again.iloc[:3][["arch_id", "accuracy"]], first[["arch_id", "accuracy"]])
+
+
+def test_another_target_rescores_without_training(run_dir: Path, scalenas: Run) -> None:
+    first = pd.read_csv(run_dir / "trials.csv")
+    options = [*discover_options(), "--target-macs", "2M", "--exponent", "-0.5"]
+    status, _, err = scalenas("discover", "digits", "--run", run_dir, *options)
+    assert status == 0, err
+    again = pd.read_csv(run_dir / "trials.csv")
+    pd.testing.assert_series_equal(again["accuracy"], first["accuracy"])
+    expected = again["accuracy"] * (again["macs"] / 2_000_000) ** -0.5
+    pd.testing.assert_series_equal(again["score"], expected, check_names=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [(("--seed", "1"), "seed"), (("--epochs", "2"), "epochs"), (("--space", "mbconv"), "space"),
+     (("--resolution", "7"), "resolution"), (("--train-images", "150"), "data set")],
+)  # fmt: skip
+def test_another_run_is_refused(run_dir: Path, scalenas: Run, change: tuple[str, str], word: str) -> None:
+    before = trainings(run_dir)
+    status, _, err = scalenas("discover", "digits", "--run", run_dir, *discover_options(), *change)
+    assert status == 2
+    assert word in err.strip().splitlines()[-1]
+    assert trainings(run_dir) == before
+
+
+def test_status_and_frontier_read_a_run(run_dir: Path, scalenas: Run, tmp_path: Path) -> None:
+    status, out, _ = scalenas("status", run_dir, "--json")
+    assert status == 0
+    assert json.loads(out)["studies"]["discover"]["states"]["complete"] == 3
+    assert "3 of 3" in scalenas("status", run_dir)[1]
+    for suffix in ("png", "svg", "pdf", "csv"):
+        assert scalenas("frontier", run_dir, "-o", tmp_path / f"f.{suffix}")[0] == 0
+        assert (tmp_path / f"f.{suffix}").stat().st_size > 500
+    assert scalenas("frontier", run_dir, "-o", tmp_path / "f.doc")[0] == 2
+
+
+def test_a_baseline_of_ones_own_skips_the_search(tmp_path: Path, scalenas: Run) -> None:
+    status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *TINY, "--arch", "mobilenet_v2")
+    assert status == 0, err
+    assert not (tmp_path / "r" / "discover.journal").exists()
+    labels = {point.label for point in read_points(tmp_path / "r" / "frontier.csv")}
+    assert "baseline" in labels
+
+
+def discover_options() -> tuple[str, ...]:
+    return TINY[: TINY.index("--seeds")]
