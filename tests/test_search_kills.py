@@ -84,7 +84,8 @@ def finished_keys(trials: list[FrozenTrial]) -> set[str]:
 def check_complete(driven: Driven) -> None:
     trials = driven.trials()
     assert [trial.number for trial in trials] == list(range(TRIALS))
-    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    failures = [trial.user_attrs.get("failure_message") for trial in trials if trial.state != TrialState.COMPLETE]
+    assert failures == []
     assert driven.processes() == []
 
 
@@ -140,14 +141,17 @@ def test_an_interrupted_driver_stops_in_good_order_and_goes_on(tmp_path: Path, n
 
 
 def test_killed_workers_cost_no_trial(tmp_path: Path) -> None:
-    moments = random.Random(1)
     driven = Driven(tmp_path, delay=0.05)
     process = driven.start()
     for victims in (3, 8, 13):
-        assert wait_until(lambda victims=victims: len(driven.begun()) >= victims, 60)  # type: ignore[misc]
-        lines = [line.split() for line in driven.log.read_text().splitlines()]
-        os.kill(int(moments.choice(lines[-2:])[2]), signal.SIGKILL)
+        assert wait_until(lambda n=victims: len(driven.begun()) >= n, 60)  # type: ignore[misc]
+        begun = [line.split()[1:] for line in driven.log.read_text().splitlines() if line.startswith("begin")]
+        times = Counter(key for key, _ in begun)
+        # A trial is given up when it loses its worker twice, so each kill meets one that has not lost any.
+        os.kill(next(int(pid) for key, pid in reversed(begun) if times[key] == 1), signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     check_complete(driven)
-    assert max(Counter(driven.begun()).values()) <= 4
+    times = Counter(driven.begun())
+    assert max(times.values()) <= 2
+    assert sum(n == 2 for n in times.values()) <= 3
