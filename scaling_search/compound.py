@@ -25,10 +25,11 @@ def scale_arch(
 ) -> ArchSpec:
     """The baseline `arch` grown by `phi` (0 or more, fractions allowed); phi = 0 is the baseline itself.
 
-    rule "nominal" is EfficientNet's: channels times width^phi rounded to eights (stem and head too), layers times
-    depth^phi rounded up in every stage, resolution times resolution^phi rounded. Its realised cost may be far from
-    nominal_cost^phi. rule "matched" takes only the shares from the coefficients and builds the nearest network whose
-    counted cost, with `num_classes` outputs, is 2^phi times the baseline's.
+    rule "nominal" is EfficientNet's: channels times width^phi rounded to eights (stem and head too; to eights of groups
+    where convolutions are grouped), layers times depth^phi rounded up in every stage, resolution times resolution^phi
+    rounded. Its realised cost may be far from nominal_cost^phi. rule "matched" takes only the shares from the
+    coefficients and builds the nearest network whose counted cost, with `num_classes` outputs, is 2^phi times the
+    baseline's.
 
     Dropout rises linearly towards 0.5 at phi = 7, as from B0 to B7.
 
@@ -58,10 +59,11 @@ def dropout_at(baseline: float, phi: float) -> float:
 
 def _nominal(arch: ArchSpec, coefficients: Coefficients, phi: float) -> ArchSpec:
     depth, width = coefficients.depth**phi, coefficients.width**phi
+    divisor = math.lcm(8, *(stage.groups for stage in arch.stages))
 
     def channels(value: int) -> int:
         # A width that does not grow is left as it is, also where the baseline's is no multiple of eight.
-        return value if width == 1 or value == 0 else round_channels(width * value)
+        return value if width == 1 or value == 0 else round_channels(width * value, divisor)
 
     def stage(value: StageSpec) -> StageSpec:
         return replace(value, channels=channels(value.channels), layers=round_layers(depth * value.layers))

@@ -123,7 +123,8 @@ class _Dimensions:
         self.arch = arch
         self.baseline = _Sizes(sum(stage.layers for stage in arch.stages), 1.0, arch.resolution)
         self._layers = [stage.layers for stage in arch.stages]
-        self._divisor = suitable_divisor([arch.stem.channels, *(stage.channels for stage in arch.stages)])
+        channels = [arch.stem.channels, *(stage.channels for stage in arch.stages)]
+        self._divisor = suitable_divisor(channels, math.lcm(*(stage.groups for stage in arch.stages)))
         base = count_macs(arch, num_classes=num_classes)
         self.ratio: Callable[[float, float, float], float] = cache(
             lambda *sizes: count_macs(self.build(*sizes), num_classes=num_classes) / base

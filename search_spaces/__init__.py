@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec, format_blocks, parse_blocks
+from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec
+from search_spaces.blocks import format_blocks, parse_blocks
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
 from search_spaces.mnasnet import mbconv_space, mnasnet_space

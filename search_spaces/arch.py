@@ -1,16 +1,17 @@
-"""What a network is: frozen values, their JSON form, their block strings and their identity."""
+"""What a network is: frozen values, their JSON form and their identity."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-SKIPS = ("identity", "none", "pool")
+SKIPS = ("identity", "none", "pool", "project")
+STEM_KINDS = ("conv", "squeezenet", "xception")
+HEAD_KINDS = ("linear", "squeezenet")
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
 
 
@@ -20,28 +21,43 @@ class ArchError(ValueError):
 
 @dataclass(frozen=True)
 class StemSpec:
-    """The first convolution: `channels` out, `kernel` pixels wide, `stride` 1 or more."""
+    """The first convolution: `channels` out, `kernel` pixels wide, `stride` 1 or more.
+
+    pool: the stride of a 3x3 maximum pool after it, 1 leaves it out. kind: "conv" (convolution, norm, activation),
+    "squeezenet" (a convolution with bias and no norm) or "xception" (two convolutions, the first half as wide); a
+    strided one of the latter two is not padded.
+    """
 
     channels: int = 32
     kernel: int = 3
     stride: int = 2
+    pool: int = 1
+    kind: str = "conv"
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """The last 1x1 convolution before global pooling and the classifier; 0 channels leaves it out."""
+    """The last 1x1 convolution before global pooling and the classifier; 0 channels leaves it out.
+
+    kind: "linear" (pool, then classify) or "squeezenet" (classify every position, then pool).
+    """
 
     channels: int = 1280
+    kind: str = "linear"
 
 
 @dataclass(frozen=True)
 class StageSpec:
     """`layers` blocks of one kind; the first has the stride and changes the channels.
 
-    op: a name from `ops.OPS`. kernel: odd, in pixels. stride: of the first block. expand: the inner width as a
-    multiple of the block's input (mbconv only). se: squeeze-excite width as a share of the block's input, 0 leaves it
-    out. skip: "identity" where shapes allow, "none", or "pool" (average pool on the shortcut of a strided block).
-    channels: of the output. layers: 1 or more.
+    op: a name from `ops.OPS`. kernel: odd, in pixels. stride: of the first block. channels: of the output. layers: 1
+    or more. skip: "identity" where shapes allow, "none", "pool" (average pool on the shortcut of a strided block) or
+    "project" (identity where shapes allow, a strided 1x1 convolution elsewhere). se: squeeze-excite width as a share
+    of the block's input, 0 leaves it out (not in shuffle, fire, xception, separable).
+
+    expand: the inner width as a multiple of the block's input (mbconv). inner: the inner width as a share of the
+    output (bottleneck, shuffle, fire, first convolution of a changing xception block). groups: of the 1x1 convolutions
+    (shuffle).
     """
 
     op: str = "mbconv"
@@ -52,6 +68,12 @@ class StageSpec:
     skip: str = "identity"
     channels: int = 16
     layers: int = 1
+    inner: float = 0.25
+    groups: int = 1
+
+
+_IMPLIED = {"pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,)}
+"""Values left out of the identity: fields that were added later keep the ids of networks that do not use them."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +105,11 @@ class ArchSpec:
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution."""
-        identity = dataclasses.asdict(canonical(self))
+        """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution.
+
+        Shares (`se`, `inner`) that happen to round to the same widths are told apart all the same.
+        """
+        identity = dataclasses.asdict(canonical(self), dict_factory=_without_implied)
         for name in ("dropout", "drop_path", "phi"):
             del identity[name]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -121,8 +146,8 @@ class ArchSpec:
 def canonical(arch: ArchSpec) -> ArchSpec:
     """The same network with every choice that cannot apply set to one fixed value.
 
-    Expansion means nothing to any op but mbconv; a pooled shortcut differs from the identity only where the first
-    block is strided; an identity shortcut of a stage whose only block changes the shape is none at all.
+    Expansion means nothing to any op but mbconv, and so on; a pooled shortcut differs from the identity only where the
+    first block is strided; an identity shortcut of a stage whose only block changes the shape is none at all.
     """
     stages = []
     channels = arch.stem.channels
@@ -133,71 +158,36 @@ def canonical(arch: ArchSpec) -> ArchSpec:
 
 
 def _canonical_stage(stage: StageSpec, in_channels: int) -> StageSpec:
-    expand = stage.expand if stage.op == "mbconv" else 1
+    op = stage.op
+    changing = in_channels != stage.channels or (op != "fire" and stage.stride != 1)
+    inner_used = op in ("bottleneck", "shuffle", "fire") or (op == "xception" and changing)
+    return replace(
+        stage,
+        expand=stage.expand if op == "mbconv" else 1,
+        se=0.0 if op in ("shuffle", "fire", "xception", "separable") else stage.se,
+        skip=_canonical_skip(stage, changing),
+        inner=stage.inner if inner_used else 0.25,
+        groups=stage.groups if op == "shuffle" else 1,
+    )
+
+
+def _canonical_skip(stage: StageSpec, changing: bool) -> str:
+    if stage.op == "shuffle":
+        return "identity"
+    # Fire modules pool before their shortcut begins, so that the shortcut never sees a stride.
+    strided = stage.stride != 1 and stage.op != "fire"
     skip = stage.skip
-    if skip == "pool" and stage.stride == 1:
+    if skip == "pool" and not strided:
         skip = "identity"
-    if skip == "identity" and stage.layers == 1 and (stage.stride != 1 or in_channels != stage.channels):
+    if skip == "project" and not changing:
+        skip = "identity"
+    if skip == "identity" and stage.layers == 1 and changing:
         skip = "none"
-    return replace(stage, expand=expand, skip=skip)
+    return skip
 
 
-# --- Block strings: r2_k3_s22_e6_i16_o24_se0.25, the notation of MnasNet's and EfficientNet's sources ------------
-
-_BLOCK = re.compile(
-    r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
-    r"(_se(?P<se>\d+(\.\d+)?(e-\d+)?))?(_(?P<skip>noskip|poolskip))?(_(?P<op>[a-z]+))?"
-)
-
-
-def parse_blocks(text: str | Iterable[str]) -> tuple[StageSpec, ...]:
-    """Stages from block strings, separated by spaces when one string is given.
-
-    Beyond the sources' notation `_poolskip` is a pooled shortcut and a trailing `_conv`, `_sepconv` ... another op
-    than mbconv. Input channels are checked against the stage before. Raises ArchError, naming the block.
-    """
-    blocks = text.split() if isinstance(text, str) else list(text)
-    stages: list[StageSpec] = []
-    for block in blocks:
-        match = _BLOCK.fullmatch(block)
-        if match is None:
-            raise ArchError(f"block string {block!r}: expected a form like r2_k3_s22_e6_i16_o24_se0.25")
-        part = match.groupdict()
-        if part["s1"] != part["s2"]:
-            raise ArchError(f"block string {block!r}: strides differ between height and width")
-        if stages and int(part["inputs"]) != stages[-1].channels:
-            raise ArchError(f"block string {block!r}: takes {part['inputs']} channels, gets {stages[-1].channels}")
-        stages.append(
-            StageSpec(
-                op=part["op"] or "mbconv",
-                kernel=int(part["kernel"]),
-                stride=int(part["s1"]),
-                expand=int(part["expand"]),
-                se=float(part["se"] or 0),
-                skip={None: "identity", "noskip": "none", "poolskip": "pool"}[part["skip"]],
-                channels=int(part["channels"]),
-                layers=int(part["layers"]),
-            )
-        )
-    return tuple(stages)
-
-
-def format_blocks(arch: ArchSpec) -> str:
-    """The stages as block strings separated by spaces; `parse_blocks` gives the same stages back."""
-    blocks = []
-    inputs = arch.stem.channels
-    for stage in arch.stages:
-        text = (
-            f"r{stage.layers}_k{stage.kernel}_s{stage.stride}{stage.stride}_e{stage.expand}_i{inputs}_o{stage.channels}"
-        )
-        if stage.se:
-            text += f"_se{stage.se!r}"
-        text += {"identity": "", "none": "_noskip", "pool": "_poolskip"}[stage.skip]
-        if stage.op != "mbconv":
-            text += f"_{stage.op}"
-        blocks.append(text)
-        inputs = stage.channels
-    return " ".join(blocks)
+def _without_implied(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if value not in _IMPLIED.get(name, ())}
 
 
 # --- Checks ------------------------------------------------------------------------------------------------------
@@ -252,12 +242,31 @@ def _check(arch: ArchSpec) -> None:
     _integer("stem.channels", arch.stem.channels, 1)
     _kernel("stem.kernel", arch.stem.kernel)
     _integer("stem.stride", arch.stem.stride, 1)
+    _integer("stem.pool", arch.stem.pool, 1)
+    _one_of("stem.kind", arch.stem.kind, STEM_KINDS)
     _integer("head.channels", arch.head.channels, 0)
+    _one_of("head.kind", arch.head.kind, HEAD_KINDS)
+    inputs = arch.stem.channels
     for i, stage in enumerate(arch.stages):
         where = f"stages[{i}]."
         _one_of(f"{where}op", stage.op, OPS)
         _kernel(f"{where}kernel", stage.kernel)
         _one_of(f"{where}skip", stage.skip, SKIPS)
         _number(f"{where}se", stage.se, 0, 1.0000001)
-        for name in ("stride", "expand", "channels", "layers"):
+        _number(f"{where}inner", stage.inner, 1e-6, 64)
+        for name in ("stride", "expand", "channels", "layers", "groups"):
             _integer(f"{where}{name}", getattr(stage, name), 1)
+        if stage.op == "fire":
+            _integer(f"{where}channels", stage.channels, 2)
+        if stage.op == "shuffle":
+            _check_shuffle(where, stage, inputs)
+        inputs = stage.channels
+
+
+def _check_shuffle(where: str, stage: StageSpec, inputs: int) -> None:
+    """Grouped convolutions need whole groups; a block that changes the shape appends channels to those it gets."""
+    for channels in (inputs, stage.channels):
+        if channels % stage.groups:
+            raise ArchError(f"{where}groups: {channels} channels cannot be divided into {stage.groups} groups")
+    if stage.channels < inputs or (stage.channels == inputs and stage.stride > 1):
+        raise ArchError(f"{where}channels: must be more than the {inputs} that come in, not {stage.channels}")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from search_spaces.arch import ArchSpec
 from search_spaces.layers import (
     Act,
+    Concat,
     Conv,
     Dropout,
     Flatten,
@@ -25,6 +26,7 @@ from search_spaces.layers import (
     Repeat,
     Residual,
     Seq,
+    Shuffle,
 )
 from search_spaces.ops import head_layers, network_layers, stage_layers, stem_layers
 
@@ -187,6 +189,20 @@ def _gate(layer: Gate, shape: Shape) -> tuple[Cost, Shape]:
     return Cost(cost.macs, cost.params, cost.activations + shape.channels * shape.size * shape.size), shape
 
 
+def _concat(layer: Concat, shape: Shape) -> tuple[Cost, Shape]:
+    folded = [layer_cost(part, shape) for part in layer.parts]
+    if len({after.size for _, after in folded}) > 1:
+        raise ValueError(f"maps of {', '.join(str(after.size) for _, after in folded)} pixels cannot be concatenated")
+    costs = zip(*(cost for cost, _ in folded), strict=True)
+    return Cost(*map(sum, costs)), Shape(sum(after.channels for _, after in folded), folded[0][1].size)
+
+
+def _shuffle(layer: Shuffle, shape: Shape) -> tuple[Cost, Shape]:
+    if shape.channels % layer.groups:
+        raise ValueError(f"{shape.channels} channels cannot be shuffled in {layer.groups} groups")
+    return _NOTHING, shape
+
+
 _NOTHING = Cost(0, 0, 0)
 _FOLD: dict[type, Callable[[Any, Shape], tuple[Cost, Shape]]] = {
     Conv: _conv,
@@ -201,4 +217,6 @@ _FOLD: dict[type, Callable[[Any, Shape], tuple[Cost, Shape]]] = {
     Repeat: _repeat,
     Residual: _residual,
     Gate: _gate,
+    Concat: _concat,
+    Shuffle: _shuffle,
 }

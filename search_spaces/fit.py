@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
-from search_spaces.arch import ArchSpec
-from search_spaces.cost import count_macs
+from search_spaces.arch import ArchError, ArchSpec
+from search_spaces.cost import count_macs, stage_costs
 from search_spaces.rounding import round_channels, round_layers, suitable_divisor
 
 MIN_FINAL_MAP = 4
@@ -24,59 +25,85 @@ def auto_resolution(native: int) -> int:
     return max(1, resolution - resolution % 2 if resolution >= 16 else resolution)
 
 
-def final_map(strides: tuple[int, ...], resolution: int) -> int:
-    """The side of the map that is left after `strides`, each rounding up."""
-    for stride in strides:
-        resolution = -(-resolution // stride)
-    return resolution
+def final_map(arch: ArchSpec) -> int:
+    """The side of the map that leaves the last stage; 0 where the image is too small for the network."""
+    try:
+        return stage_costs(arch)[-2].output.size
+    except ValueError:
+        return 0
 
 
 def fit_strides(arch: ArchSpec, resolution: int) -> ArchSpec:
     """`arch` at `resolution`, its earliest strides dropped until the final map is 4x4 or no stride is left.
 
     ImageNet plans divide by 32 and would turn 32x32 into a single pixel. The early strides go first, because it is the
-    early layers that see the detail of a small image.
+    early layers that see the detail of a small image. A stem that loses its stride gets a kernel of at most 3 pixels,
+    as ResNets for small images have.
     """
-    strides = [arch.stem.stride, *(stage.stride for stage in arch.stages)]
+    strides = _strides(arch)
+    fitted = replace(arch, resolution=resolution)
     for i in range(len(strides)):
-        if final_map(tuple(strides), resolution) >= MIN_FINAL_MAP:
+        if final_map(fitted) >= MIN_FINAL_MAP:
             break
         strides[i] = 1
-    stages = tuple(replace(stage, stride=stride) for stage, stride in zip(arch.stages, strides[1:], strict=True))
-    return replace(arch, stem=replace(arch.stem, stride=strides[0]), stages=stages, resolution=resolution)
+        fitted = _with_strides(fitted, strides)
+    return fitted
 
 
 def stride_plan(arch: ArchSpec) -> str:
-    """The plan in words, such as "22 > 22 > 11 > 6 (strides 1 1 1 1 2 1 2 1)"."""
-    strides = (arch.stem.stride, *(stage.stride for stage in arch.stages))
+    """The plan in words, such as "22 > 11 > 6 pixels (strides 1 1 1 1 2 1 2 1)"; a pooled stem has two strides."""
     sizes = [arch.resolution]
-    for stride in strides:
-        if stride > 1:
-            sizes.append(-(-sizes[-1] // stride))
-    return f"{' > '.join(map(str, sizes))} pixels (strides {' '.join(map(str, strides))})"
+    for row in stage_costs(arch)[:-1]:
+        if row.output.size != sizes[-1]:
+            sizes.append(row.output.size)
+    return f"{' > '.join(map(str, sizes))} pixels (strides {' '.join(map(str, _strides(arch)))})"
+
+
+def _strides(arch: ArchSpec) -> list[int]:
+    """Of the stem, of its pool if there is one, and of every stage."""
+    pool = [arch.stem.pool] if arch.stem.pool > 1 else []
+    return [arch.stem.stride, *pool, *(stage.stride for stage in arch.stages)]
+
+
+def _with_strides(arch: ArchSpec, strides: list[int]) -> ArchSpec:
+    first, *middle = strides[: len(strides) - len(arch.stages)]
+    kernel = arch.stem.kernel if first == arch.stem.stride else min(arch.stem.kernel, 3)
+    stem = replace(arch.stem, stride=first, kernel=kernel, pool=middle[0] if middle else 1)
+    last = strides[len(strides) - len(arch.stages) :]
+    stages = tuple(replace(stage, stride=stride) for stage, stride in zip(arch.stages, last, strict=True))
+    return replace(arch, stem=stem, stages=stages)
 
 
 def resize(arch: ArchSpec, width: float = 1.0, depth: float = 1.0, divisor: int | None = None) -> ArchSpec:
     """All channel counts (stem and head too) times `width`, rounded to `divisor`; layers times `depth`, rounded up.
 
-    divisor None takes the one that suits the narrowest stage. With divisor 8 this is EfficientNet's scaling.
+    divisor None takes the one that suits the narrowest of them. With divisor 8 this is EfficientNet's scaling. Where
+    convolutions are grouped, channels are multiples of the groups too.
     """
-    if divisor is None:
-        divisor = suitable_divisor(stage.channels * width for stage in arch.stages)
+    step = _step(arch, width, divisor)
 
     def scaled(channels: int) -> int:
-        return channels if width == 1 else round_channels(channels * width, divisor)
+        return channels if width == 1 else round_channels(channels * width, step)
 
-    stages = tuple(
-        replace(stage, channels=scaled(stage.channels), layers=round_layers(stage.layers * depth))
-        for stage in arch.stages
-    )
-    return replace(
-        arch,
-        stem=replace(arch.stem, channels=scaled(arch.stem.channels)),
-        head=replace(arch.head, channels=scaled(arch.head.channels) if arch.head.channels else 0),
-        stages=stages,
-    )
+    stem = replace(arch.stem, channels=scaled(arch.stem.channels))
+    stages = []
+    inputs = stem.channels
+    for stage in arch.stages:
+        # A shuffle stage appends channels to those it gets, so at least one step more must leave it.
+        channels = max(scaled(stage.channels), inputs + step if stage.op == "shuffle" else 0)
+        stages.append(replace(stage, channels=channels, layers=round_layers(stage.layers * depth)))
+        inputs = channels
+    head = replace(arch.head, channels=scaled(arch.head.channels) if arch.head.channels else 0)
+    return replace(arch, stem=stem, head=head, stages=tuple(stages))
+
+
+def _step(arch: ArchSpec, width: float, divisor: int | None = None) -> int:
+    """What channels of `arch` times `width` are rounded to."""
+    groups = math.lcm(*(stage.groups for stage in arch.stages))
+    if divisor is not None:
+        return math.lcm(divisor, groups)
+    channels = (arch.stem.channels, *(stage.channels for stage in arch.stages))
+    return suitable_divisor((width * value for value in channels), groups)
 
 
 def fit_arch(
@@ -90,10 +117,13 @@ def fit_arch(
     strided = fit_strides(arch, resolution)
     if target_macs is None:
         return resize(strided, width)
-    fitted = solve_width(
-        lambda w: resize(strided, w), lambda a: count_macs(a, None, num_classes), target_macs, fine=True
-    )
-    cost = count_macs(fitted, None, num_classes)
+
+    def macs(candidate: ArchSpec) -> int:
+        return count_macs(candidate, None, num_classes)
+
+    fitted = solve_width(lambda w: resize(strided, w), macs, target_macs, fine=True)
+    fitted = _nudged(fitted, lambda candidate: abs(macs(candidate) / target_macs - 1))
+    cost = macs(fitted)
     if cost > 1.1 * target_macs:
         raise ValueError(
             f"target of {target_macs / 1e6:.3g} M MACs cannot be reached at {resolution} pixels: "
@@ -102,25 +132,54 @@ def fit_arch(
     return fitted
 
 
+def _nudged(arch: ArchSpec, miss: Callable[[ArchSpec], float]) -> ArchSpec:
+    """`arch`, or where it misses by more than 5 % one with single widths moved by steps.
+
+    Narrow networks whose stages' widths are multiples of each other have stairs of half their cost.
+    """
+    step = _step(arch, 1.0)
+    while miss(arch) > 0.05:
+        best = min(_one_width_changed(arch, step), key=miss, default=arch)
+        if miss(best) >= miss(arch):
+            break
+        arch = best
+    return arch
+
+
+def _one_width_changed(arch: ArchSpec, step: int) -> Iterator[ArchSpec]:
+    for i, stage in enumerate(arch.stages):
+        for channels in (stage.channels - step, stage.channels + step):
+            with suppress(ArchError):  # no channels left, or fewer than a stage needs
+                changed = replace(stage, channels=channels)
+                yield replace(arch, stages=(*arch.stages[:i], changed, *arch.stages[i + 1 :]))
+
+
 def solve_width(
     make: Callable[[float], ArchSpec], cost: Callable[[ArchSpec], float], target: float, *, fine: bool = False
 ) -> ArchSpec:
     """make(width) whose cost is nearest to `target`, over widths from 1/64 to 64.
 
     Cost grows about as the square of width, which leads near the target in a few steps. Rounded channels make it a
-    staircase, so `fine` looks at the steps around that one by one.
+    staircase, so `fine` looks at the steps around that one by one, and farther off where none comes within 5 %.
     """
     tried: dict[float, tuple[ArchSpec, float]] = {}
+
+    def distance(width: float) -> float:
+        if width not in tried:
+            made = make(width)
+            tried[width] = (made, cost(made))
+        return abs(tried[width][1] - target)
+
     width = 1.0
     for _ in range(8):
-        made = make(width)
-        tried[width] = (made, cost(made))
+        distance(width)
         width = min(max(width * math.sqrt(target / tried[width][1]), 1 / 64), 64)
         if width in tried:
             break
-    nearest = min(tried, key=lambda w: abs(tried[w][1] - target))
-    if fine:
-        for step in range(-20, 21):
-            made = make(nearest * 1.005**step)
-            tried[nearest * 1.005**step] = (made, cost(made))
-    return min(tried.values(), key=lambda made_and_cost: abs(made_and_cost[1] - target))[0]
+    nearest = min(tried, key=distance)
+    for steps in (20, 80) if fine else ():
+        centre = nearest
+        nearest = min(tried | {centre * 1.005**step: None for step in range(-steps, steps + 1)}, key=distance)
+        if distance(nearest) <= 0.05 * target:
+            break
+    return tried[nearest][0]

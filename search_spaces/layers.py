@@ -100,4 +100,33 @@ class Gate:
     body: Layer
 
 
-Layer: TypeAlias = Conv | Norm | Act | Pool | GlobalPool | Flatten | Dropout | Linear | Seq | Repeat | Residual | Gate
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """The outputs of several layers fed alike, one after another along the channels."""
+
+    parts: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Channels dealt out anew: the first of every group, then the second of every group ... (ShuffleNet)."""
+
+    groups: int
+
+
+Layer: TypeAlias = (
+    Conv
+    | Norm
+    | Act
+    | Pool
+    | GlobalPool
+    | Flatten
+    | Dropout
+    | Linear
+    | Seq
+    | Repeat
+    | Residual
+    | Gate
+    | Concat
+    | Shuffle
+)

@@ -19,6 +19,8 @@ _CONV_OPS = {"conv": ("conv", 1), "sepconv": ("sepconv", 1), "mbconv3": ("mbconv
 _FILTERS = (75, 100, 125)
 SAMPLE = 150
 TOLERANCE = 0.25
+MARGIN = 0.05
+"""The error of a median of SAMPLE encodings, with room to spare."""
 
 
 def mnasnet_space(
@@ -48,7 +50,9 @@ def mbconv_space(
     """
     b0 = replace(EFFICIENTNET_B0, input_channels=input_channels)
     base = fit_arch(b0, resolution, target_macs, num_classes=num_classes)
-    if target_macs is None or abs(_median(_mbconv_space, base, num_classes) / target_macs - 1) <= TOLERANCE:
+    if target_macs is None:
+        return _mbconv_space(base)
+    if abs(_median(_mbconv_space, base, num_classes) / target_macs - 1) <= TOLERANCE - MARGIN:
         return _mbconv_space(base)
     return _fit_space(_mbconv_space, fit_strides(b0, resolution), target_macs, num_classes)
 

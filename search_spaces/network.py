@@ -65,13 +65,47 @@ class GlobalPool(nn.Module):
         return x.mean((2, 3), keepdim=True)
 
 
-def build_network(arch: ArchSpec, num_classes: int = 1000) -> nn.Module:
+class Concat(nn.Module):
+    """The outputs of several branches fed alike, along the channels."""
+
+    def __init__(self, branches: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+class Shuffle(nn.Module):
+    """Channels dealt out anew: the first of every group, then the second of every group ..."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        grouped = x.reshape(n, self.groups, channels // self.groups, height, width)
+        return grouped.transpose(1, 2).reshape(n, channels, height, width)
+
+
+class Network(nn.Sequential):
+    """The modules `stem`, `stages` and `head`, one after another, and the architecture they were built from."""
+
+    def __init__(self, arch: ArchSpec, num_classes: int) -> None:
+        super().__init__(
+            OrderedDict(build_layer(network_layers(arch, num_classes), input_shape(arch)).named_children())
+        )
+        self.arch = arch
+
+
+def build_network(arch: ArchSpec, num_classes: int = 1000) -> Network:
     """The network: float images (batch, input_channels, resolution, resolution) to logits (batch, num_classes).
 
     Weights are drawn from torch's global generator. Stochastic depth rises linearly over the residual blocks from 0
     to `arch.drop_path` (EfficientNet's rule: block i of n is dropped at rate drop_path * i / n).
     """
-    network = _build(network_layers(arch, num_classes), input_shape(arch))
+    network = Network(arch, num_classes)
     residuals = [module for module in network.modules() if isinstance(module, Residual)]
     for i, residual in enumerate(residuals):
         residual.drop_path = arch.drop_path * i / len(residuals)
@@ -80,11 +114,17 @@ def build_network(arch: ArchSpec, num_classes: int = 1000) -> nn.Module:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw fresh weights: convolutions by He's rule over their fan-out, the classifier small and uniform."""
+    """Draw fresh weights: convolutions by He's rule over their fan-out, the classifier small and uniform.
+
+    Convolutions that no norm follows (SqueezeNet's) go by their fan-in, for nothing else keeps the activations' scale.
+    """
+    gated = {module for gate in network.modules() if isinstance(gate, Gate) for module in gate.modules()}
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
-            nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
+            bare = module.bias is not None and module not in gated
+            fan = module.in_channels if bare else module.out_channels
+            fan = module.kernel_size[0] * module.kernel_size[1] * fan // module.groups
+            nn.init.normal_(module.weight, 0, math.sqrt(2 / fan))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
@@ -110,7 +150,16 @@ def branch_ends(network: nn.Module) -> Iterable[nn.BatchNorm2d]:
                 yield tail[-1]
 
 
-def _build(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PLR0912  one case a layer
+def _spare_input(branch: nn.Module) -> None:
+    """An activation that begins a branch must not overwrite what the shortcut is about to add."""
+    while isinstance(branch, nn.Sequential) and len(branch):
+        branch = branch[0]
+    if hasattr(branch, "inplace"):
+        setattr(branch, "inplace", False)  # noqa: B010  torch types every attribute as a tensor or a module
+
+
+def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PLR0912  one case a layer
+    """The module of one layer that is fed with `shape`."""
     match layer:
         case L.Conv(channels, kernel, stride, groups, bias, padding):
             pad = kernel // 2 if padding is None else padding
@@ -136,20 +185,26 @@ def _build(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PLR0912
         case L.Seq():
             return _build_seq(layer, shape)
         case L.Repeat(part, times):
-            return nn.Sequential(*(_build(part, shape) for _ in range(times)))
+            return nn.Sequential(*(build_layer(part, shape) for _ in range(times)))
         case L.Residual(body, shortcut):
-            return Residual(_build(body, shape), None if shortcut is None else _build(shortcut, shape))
+            branch = build_layer(body, shape)
+            _spare_input(branch)
+            return Residual(branch, None if shortcut is None else build_layer(shortcut, shape))
         case L.Gate(body):
-            return Gate(_build(body, shape))
+            return Gate(build_layer(body, shape))
+        case L.Concat(parts):
+            return Concat(build_layer(part, shape) for part in parts)
+        case L.Shuffle(groups):
+            return Shuffle(groups)
 
 
 def _build_seq(seq: L.Seq, shape: Shape) -> nn.Sequential:
     modules: list[nn.Module] = []
     for part in seq.parts:
         if isinstance(part, L.Repeat):
-            modules.extend(_build(part.part, shape) for _ in range(part.times))
+            modules.extend(build_layer(part.part, shape) for _ in range(part.times))
         else:
-            modules.append(_build(part, shape))
+            modules.append(build_layer(part, shape))
         shape = layer_cost(part, shape)[1]
     names = seq.names or tuple(str(i) for i in range(len(modules)))
     return nn.Sequential(OrderedDict(zip(names, modules, strict=True)))

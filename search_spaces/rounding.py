@@ -21,7 +21,11 @@ def round_layers(value: float) -> int:
     return math.ceil(value - 1e-9)
 
 
-def suitable_divisor(channels: Iterable[float]) -> int:
-    """8, 4 or 2: the largest that is at most half the narrowest of `channels`, so that a step is a small change."""
+def suitable_divisor(channels: Iterable[float], groups: int = 1) -> int:
+    """8, 4 or 2: the largest that is at most half the narrowest of `channels`, so that a step is a small change.
+
+    With `groups` their least common multiples with it.
+    """
     narrowest = min(channels)
-    return next((divisor for divisor in (8, 4) if divisor <= narrowest / 2), 2)
+    steps = [math.lcm(divisor, groups) for divisor in (8, 4, 2)]
+    return next((step for step in steps if step <= narrowest / 2), steps[-1])

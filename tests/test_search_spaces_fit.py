@@ -15,7 +15,6 @@ from search_spaces import (
     StageSpec,
     auto_resolution,
     count_macs,
-    fit_arch,
     fit_strides,
     mbconv_space,
     mnasnet_space,
@@ -76,14 +75,15 @@ def test_the_median_member_costs_about_the_target(target: float, resolution: int
 
 
 @pytest.mark.parametrize(("target", "resolution"), [(1e6, 22), (10e6, 32), (400e6, 224)])
-def test_b0_fitted_to_the_target_is_a_member_of_the_fixed_width_space(target: float, resolution: int) -> None:
+def test_the_fixed_width_space_meets_it_too_and_holds_b0s_choices(target: float, resolution: int) -> None:
     space = mbconv_space(target, resolution, num_classes=10)
-    b0 = fit_arch(reference_arch("efficientnet_b0"), resolution, target, num_classes=10)
+    rows = space.sample(np.random.default_rng(77), 200)
+    costs = [count_macs(space.decode(space.params(row)), None, 10) for row in rows]
+    assert abs(np.median(costs) / target - 1) <= 0.25
     params = {}
-    for i, stage in enumerate(b0.stages, 1):
+    for i, stage in enumerate(reference_arch("efficientnet_b0").stages, 1):
         params |= {f"s{i}.{name}": getattr(stage, name) for name in ("expand", "kernel", "layers", "se")}
-    assert space.decode(params) == b0
-    assert abs(count_macs(b0, None, 10) / target - 1) <= 0.1
+    assert space.decode(params).id == space.base.id
 
 
 def test_b0_itself_is_a_member_at_full_size() -> None:
