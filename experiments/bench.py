@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution
 
-from experiments.errors import from_user
-from experiments.naming import resolve_resolution
+from experiments.errors import UserError, from_user
+from experiments.problem import Problem, open_images, open_table
 from experiments.progress import Narrator, Task
 from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
@@ -23,13 +23,9 @@ from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot, resolve_devices
-from nas.proxy.data import open_dataset
-from nas.proxy.dataset import Dataset
-from nas.proxy.train import ProxyEvaluator
 from nas.search import Progress, evaluate_all
 from nas.store import open_study, run_lock
 from search_spaces import ArchSpec, network_cost
-from search_spaces.fit import IMAGENET_RESOLUTION
 
 
 @dataclass
@@ -39,14 +35,17 @@ class Bench:
     folder: RunFolder
     settings: Settings
     narrator: Narrator
-    dataset: Dataset
-    resolution: int
+    problem: Problem
     slots: tuple[Slot, ...]
-    _closing: ExitStack = field(default_factory=ExitStack)
+    closing: ExitStack = field(default_factory=ExitStack)
 
     @property
     def num_classes(self) -> int:
-        return self.dataset.num_classes
+        return self.problem.num_classes
+
+    @property
+    def resolution(self) -> int:
+        return self.problem.resolution
 
     @property
     def proxy(self) -> Fidelity:
@@ -58,19 +57,15 @@ class Bench:
         """The longer training that everything on the frontier gets."""
         return Fidelity(self.settings.final_epochs)
 
-    @property
-    def final_split(self) -> str:
-        return "test" if self.dataset.counts.get("test") else "val"
-
     @cached_property
     def executor(self) -> Executor:
         """The pool; started when the first training is asked for."""
-        evaluator = ProxyEvaluator(self.dataset)
-        if self.settings.executor == "inline":
+        evaluator = self.problem.evaluator
+        if self.settings.executor == "inline" or not self.problem.noisy:
             executor: Executor = InlineExecutor(evaluator, self.slots[0].device, self.slots[0].threads)
         else:
             executor = LocalExecutor(evaluator, self.slots)
-        self._closing.callback(executor.close)
+        self.closing.callback(executor.close)
         return executor
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
@@ -112,61 +107,44 @@ class Bench:
 
 def note_trial(task: Task, event: Progress) -> None:
     """Say where a step stands after what happened to one trial."""
-    if task.done == 0 and event.done > 1:
-        task.start_at(event.done - 1)
     if event.outcome is None:
-        return
-    if event.outcome.failure is not None:
-        note = f"#{event.number} failed: {event.outcome.failure.kind}"
+        task.reach(event.done)
+    elif event.outcome.failure is not None:
+        task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}")
     else:
-        note = f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %"
-    task.advance(note)
+        task.reach(event.done, f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %")
 
 
 @contextmanager
-def open_bench(data: str, run: str | Path, settings: Settings, narrator: Narrator) -> Iterator[Bench]:
-    """Open data and devices for a run folder and hold the folder as its only driver.
+def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: Narrator) -> Iterator[Bench]:
+    """Open data (None: the table named in the settings) and devices for a run folder, and hold it as its only driver.
 
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with from_user():
         slots = resolve_devices(settings.devices, settings.workers)
     folder = open_run_folder(run)
     with ExitStack() as stack:
         with from_user():
             stack.enter_context(run_lock(folder.path))
-            dataset = _open_data(data, folder, settings)
-        resolution = resolve_resolution(settings.resolution, dataset.native_size)
-        bench = Bench(folder, settings, narrator, dataset, resolution, slots)
-        stack.push(bench._closing)
+        folder.claim({"seed": settings.seed}, {})
+        with from_user(), narrator.counting("decode") as progress:
+            problem = _open_problem(data, folder, settings, progress)
+        bench = Bench(folder, settings, narrator, problem, slots)
+        stack.push(bench.closing)
         folder.claim(
-            {"seed": settings.seed, "data set": dataset.fingerprint, "resolution": resolution},
-            {"dataset": _describe(dataset), "devices": [slot.device for slot in slots]},
+            {"data set": problem.fingerprint, "resolution": problem.resolution},
+            {"data": dict(problem.facts), "devices": [slot.device for slot in slots]},
         )
         yield bench
 
 
-def _open_data(data: str, folder: RunFolder, settings: Settings) -> Dataset:
-    # The largest image that a trial of this run can need: the family's last trained member, or a grid point that puts
-    # a whole doubling into resolution.
-    base = int(settings.resolution) if settings.resolution.isdigit() else IMAGENET_RESOLUTION
-    largest = math.ceil(base * 2 ** (max(1, settings.family_phi) / 2))
-    return open_dataset(
-        data,
-        Path(settings.cache) if settings.cache else folder.cache,
-        max_resolution=largest,
-        seed=settings.seed,
-        train_images=settings.train_images,
-        max_bad_share=settings.max_unreadable,
-    )
-
-
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "classes": list(dataset.classes),
-        "images": dict(dataset.counts),
-        "native_size": dataset.native_size,
-        "cached_size": dataset.size,
-    }
+def _open_problem(
+    data: str | None, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]
+) -> Problem:
+    if data is not None and settings.benchmark is None:
+        return open_images(data, folder, settings, progress)
+    if data is None and settings.benchmark is not None:
+        return open_table(settings.benchmark)
+    raise UserError("give either DATA or --benchmark FILE")

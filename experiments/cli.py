@@ -50,10 +50,11 @@ def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any
 
 
 @cli.command()
-@click.argument("data")
+@click.argument("data", required=False)
+@click.option("--benchmark", metavar="FILE", help="Search a published table (CSV) in place of DATA; trains nothing.")
 @options(RUN, TARGET, PROXY, SEARCH)
-def discover(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
-    """Search for a baseline."""
+def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """Search for a baseline on DATA, or in a published table."""
     from experiments.discover import run_discover  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
@@ -150,7 +151,9 @@ def main() -> None:
         sys.exit(1)
 
 
-def _bench(data: str, run_dir: str, preset_name: str | None, given: Mapping[str, Any]) -> AbstractContextManager[Any]:
+def _bench(
+    data: str | None, run_dir: str, preset_name: str | None, given: Mapping[str, Any]
+) -> AbstractContextManager[Any]:
     """Open a run with the settings that were given over those of the preset."""
     from experiments.bench import open_bench  # noqa: PLC0415
     from experiments.progress import Narrator  # noqa: PLC0415

@@ -66,7 +66,7 @@ def compare_target(bench: Bench) -> float | None:
 def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png and .svg."""
     settings = bench.settings
-    split = bench.final_split
+    split = bench.problem.final_split
     bench.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
     names = {entry.arch.id: entry.label for entry in entries}
     seeds = [settings.seed + i for i in range(settings.final_seeds)]
@@ -93,7 +93,7 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
                 entry.arch,
                 accuracies,
                 run=bench.folder.path.name,
-                data=bench.dataset.name,
+                data=bench.problem.name,
                 split=split,
                 epochs=settings.final_epochs,
                 num_classes=bench.num_classes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,11 @@ from experiments.naming import resolve_space, resolve_target
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
-from nas.samplers import make_sampler
+from nas.samplers import StagedMacs, make_sampler
 from nas.score import Score
 from nas.search import Candidate, discover
 from nas.store import open_study
-from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
+from search_spaces import ArchSpec, SearchSpace, StagedSpace, count_macs, format_blocks, stride_plan
 from search_spaces.mnasnet import size_in_words
 
 NAME = "discover"
@@ -30,6 +31,7 @@ class Search:
     score: Score
     space: SearchSpace
     fitted_to: int
+    max_macs: int | None
 
 
 def plan_search(bench: Bench) -> Search:
@@ -42,10 +44,12 @@ def plan_search(bench: Bench) -> Search:
         score = settings.score_at(target)
     before = bench.folder.read().get("space", {})
     fitted_to = before.get("fitted_to", target)
-    space = resolve_space(
-        settings.space, fitted_to, bench.resolution, bench.num_classes, input_channels=bench.dataset.channels
+    space = bench.problem.space or resolve_space(
+        settings.space, fitted_to, bench.resolution, bench.num_classes, input_channels=bench.problem.channels
     )
-    return Search(score, space, fitted_to)
+    limit = settings.max_macs
+    max_macs = None if limit is None else resolve_target(limit, bench.resolution, bench.num_classes, "--max-macs")
+    return Search(score, space, fitted_to, max_macs)
 
 
 def run_discover(bench: Bench) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
         sampler = make_sampler(
             settings.sampler,
             seed=settings.seed,
-            macs=lambda params: bench.cost(plan.space.decode(params))[0],
+            macs=known_macs(plan.space, bench.num_classes),
             score=plan.score,
         )
     bench.claim(
@@ -78,6 +82,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             fidelity=bench.proxy,
             seed=settings.seed,
             cost=bench.cost,
+            max_macs=plan.max_macs,
             on_event=lambda event: note_trial(task, event),
         )
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
@@ -92,10 +97,17 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     return baseline
 
 
+def known_macs(space: SearchSpace, num_classes: int) -> Callable[[Mapping[str, Any]], float]:
+    """MACs of a space's parameters, by tables where the space has them."""
+    if isinstance(space, StagedSpace):
+        return StagedMacs(space, num_classes)
+    return lambda params: count_macs(space.decode(params), None, num_classes)
+
+
 def _confirm(bench: Bench, score: Score, best: list[Candidate]) -> dict[str, Any]:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
     settings = bench.settings
-    if settings.confirm == 0:
+    if settings.confirm == 0 or not bench.problem.noisy:
         return _baseline(bench, score, best[0].arch, [best[0].accuracy])
     seeds = [settings.seed + 1 + i for i in range(settings.confirm_seeds)]
     requests = [Request(candidate.arch, bench.proxy, seed) for seed in seeds for candidate in best]
@@ -139,12 +151,8 @@ def _base(space: SearchSpace) -> dict[str, Any]:
 
 
 def _announce(bench: Bench, plan: Search) -> None:
-    counts = ", ".join(f"{n} {split}" for split, n in bench.dataset.counts.items() if n)
     say = bench.narrator.say
-    say(
-        f"data: {bench.dataset.name}, {bench.num_classes} classes, {counts} images "
-        f"of {bench.dataset.native_size} pixels"
-    )
+    say(f"data: {bench.problem.name}, {bench.problem.summary}")
     if isinstance(plan.space, StagedSpace):
         widths = " ".join(str(stage.channels) for stage in plan.space.base.stages)
         say(f"space: {plan.space.name}, {size_in_words(plan.space)}, base widths {widths}")

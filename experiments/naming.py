@@ -65,7 +65,7 @@ def resolve_resolution(text: str, native: int) -> int:
     return int(text)
 
 
-def resolve_target(text: str, resolution: int, num_classes: int) -> int:
+def resolve_target(text: str, resolution: int, num_classes: int, option: str = "--target-macs") -> int:
     """MACs from a number such as 20M, from "b0" (B0 fitted to the input), or from "auto" (half as wide below 224)."""
     if text in ("auto", "b0"):
         half = text == "auto" and resolution < IMAGENET_RESOLUTION
@@ -73,10 +73,10 @@ def resolve_target(text: str, resolution: int, num_classes: int) -> int:
         return count_macs(b0, None, num_classes)
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([kKmMgGbB]?)", text)
     if match is None:
-        raise UserError(f"--target-macs must be auto, b0 or a number such as 20M, not {text!r}")
+        raise UserError(f"{option} must be auto, b0 or a number such as 20M, not {text!r}")
     target = round(float(match[1]) * _UNITS[match[2].lower()])
     if target < 1:
-        raise UserError(f"--target-macs must be above 0, not {text}")
+        raise UserError(f"{option} must be above 0, not {text}")
     return target
 
 

@@ -46,6 +46,7 @@ PROXY = [
     click.option("--train-fraction", type=float, metavar="SHARE", help="Share of the training images it sees. [1]"),
 ]
 SEARCH = [
+    click.option("--max-macs", metavar="N|b0|auto", help="Never train a network that costs more. [none]"),
     click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
     click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),
     click.option("--sampler", metavar="NAME", help="default, random, tpe, evolution ... [default]"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -15,36 +15,33 @@ PLAIN_INTERVAL = 2.0
 
 @dataclass
 class Task:
-    """Counts finished steps of one piece of work and says where it stands."""
+    """Says where one piece of work of `total` steps stands. Steps done before it began do not count for the ETA."""
 
     label: str
     total: int
     bar: Progress | None
     console: Console
-    done: int = 0
     began: float = field(default_factory=time.monotonic)
-    began_at: int = 0
+    began_at: int | None = None
+    done: int = 0
     said: float = 0.0
 
-    def start_at(self, done: int) -> None:
-        """Steps that were finished before: they count for the bar but not for the ETA."""
-        self.done = self.began_at = done
+    def reach(self, done: int, note: str = "") -> None:
+        """So many steps are done; `note` is a few words about the last."""
+        if self.began_at is None:
+            self.began_at = done - 1 if note else done
+        if done == self.done:
+            return
+        self.done = done
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done)
-
-    def advance(self, note: str = "", steps: int = 1) -> None:
-        """One more step is done; `note` is a few words about it."""
-        self.done += steps
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=self.done, note=note)
+            self.bar.update(self.bar.task_ids[0], completed=done, note=note)
             return
         now = time.monotonic()
-        if now - self.said >= PLAIN_INTERVAL or self.done >= self.total:
+        if now - self.said >= PLAIN_INTERVAL or done >= self.total:
             self.said = now
-            left = _clock((now - self.began) / max(1, self.done - self.began_at) * (self.total - self.done))
-            self.console.print(
-                f"[{self.label}] {self.done}/{self.total}, {left} left  {note}", highlight=False, markup=False
-            )
+            left = (now - self.began) / max(1, done - self.began_at) * (self.total - done)
+            text = f"[{self.label}] {done}/{self.total}, {_clock(left)} left  {note}"
+            self.console.print(text, highlight=False, markup=False)
 
 
 @dataclass
@@ -56,6 +53,19 @@ class Narrator:
     def say(self, text: str) -> None:
         """One plain line (or a few)."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """A function of (done, total) for work whose size is known once it has begun."""
+        with ExitStack() as stack:
+            tasks: list[Task] = []
+
+            def progress(done: int, total: int) -> None:
+                if not tasks:
+                    tasks.append(stack.enter_context(self.task(label, total)))
+                tasks[0].reach(done)
+
+            yield progress
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Task]:

@@ -47,7 +47,7 @@ def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
     if not is_reference(text):
         return arch
     target = target_macs or resolve_target(bench.settings.target_macs, bench.resolution, bench.num_classes)
-    arch = dataclasses.replace(arch, input_channels=bench.dataset.channels)
+    arch = dataclasses.replace(arch, input_channels=bench.problem.channels)
     with from_user(text):
         return fit_arch(arch, bench.resolution, target, num_classes=bench.num_classes)
 
@@ -125,7 +125,7 @@ def _say(bench: Bench, found: CoefficientSearch, members: Sequence[FamilyMember]
         f"(best of {len(found.results)} networks by mean over seeds, n = {found.best.n}; "
         f"they cost {min(costs):.2f} to {max(costs):.2f} x the baseline)"
     )
-    native = bench.dataset.native_size
+    native = bench.problem.native_size
     beyond = [f"{member.phi:g}" for member in members if member.arch.resolution > native]
     if beyond:
         bench.narrator.say(

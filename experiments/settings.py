@@ -25,6 +25,7 @@ class Settings:
 
     seed: int = 0
     cache: str | None = None
+    benchmark: str | None = None
     train_images: int | None = None
     max_unreadable: float = 0.01
     devices: str = "auto"
@@ -34,6 +35,7 @@ class Settings:
 
     space: str = "mnasnet"
     target_macs: str = "auto"
+    max_macs: str | None = None
     score: str = "soft"
     exponent: tuple[float, ...] | None = None
     sampler: str = "default"

@@ -21,7 +21,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     studies = {name: _study(folder, name) for name in STUDIES if folder.journal(name).exists()}
     return {
         "run": str(folder.path),
-        "data": record.get("dataset", {}).get("name"),
+        "data": record.get("data", {}).get("name"),
         "updated": record.get("updated"),
         "asked_trials": record.get("steps", {}).get("discover", {}).get("settings", {}).get("trials"),
         "studies": studies,

@@ -1,0 +1,109 @@
+"""What trials are of: images to train on, or a published table to look up."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.naming import resolve_resolution
+from experiments.run_folder import RunFolder
+from experiments.settings import Settings
+from nas.benchmark_table import TableEvaluator, load_table
+from nas.evaluation import Evaluator
+from nas.proxy.data import open_dataset
+from nas.proxy.dataset import Dataset
+from nas.proxy.train import ProxyEvaluator
+from search_spaces import SearchSpace, StagedSpace
+from search_spaces.fit import IMAGENET_RESOLUTION
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is measured, and what networks for it look like.
+
+    fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own.
+    final_split: where the frontier is measured. space: given by the problem itself, or None where the user chooses.
+    noisy: whether another seed gives another accuracy. facts: for run.json; summary: for people.
+    """
+
+    name: str
+    fingerprint: str
+    num_classes: int
+    channels: int
+    resolution: int
+    native_size: int
+    final_split: str
+    evaluator: Evaluator
+    summary: str
+    facts: Mapping[str, Any]
+    space: SearchSpace | None = None
+    noisy: bool = True
+
+
+def open_images(data: str, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]) -> Problem:
+    """An image folder or the built-in digits, decoded into the cache. Raises ValueError for data that cannot be used.
+
+    The cache holds the largest image that a trial of the run can need: that of the family's last trained member, or of
+    a point that puts a whole doubling into resolution.
+    """
+    base = int(settings.resolution) if settings.resolution.isdigit() else IMAGENET_RESOLUTION
+    dataset = open_dataset(
+        data,
+        Path(settings.cache) if settings.cache else folder.cache,
+        max_resolution=math.ceil(base * 2 ** (max(1, settings.family_phi) / 2)),
+        seed=settings.seed,
+        train_images=settings.train_images,
+        max_bad_share=settings.max_unreadable,
+        progress=progress,
+    )
+    counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
+    return Problem(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        num_classes=dataset.num_classes,
+        channels=dataset.channels,
+        resolution=resolve_resolution(settings.resolution, dataset.native_size),
+        native_size=dataset.native_size,
+        final_split="test" if dataset.counts.get("test") else "val",
+        evaluator=ProxyEvaluator(dataset),
+        summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
+        facts=_describe(dataset),
+    )
+
+
+def open_table(path: str) -> Problem:
+    """A published table of trained networks, answered through a fit. Raises ValueError when it cannot be read."""
+    table = load_table(path)
+    if not isinstance(table.space, StagedSpace):
+        raise UserError(f"{path}: the columns left of the accuracy do not describe a network")
+    base = table.space.base
+    return Problem(
+        name=Path(path).name,
+        fingerprint=hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
+        num_classes=1000,
+        channels=base.input_channels,
+        resolution=base.resolution,
+        native_size=base.resolution,
+        final_split="val",
+        evaluator=TableEvaluator(table),
+        summary=f"a table of {len(table.frame)} networks, answered through a fit",
+        facts={"name": Path(path).name, "rows": len(table.frame)},
+        space=table.space,
+        noisy=False,
+    )
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "images": dict(dataset.counts),
+        "native_size": dataset.native_size,
+        "cached_size": dataset.size,
+    }
