@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from search_spaces import ArchSpec
@@ -22,20 +23,18 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Request:
-    """Train `arch` at `fidelity` from `seed` and measure its accuracy on `split` ("val", or "test" for the frontier)."""
+    """Train `arch` at `fidelity` from `seed`, measure its accuracy on `split` ("val", or "test" for the frontier)."""
 
     arch: ArchSpec
     fidelity: Fidelity
     seed: int = 0
     split: str = "val"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Equal for two requests exactly when their outcome is the same by definition."""
         f = self.fidelity
-        return (
-            f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
-        )
+        return f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
 
 
 @dataclass(frozen=True)

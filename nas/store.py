@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.journal import BatchingJournal, batch
 from nas.score import Score
 from search_spaces import ArchSpec
 
@@ -101,11 +101,12 @@ def rescore(path: Path, name: str, score: Score) -> None:
     for key, value in old.user_attrs.items():
         new.set_user_attr(key, value)
     new.set_user_attr(_SCORE, asdict(score))
-    for trial in old.get_trials(deepcopy=True):
-        accuracy, macs = trial.user_attrs.get("accuracy"), trial.user_attrs.get("macs")
-        if trial.state == TrialState.COMPLETE and accuracy is not None and macs is not None:
-            trial.values = [score(accuracy, macs)]
-        new.add_trial(trial)
+    with batch(new):
+        for trial in old.get_trials(deepcopy=True):
+            accuracy, macs = trial.user_attrs.get("accuracy"), trial.user_attrs.get("macs")
+            if trial.state == TrialState.COMPLETE and accuracy is not None and macs is not None:
+                trial.values = [score(accuracy, macs)]
+            new.add_trial(trial)
     beside.replace(path)
 
 
@@ -168,7 +169,7 @@ def stored_outcome(trial: FrozenTrial) -> Outcome | None:
 
 def _storage(path: Path) -> JournalStorage:
     try:
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(BatchingJournal(path))
     except ValueError as error:
         raise ValueError(f"{path}: damaged journal: {error}") from None
 

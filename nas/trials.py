@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.journal import batch
 from nas.pool.executor import Event, Finished, one_line
 from nas.store import outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
@@ -91,18 +92,23 @@ class Bookkeeping:
             elif frozen.state == TrialState.RUNNING:
                 unfinished.append(frozen)
         for frozen in unfinished:
-            yield from self._prepare(self._resume(frozen))
+            with batch(self.study):
+                job = self._prepare(self._resume(frozen))
+            yield from job
         while self._begun() < self.trials:
-            yield from self._prepare(self.study.ask(self.space.distributions()))
+            with batch(self.study):
+                job = self._prepare(self.study.ask(self.space.distributions()))
+            yield from job
 
     def handle(self, event: Event) -> None:
         """Store what the executor tells."""
         running = self.running[event.ticket]
         if isinstance(event, Finished):
             del self.running[event.ticket]
-            self._finish(running.trial, running.request, running.macs, event.outcome)
-            for trial in running.waiting:
-                self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
+            with batch(self.study):
+                self._finish(running.trial, running.request, running.macs, event.outcome)
+                for trial in running.waiting:
+                    self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
             return
         if event.epoch not in running.epochs:
             running.epochs.add(event.epoch)
@@ -129,21 +135,21 @@ class Bookkeeping:
     def _begun(self) -> int:
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
-    def _prepare(self, trial: Trial) -> Iterator[tuple[int, Request]]:
-        """Yield the trial's job when only training can answer it; else tell its answer, or let it wait for one."""
+    def _prepare(self, trial: Trial) -> list[tuple[int, Request]]:
+        """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         try:
             arch = self.space.decode(trial.params)
             costs = self.cost(arch)
         except ValueError as error:
             self._fail_unbuilt(trial, error)
-            return
+            return []
         request = Request(arch, self.fidelity, self._training_seed(frozen, arch))
         _set_attrs(trial, request_attrs(request, *costs))
         for (unit, limit), figure in zip(self.limits, costs, strict=True):
             if limit is not None and figure > limit:
                 self._prune(trial, request, f"{figure:,} {unit} are more than the bound of {limit:,.0f}")
-                return
+                return []
         macs = costs[0]
         stored = stored_outcome(frozen)
         same = next((running for running in self.running.values() if running.request.key == request.key), None)
@@ -156,7 +162,8 @@ class Bookkeeping:
         else:
             self.running[trial.number] = _Running(trial, request, macs, set(frozen.intermediate_values))
             self._tell_running(trial.number, request)
-            yield trial.number, request
+            return [(trial.number, request)]
+        return []
 
     def _training_seed(self, frozen: FrozenTrial, arch: ArchSpec) -> int:
         used = self.seeds[arch.id]
