@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec
@@ -15,6 +16,7 @@ from search_spaces.table import CostTable, cost_table
 
 if TYPE_CHECKING:
     from search_spaces.network import build_network
+    from search_spaces.weights import load_weights
 
 __all__ = [
     "REFERENCE_NAMES",
@@ -35,6 +37,7 @@ __all__ = [
     "fit_arch",
     "fit_strides",
     "format_blocks",
+    "load_weights",
     "mbconv_space",
     "mnasnet_space",
     "network_cost",
@@ -46,10 +49,11 @@ __all__ = [
 ]
 
 
+_WITH_TORCH = {"build_network": "search_spaces.network", "load_weights": "search_spaces.weights"}
+
+
 def __getattr__(name: str) -> Any:
     # torch takes seconds to load, and counting, sampling and the driver of a search do without it.
-    if name == "build_network":
-        from search_spaces.network import build_network  # noqa: PLC0415
-
-        return build_network
+    if name in _WITH_TORCH:
+        return getattr(import_module(_WITH_TORCH[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -90,13 +90,47 @@ class Shuffle(nn.Module):
 
 
 class Network(nn.Sequential):
-    """The modules `stem`, `stages` and `head`, one after another, and the architecture they were built from."""
+    """The modules `stem`, `stages` and `head`, one after another, and the architecture they were built from.
+
+    body_frozen: only the classifier is being trained (see `freeze_body`).
+    """
 
     def __init__(self, arch: ArchSpec, num_classes: int) -> None:
         super().__init__(
             OrderedDict(build_layer(network_layers(arch, num_classes), input_shape(arch)).named_children())
         )
         self.arch = arch
+        self.body_frozen = False
+
+    def train(self, mode: bool = True) -> Network:
+        """As ever; norms and stochastic depth of a frozen body stay as in evaluation."""
+        super().train(mode)
+        if self.body_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d | Residual):
+                    module.training = False
+        return self
+
+
+def classifier_name(network: nn.Module) -> str:
+    """The name of the last linear layer or convolution, which turns features into classes."""
+    names = [str(name) for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(the body's, the classifier's) parameters, for a lower learning rate of the body when fine-tuning."""
+    classifier = list(network.get_submodule(classifier_name(network)).parameters())
+    kept = {id(parameter) for parameter in classifier}
+    return [parameter for parameter in network.parameters() if id(parameter) not in kept], classifier
+
+
+def freeze_body(network: Network) -> None:
+    """Leave only the classifier to be trained; the body computes as in evaluation from now on."""
+    for parameter in split_parameters(network)[0]:
+        parameter.requires_grad_(False)
+    network.body_frozen = True
+    network.train(network.training)
 
 
 def build_network(arch: ArchSpec, num_classes: int = 1000) -> Network:

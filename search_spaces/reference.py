@@ -81,9 +81,10 @@ MOBILENET_V1 = _classic(
         StageSpec("sepconv", channels=256, stride=2, layers=2, skip="none"),
         StageSpec("sepconv", channels=512, stride=2, layers=6, skip="none"),
         StageSpec("sepconv", channels=1024, stride=2, layers=2, skip="none"),
-    )
+    ),
+    activation="relu6",
 )
-"""Howard et al. 2017, table 1."""
+"""Howard et al. 2017, table 1, with the activation of the authors' code."""
 
 SHUFFLENET_V1 = _classic(
     tuple(

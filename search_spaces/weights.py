@@ -1,0 +1,154 @@
+"""Weights from files and state dicts: torchvision's, timm's or our own. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from search_spaces.network import Network, classifier_name
+from search_spaces.public_names import conventions
+
+PICKLED = (".pth", ".pt", ".bin")
+WRAPPERS = ("state_dict", "model")
+"""Where training scripts put the state dict when they save more than that."""
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be loaded: one line with the file, what is wrong, and what would be right."""
+
+
+def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], *, head: bool = True) -> None:
+    """Fill `network` from `source`, which is checked in full before anything is changed.
+
+    source: a path (.safetensors, or .pth, .pt, .bin as torch.save writes them) or a state dict, with the names of
+    torchvision, of timm or of `network` itself. Public names also set the epsilon of the norms to what that library
+    builds the network with (1e-5; torchvision's EfficientNet-B5 to B7 1e-3), in `network.arch` too. timm's `tf_` models
+    have the same names but another epsilon (1e-3) and another padding, and cannot be told from them.
+
+    head=False leaves the classifier as it is, whatever classes the weights are for. Raises WeightsError.
+    """
+    if isinstance(source, Mapping):
+        label, state = "state dict", _tensors(source, "state dict")
+    else:
+        label, state = str(source), read_weights(source)
+    names = _recognise(network, state, label)
+    keys = dict(names.keys)
+    if not head:
+        classifier = classifier_name(network)
+        for own in [key for key in keys if key.rpartition(".")[0] == classifier]:
+            state.pop(keys.pop(own), None)
+    own_state = network.state_dict()
+    _check({foreign: own_state[own] for own, foreign in keys.items()}, state, label)
+    with torch.no_grad():
+        for own, foreign in keys.items():
+            if foreign in state:
+                own_state[own].copy_(state[foreign])
+    if names.norm_eps is not None:
+        _set_norm_eps(network, names.norm_eps)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name, on the CPU. Raises WeightsError; code in a pickle is refused, not run."""
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise WeightsError(f"{path}: not a whole .safetensors file ({_one_line(error)})") from None
+    if path.suffix not in PICKLED:
+        raise WeightsError(f"{path}: weights must be a .safetensors file or one of {', '.join(PICKLED)}")
+    try:
+        with warnings.catch_warnings():  # about pickle protocols: nothing that the line below does not say
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{path}: not a plain state dict: damaged, or holding code or objects, none of which was run; "
+            "save the tensors alone, best as .safetensors"
+        ) from None
+    except Exception as error:
+        raise WeightsError(f"{path}: not a whole weights file ({_one_line(error)})") from None
+    return _tensors(content, str(path))
+
+
+class _Names(NamedTuple):
+    """The key in a file of each key of a network, and the norms' epsilon that goes with such files, if any."""
+
+    keys: dict[str, str]
+    norm_eps: float | None
+
+
+def _recognise(network: nn.Module, state: Mapping[str, Tensor], label: str) -> _Names:
+    """Whose names the keys are. Raises WeightsError when they are nobody's for this network."""
+    own = list(network.state_dict())
+    candidates = [_Names(dict(zip(own, own, strict=True)), None)]
+    labels = ["its own"]
+    if isinstance(network, Network):
+        modules = list(dict.fromkeys(key.rpartition(".")[0] for key in own))
+        for convention in conventions(network.arch):
+            public = convention.names(network.arch)
+            if len(public) == len(modules):
+                renamed = dict(zip(modules, public, strict=True))
+                keys = {key: f"{renamed[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}" for key in own}
+                candidates.append(_Names(keys, convention.norm_eps(network.arch)))
+                labels.append(convention.label)
+    best = max(candidates, key=lambda names: len(state.keys() & set(names.keys.values())))
+    if len(state.keys() & set(best.keys.values())) < len(own) / 2:
+        known = ", ".join(dict.fromkeys(labels))
+        raise WeightsError(f"{label}: not weights of this network: keys such as {_some(state)} fit no names ({known})")
+    return best
+
+
+def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str) -> None:
+    """Every tensor there, none besides, each of its shape; counters of batches may be missing, as in old files."""
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    besides = [key for key in state if key not in wanted]
+    for keys, what in ((missing, "lacks"), (besides, "holds besides")):
+        if keys:
+            raise WeightsError(f"{label}: {what} {_some(keys)} ({len(keys)} in all): weights of another network?")
+    for key, tensor in state.items():
+        if tensor.shape != wanted[key].shape:
+            raise WeightsError(
+                f"{label}: {key} has shape {tuple(tensor.shape)}, this network's is {tuple(wanted[key].shape)}; "
+                "for other classes load all but the classifier"
+            )
+
+
+def _tensors(content: Any, label: str) -> dict[str, Tensor]:
+    """The state dict in `content`, unwrapped where it is kept under a usual name."""
+    for name in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{label}: holds no state dict, that is no tensors by name")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise WeightsError(f"{label}: {str(key)[:60]!r} is no tensor; only the network's state dict can be loaded")
+    return dict(content)
+
+
+def _set_norm_eps(network: nn.Module, eps: float) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
+    if isinstance(network, Network):
+        network.arch = replace(network.arch, norm_eps=eps)
+
+
+def _some(keys: Any) -> str:
+    return ", ".join(repr(key) for key in list(keys)[:2])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,230 @@
+"""Weights files: our own names, a new classifier, frozen bodies, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from search_spaces import ArchSpec, StageSpec, StemSpec, build_network, reference_arch
+from search_spaces.network import Network, Residual, classifier_name, freeze_body, split_parameters
+from search_spaces.public_names import conventions
+from search_spaces.weights import WeightsError, load_weights, read_weights
+
+ARCH = ArchSpec((StageSpec(channels=8, layers=2, se=0.25), StageSpec(expand=3, channels=12)), StemSpec(8), resolution=8)
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def trained(arch: ArchSpec = ARCH, num_classes: int = 5) -> Network:
+    """A network whose statistics are not the initial ones."""
+    torch.manual_seed(1)
+    network = build_network(arch, num_classes)
+    network.train()(torch.randn(4, 3, arch.resolution, arch.resolution))
+    return network.eval()
+
+
+def logits(network: nn.Module) -> Tensor:
+    with torch.no_grad():
+        answer: Tensor = network.eval()(IMAGES)
+    return answer
+
+
+SAVERS: dict[str, Callable[[dict[str, Tensor], Path], None]] = {
+    "a.safetensors": save_file,
+    "a.pth": torch.save,
+    "b.pt": lambda state, path: torch.save({"epoch": 3, "state_dict": state}, path),
+    "old.pth": lambda state, path: torch.save(state, path, _use_new_zipfile_serialization=False),
+}
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_our_own_weights_give_the_same_logits(tmp_path: Path, name: str) -> None:
+    network = trained()
+    SAVERS[name](network.state_dict(), tmp_path / name)
+    other = build_network(ARCH, 5)
+    assert not torch.equal(logits(other), logits(network))
+    load_weights(other, tmp_path / name)
+    assert torch.equal(logits(other), logits(network))
+    assert other.arch == ARCH  # our own names leave the epsilon alone
+
+
+def test_a_state_dict_is_copied_not_shared() -> None:
+    network = trained()
+    other = build_network(ARCH, 5)
+    load_weights(other, network.state_dict())
+    expected = logits(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert torch.equal(logits(other), expected)
+
+
+def test_half_precision_is_widened() -> None:
+    network = trained()
+    other = build_network(ARCH, 5)
+    load_weights(other, {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()})
+    assert other.get_parameter(f"{classifier_name(other)}.weight").dtype == torch.float32
+    assert torch.allclose(logits(other), logits(network), atol=1e-2)
+
+
+def test_a_new_classifier_keeps_its_own_weights() -> None:
+    network, other = trained(), build_network(ARCH, 7).eval()
+    fresh = other.get_parameter(f"{classifier_name(other)}.weight").clone()
+    load_weights(other, network.state_dict(), head=False)
+    assert torch.equal(other.get_parameter(f"{classifier_name(other)}.weight"), fresh)
+    assert torch.equal(other.stages(other.stem(IMAGES)), network.stages(network.stem(IMAGES)))
+    without = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier_name(network))}
+    load_weights(build_network(ARCH, 7), without, head=False)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v2", "resnet18", "squeezenet1_1"])
+def test_public_names_of_every_convention_load_too(name: str) -> None:
+    arch = replace(reference_arch(name), resolution=32, norm_eps=2e-3)
+    source, networks = trained(arch, 4), []
+    own = source.state_dict()
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in own))
+    for convention in conventions(arch):
+        public = convention.names(arch)
+        if len(public) == len(modules):
+            names = dict(zip(modules, public, strict=True))
+            # Sorted, as .safetensors files are: nothing may depend on the order of keys.
+            keys = sorted(own, key=lambda key: names[key.rpartition(".")[0]] + key)
+            state = {f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": own[key] for key in keys}
+            network = build_network(arch, 4)
+            load_weights(network, state)
+            networks.append(network)
+            assert network.arch.norm_eps == 1e-5
+            assert all(torch.equal(value, own[key]) for key, value in network.state_dict().items())
+    assert networks
+    assert all(m.eps == 1e-5 for n in networks for m in n.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_torchvision_builds_its_large_efficientnets_with_another_epsilon() -> None:
+    label_and_eps = {
+        (convention.label, convention.norm_eps(reference_arch(name)))
+        for name in ("efficientnet_b4", "efficientnet_b5")
+        for convention in conventions(reference_arch(name))[:2]
+    }
+    assert label_and_eps == {("timm", 1e-5), ("torchvision", 1e-5), ("torchvision", 1e-3)}
+
+
+# --- Fine-tuning ---------------------------------------------------------------------------------------------------
+
+
+def test_parameters_are_split_into_body_and_classifier() -> None:
+    network = trained()
+    body, classifier = split_parameters(network)
+    assert [p.shape for p in classifier] == [(5, 1280), (5,)]
+    assert len(body) + 2 == len(list(network.parameters()))
+    squeezenet = build_network(reference_arch("squeezenet1_1"), 5)
+    assert [p.shape for p in split_parameters(squeezenet)[1]] == [(5, 512, 1, 1), (5,)]
+
+
+def test_a_frozen_body_stays_as_it_is_while_the_classifier_learns() -> None:
+    network = trained()
+    freeze_body(network)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1)
+    for _ in range(3):
+        network.train()
+        torch.nn.functional.cross_entropy(network(IMAGES), torch.tensor([0, 1])).backward()
+        optimiser.step()
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {f"{classifier_name(network)}.weight", f"{classifier_name(network)}.bias"}
+    assert not any(m.training for m in network.modules() if isinstance(m, nn.BatchNorm2d | Residual))
+
+
+# --- What is refused -----------------------------------------------------------------------------------------------
+
+
+def refused(network: nn.Module, source: object, message: str) -> None:
+    """One line with `message`, and not a weight changed."""
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(WeightsError, match=message) as raised:
+        load_weights(network, source)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_weights_of_another_network() -> None:
+    network = build_network(ARCH, 5)
+    refused(
+        network, build_network(reference_arch("resnet18")).state_dict(), "not weights of this network: keys such as"
+    )
+    refused(network, build_network(ARCH, 6).state_dict(), r"has shape \(6, 1280\), this network's is \(5, 1280\)")
+    deeper = replace(ARCH, stages=(replace(ARCH.stages[0], layers=3), ARCH.stages[1]))
+    refused(network, build_network(deeper, 5).state_dict(), "holds besides 'stages.0.2")
+    refused(build_network(deeper, 5), network.state_dict(), "lacks 'stages.0.2")
+
+
+def test_missing_keys() -> None:
+    state = trained().state_dict()
+    state.pop("stem.0.weight")
+    refused(build_network(ARCH, 5), state, r"lacks 'stem.0.weight' \(1 in all\)")
+    refused(build_network(ARCH, 5), {}, "holds no state dict")
+    refused(build_network(ARCH, 5), {"stem.0.weight": 3}, "is no tensor")
+
+
+class Malice:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    for name, write in {
+        "plain.pth": lambda path: path.write_bytes(pickle.dumps({"stem.0.weight": Malice(trace)})),
+        "torch.pth": lambda path: torch.save({"stem.0.weight": Malice(trace)}, path),
+        "module.pth": lambda path: torch.save(build_network(ARCH, 5), path),
+    }.items():
+        write(tmp_path / name)
+        refused(build_network(ARCH, 5), tmp_path / name, "none of which was run")
+        assert not trace.exists()
+    pickle.loads((tmp_path / "plain.pth").read_bytes())
+    assert trace.exists()  # it would have run
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
+def test_files_that_were_cut_short(tmp_path: Path, name: str, share: float) -> None:
+    path = tmp_path / name
+    SAVERS[name](trained().state_dict(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(build_network(ARCH, 5), path, name)
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    network = build_network(ARCH, 5)
+    for name in ("a.pth", "a.safetensors", "a.pt"):
+        (tmp_path / name).write_text("hello, I am no weights")
+        refused(network, tmp_path / name, name)
+    with zipfile.ZipFile(tmp_path / "z.pth", "w") as archive:
+        archive.writestr("readme", "hello")
+    refused(network, tmp_path / "z.pth", "z.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    refused(network, tmp_path / "list.pth", "holds no state dict")
+    refused(network, tmp_path / "missing.pth", "no such file")
+    refused(network, tmp_path, "no such file")
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    refused(network, tmp_path / "a.onnx", "weights must be a .safetensors file or one of")
+
+
+def test_read_weights_gives_the_tensors(tmp_path: Path) -> None:
+    state = trained().state_dict()
+    torch.save({"model": state}, tmp_path / "a.pth")
+    read = read_weights(tmp_path / "a.pth")
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[key], state[key]) for key in state)
