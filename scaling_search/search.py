@@ -1,4 +1,4 @@
-"""The coefficient search: every point trained at the same seeds, the results per point, and the coefficients chosen."""
+"""The coefficient search: points trained at common seeds, their results, and the coefficients these support."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from nas.evaluation import Fidelity, Outcome, Request
+from scaling_search.analysis import Analysis, Trainings, analyse
 from scaling_search.coefficients import Coefficients
+from scaling_search.design import WHOLE_PASSES, block_sizes, most_telling, spread_order
 from scaling_search.grid import ScalingPoint, scaling_points
+from scaling_search.triangle import to_plane
 from search_spaces import ArchSpec
 
 Evaluate = Callable[[Sequence[Request]], Mapping[str, Outcome]]
 """evaluate(requests) -> the outcome of each under its request's key; those it could not get to are left out."""
+
+FEWEST_FOR_ANALYSIS = 10
+"""Points with an accuracy below which no surface is fitted."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,18 @@ class PointResult:
 
 @dataclass(frozen=True)
 class CoefficientSearch:
-    """The results of all points, and the one that is best by mean over seeds."""
+    """The results of all points, the one that is best by mean over seeds, and the analysis of the surface over all of
+    them (None where too few points were trained)."""
 
     results: tuple[PointResult, ...]
     best: PointResult
+    fidelity: Fidelity
+    analysis: Analysis | None
 
     @property
     def coefficients(self) -> Coefficients:
-        return self.best.point.coefficients
-
-
-def plan_requests(
-    points: Sequence[ScalingPoint], seeds: Sequence[int], fidelity: Fidelity, budget: int | None = None
-) -> list[Request]:
-    """Every point at every seed, seed by seed, so that stopping early leaves the points even; at most `budget`."""
-    requests = [Request(point.arch, fidelity, seed) for seed in seeds for point in points]
-    return requests[:budget]
+        """The analysis' optimum; without one the best point's."""
+        return self.analysis.coefficients if self.analysis else self.best.point.coefficients
 
 
 def search_coefficients(
@@ -66,28 +70,41 @@ def search_coefficients(
     points: Sequence[ScalingPoint] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     budget: int | None = None,
+    precision: float | None = None,
     num_classes: int = 1000,
 ) -> CoefficientSearch:
-    """Train every point (default: the matched lattice grown from the baseline `arch`) and choose coefficients.
+    """Train the points (default: the matched lattice grown from the baseline `arch`) and choose coefficients.
 
     The same seeds are used at all points (common random numbers), so that differences between points are less noisy
-    than their levels. `budget` is the largest number of trainings. Raises ValueError when nothing could be trained.
+    than their levels. Without a `budget` every point is trained at every seed. With one, that many trainings are made:
+    all points at the first three seeds, then blocks at further seeds of the points that tell most about the optimum;
+    it stops early when the 90 % interval of every share is narrower than `precision`. Every choice follows from the
+    outcomes so far, so that with outcomes kept an interrupted search repeats none of its trainings, and a larger budget
+    goes on from a smaller one's whole passes.
+
+    Raises ValueError when nothing could be trained.
     """
     points = scaling_points(arch, num_classes=num_classes) if points is None else points
     fidelity = fidelity or Fidelity()
-    outcomes = evaluate(plan_requests(points, seeds, fidelity, budget))
-    results = tuple(point_result(point, seeds, fidelity, outcomes) for point in points)
-    return CoefficientSearch(results, best_by_mean(results))
+    run = _Run(points, fidelity, evaluate)
+    whole = list(seeds) if budget is None else list(seeds)[:WHOLE_PASSES]
+    order = spread_order(to_plane([point.shares for point in points]))
+    run.train([(point, seed) for seed in whole for point in order][:budget])
+    left = 0 if budget is None else max(0, budget - len(whole) * len(points))
+    further = [*list(seeds)[len(whole) :], *range(max(seeds) + 1, max(seeds) + 1 + left)]
+    for seed, size in zip(further, block_sizes(left, len(points)), strict=False):
+        analysis = run.analysis()
+        if analysis is not None and precision is not None and widest(analysis) <= precision:
+            break
+        run.train([(point, seed) for point in run.most_telling(analysis, order, size)])
+    results = run.results()
+    return CoefficientSearch(results, best_by_mean(results), fidelity, run.analysis())
 
 
-def point_result(
-    point: ScalingPoint, seeds: Sequence[int], fidelity: Fidelity, outcomes: Mapping[str, Outcome]
-) -> PointResult:
-    """The outcomes of one point at one fidelity."""
-    found = {seed: outcomes.get(Request(point.arch, fidelity, seed).key) for seed in seeds}
-    accuracies = {seed: out.accuracy for seed, out in found.items() if out is not None and out.accuracy is not None}
-    failures = sum(out is not None and out.failure is not None for out in found.values())
-    return PointResult(point, accuracies, failures)
+def widest(analysis: Analysis) -> float:
+    """The width of the widest 90 % interval of a share."""
+    logs = [np.log2(interval.high / interval.low) for interval in analysis.intervals.values()]
+    return float(max(log * power for log, power in zip(logs, (1, 2, 2), strict=True)))
 
 
 def best_by_mean(results: Sequence[PointResult]) -> PointResult:
@@ -101,3 +118,50 @@ def best_by_mean(results: Sequence[PointResult]) -> PointResult:
     fewest = min(result.failures for result in trained)
     sound = [result for result in trained if result.failures == fewest]
     return max(sound, key=lambda result: (result.mean or 0.0, -result.point.macs))
+
+
+def trainings_of(results: Sequence[PointResult]) -> Trainings:
+    """The results as arrays for the analysis."""
+    seeds = sorted({seed for result in results for seed in result.accuracies})
+    accuracy = [[result.accuracies.get(seed, np.nan) for seed in seeds] for result in results]
+    return Trainings(
+        shares=np.array([result.point.shares for result in results]),
+        accuracy=np.array(accuracy, dtype=float).reshape(len(results), len(seeds)),
+        costs=np.array([result.point.cost for result in results]),
+    )
+
+
+class _Run:
+    """One search under way: what was asked and what came back."""
+
+    def __init__(self, points: Sequence[ScalingPoint], fidelity: Fidelity, evaluate: Evaluate) -> None:
+        self._points, self._fidelity, self._evaluate = points, fidelity, evaluate
+        self._outcomes: dict[tuple[int, int], Outcome] = {}
+
+    def train(self, wanted: Sequence[tuple[int, int]]) -> None:
+        """Train (point, seed) pairs, in this order."""
+        requests = {pair: Request(self._points[pair[0]].arch, self._fidelity, pair[1]) for pair in wanted}
+        outcomes = self._evaluate(list(requests.values()))
+        for pair, request in requests.items():
+            if request.key in outcomes:
+                self._outcomes[pair] = outcomes[request.key]
+
+    def results(self) -> tuple[PointResult, ...]:
+        return tuple(self._result(index) for index in range(len(self._points)))
+
+    def analysis(self) -> Analysis | None:
+        results = self.results()
+        if sum(result.n > 0 for result in results) < FEWEST_FOR_ANALYSIS:
+            return None
+        return analyse(trainings_of(results))
+
+    def most_telling(self, analysis: Analysis | None, order: Sequence[int], count: int) -> list[int]:
+        if analysis is None or analysis.noise is None:
+            return list(order[:count])
+        points = to_plane([point.shares for point in self._points])
+        return most_telling(points, analysis.draws, analysis.noise.own, analysis.noise.shared, count)
+
+    def _result(self, index: int) -> PointResult:
+        mine = {seed: outcome for (point, seed), outcome in sorted(self._outcomes.items()) if point == index}
+        accuracies = {seed: outcome.accuracy for seed, outcome in mine.items() if outcome.accuracy is not None}
+        return PointResult(self._points[index], accuracies, len(mine) - len(accuracies))

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import pytest
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from scaling_search import ScalingPoint, scaling_points, search_coefficients
-from scaling_search.search import plan_requests
 from search_spaces import fit_arch, reference_arch
 
 BASE = fit_arch(reference_arch("efficientnet_b0"), 22, 6.3e6, num_classes=10)
@@ -21,9 +21,10 @@ def planted(point: ScalingPoint, optimum: tuple[float, float, float] = (0.4, 0.2
 class PlantedSurface:
     """Answers with the planted accuracy of a point, and keeps what it was asked."""
 
-    def __init__(self, failing: frozenset[tuple[str, int]] = frozenset()) -> None:
+    def __init__(self, failing: frozenset[tuple[str, int]] = frozenset(), noise: float = 0.0) -> None:
         self.accuracy = {point.arch_id: planted(point) for point in POINTS}
         self.failing = failing
+        self.noise = noise
         self.asked: list[Request] = []
 
     def __call__(self, requests: Sequence[Request]) -> dict[str, Outcome]:
@@ -33,15 +34,15 @@ class PlantedSurface:
     def outcome(self, request: Request) -> Outcome:
         if (request.arch.id, request.seed) in self.failing:
             return Outcome(failure=Failure("diverged", "loss is NaN"))
-        return Outcome(accuracy=self.accuracy[request.arch.id] + 0.001 * request.seed)
+        own = random.Random(request.key).gauss(0, self.noise)
+        return Outcome(accuracy=self.accuracy[request.arch.id] + 0.001 * request.seed + own)
 
 
-def test_the_best_point_by_mean_is_chosen() -> None:
+def test_every_point_is_trained_at_every_seed_and_the_best_mean_is_named() -> None:
     evaluate = PlantedSurface()
     found = search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0, 1, 2))
     best = max(POINTS, key=planted)
     assert found.best.point == best
-    assert found.coefficients == best.coefficients
     assert found.best.mean == pytest.approx(planted(best) + 0.001)
     assert found.best.spread == pytest.approx(0.001)
     assert found.best.n == 3
@@ -49,13 +50,44 @@ def test_the_best_point_by_mean_is_chosen() -> None:
     assert {request.fidelity for request in evaluate.asked} == {FIDELITY}
 
 
-def test_seeds_are_common_and_a_budget_leaves_the_points_even() -> None:
-    requests = plan_requests(POINTS, (0, 1, 2), FIDELITY, budget=50)
-    assert len(requests) == 50
-    counts = [sum(request.arch.id == point.arch_id for request in requests) for point in POINTS]
+def test_the_surface_finds_the_planted_optimum_between_the_points() -> None:
+    found = search_coefficients(BASE, PlantedSurface(noise=1e-4), fidelity=FIDELITY, points=POINTS, seeds=(0, 1))
+    assert found.analysis is not None
+    assert found.analysis.shares == pytest.approx((0.4, 0.2, 0.4), abs=0.01)
+    assert found.coefficients == found.analysis.coefficients
+    assert found.coefficients.nominal_cost == pytest.approx(2)
+
+
+@pytest.mark.parametrize("budget", [5, 50, 63, 80])
+def test_a_budget_is_kept_and_leaves_the_points_even(budget: int) -> None:
+    evaluate = PlantedSurface(noise=1e-3)
+    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0, 1, 2), budget=budget)
+    assert len(evaluate.asked) == len({request.key for request in evaluate.asked}) == budget
+    counts = [sum(request.arch.id == point.arch_id for request in evaluate.asked[:63]) for point in POINTS]
     assert max(counts) - min(counts) <= 1
-    for seed in (0, 1):
-        assert {request.arch.id for request in requests if request.seed == seed} == {p.arch_id for p in POINTS}
+    assert all(request.seed in (0, 1, 2) for request in evaluate.asked[:63])
+    assert all(request.seed > 2 for request in evaluate.asked[63:])
+
+
+def test_a_larger_budget_repeats_what_the_smaller_one_asked_for() -> None:
+    asked = []
+    for budget in (30, 60):
+        evaluate = PlantedSurface(noise=1e-3)
+        search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=budget)
+        asked.append([request.key for request in evaluate.asked])
+    assert asked[1][:30] == asked[0]
+
+
+def test_a_precise_answer_stops_the_search_early() -> None:
+    evaluate = PlantedSurface(noise=1e-5)
+    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=150, precision=0.3)
+    assert len(evaluate.asked) == 63
+
+
+def test_too_few_points_give_the_best_mean_without_a_surface() -> None:
+    found = search_coefficients(BASE, PlantedSurface(), fidelity=FIDELITY, points=POINTS[:4], seeds=(0,))
+    assert found.analysis is None
+    assert found.coefficients == max(POINTS[:4], key=planted).coefficients
 
 
 def test_failures_are_counted_and_a_failing_point_is_not_chosen() -> None:

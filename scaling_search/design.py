@@ -1,0 +1,50 @@
+"""Which training next: whole passes over the points first, then what tells most about the optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling_search.posterior import SurfaceDraws
+from scaling_search.triangle import Floats
+
+WHOLE_PASSES = 3
+"""Seeds at which every point is trained before any is preferred."""
+
+
+def spread_order(points: Floats) -> list[int]:
+    """The (m, 2) points from the centre on, each next one farthest from those before: any start covers the triangle."""
+    order = [int((points**2).sum(axis=1).argmin())]
+    distance = ((points - points[order[0]]) ** 2).sum(axis=1)
+    while len(order) < len(points):
+        order.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((points - points[order[-1]]) ** 2).sum(axis=1))
+    return order
+
+
+def block_sizes(left: int, points: int) -> list[int]:
+    """`left` trainings beyond the whole passes in even blocks of about half the points: one new seed each."""
+    blocks = max(1, round(left / max(1, points / 2))) if left else 0
+    blocks = max(blocks, -(-left // points))
+    return [left // blocks + (i < left % blocks) for i in range(blocks)]
+
+
+def most_telling(points: Floats, draws: SurfaceDraws, noise: float, shared: float, count: int) -> list[int]:
+    """The `count` (at most m) of the (m, 2) points to train at one new seed.
+
+    One by one the point is taken that is expected to reduce the variance of the optimum most, in the linear
+    approximation: cov(optimum, accuracy)^2 / var(accuracy). `noise` is a training's own standard deviation, `shared`
+    what a seed shifts all points by.
+    """
+    accuracy = -draws.below_peak(points)
+    joint = np.cov(np.hstack([accuracy, draws.best_points()]).T)
+    m = len(points)
+    joint[:m, :m] += shared**2
+    chosen: list[int] = []
+    for _ in range(min(count, m)):
+        told = (joint[:m, m:] ** 2).sum(axis=1) / (np.diag(joint)[:m] + noise**2)
+        told[chosen] = -np.inf
+        best = int(told.argmax())
+        chosen.append(best)
+        column = joint[:, best].copy()
+        joint -= np.outer(column, column) / (column[best] + noise**2)
+    return chosen

@@ -1,0 +1,86 @@
+"""Noise of the trainings: how much a seed shifts all points alike, how much is each training's own, and whether a
+surface explains the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from scaling_search.posterior import Evidence, evidence, log_likelihood
+from scaling_search.triangle import Floats
+
+NULL_DRAWS = 399
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations of accuracy: `own` of a single training, `shared` by all points of a seed; and the degrees of
+    freedom that own was estimated from."""
+
+    own: float
+    shared: float
+    dof: int
+
+    @property
+    def paired(self) -> float:
+        """The part of a training's variance, 0..1, that cancels when points are compared at the same seeds."""
+        total = self.own**2 + self.shared**2
+        return self.shared**2 / total if total > 0 else 0.0
+
+
+def noise_components(accuracy: Floats) -> Noise | None:
+    """From (points, seeds) accuracies, NaN where not trained, by analysis of variance; None without repeated points."""
+    trained = ~np.isnan(accuracy)
+    point, seed = np.nonzero(trained)
+    seeds, seed = np.unique(seed, return_inverse=True)
+    design = np.zeros((len(point), len(accuracy) + len(seeds)))
+    design[np.arange(len(point)), point] = 1
+    design[np.arange(len(point)), len(accuracy) + seed] = 1
+    values = accuracy[trained]
+    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    dof = int(len(values) - rank)
+    if dof < 1:
+        return None
+    own = float(((values - design @ solution) ** 2).sum() / dof)
+    levels = solution[len(accuracy) :]
+    per_level = len(values) / len(seeds)
+    shared = max(0.0, float(levels.var(ddof=1)) - own / per_level) if len(seeds) > 1 else 0.0
+    return Noise(own**0.5, shared**0.5, dof)
+
+
+def lack_of_fit(residual_squares: float, data: Evidence, noise: Noise | None, parameters: int = 6) -> float | None:
+    """p-value of the F test that what the best surface of `parameters` leaves over is no more than noise.
+
+    None where no point was trained at two seeds, or with too few points.
+    """
+    if noise is None:
+        return None
+    pure = noise.own**2 * noise.dof
+    freedom = data.dof - noise.dof - parameters
+    if freedom < 1 or pure <= 0:
+        return None
+    ratio = max(0.0, residual_squares - pure) / freedom / noise.own**2
+    return float(stats.f.sf(ratio, freedom, noise.dof))
+
+
+class FlatnessTest:
+    """Is there any hill at all? The mean likelihood of hills against a flat surface, judged by its distribution over
+    pure noise with the same trainings (exact for normal noise, whatever its size and the seeds' levels)."""
+
+    def __init__(self, drops: Floats, accuracy: Floats, covariate: Floats | None = None, seed: int = 0) -> None:
+        """drops: (n, points) of prior hills; accuracy: which trainings there are."""
+        self._drops = drops
+        generator = np.random.default_rng(seed)
+        noise = np.where(np.isnan(accuracy), np.nan, generator.normal(size=(NULL_DRAWS, *accuracy.shape)))
+        self._null = np.array([self._statistic(evidence(sample, covariate)) for sample in noise])
+
+    def p_value(self, data: Evidence) -> float:
+        """The share of noise that looks at least as much like a hill as `data` does."""
+        return float((1 + (self._null >= self._statistic(data)).sum()) / (1 + NULL_DRAWS))
+
+    def _statistic(self, data: Evidence) -> float:
+        likelihood = log_likelihood(self._drops, data)
+        top = likelihood.max()
+        return float(top + np.log(np.exp(likelihood - top).mean()))

@@ -1,0 +1,80 @@
+"""Is the optimum better than the scalings people would use instead, and how many trainings would tell?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling_search.coefficients import Coefficients, Shares
+from scaling_search.triangle import Floats
+
+ALTERNATIVES: Mapping[str, Shares] = {
+    "(1.2, 1.1, 1.15)": Coefficients(1.2, 1.1, 1.15).shares,
+    "depth only": Shares(1.0, 0.0, 0.0),
+    "width only": Shares(0.0, 1.0, 0.0),
+    "resolution only": Shares(0.0, 0.0, 1.0),
+}
+SIGNIFICANT = 0.04
+"""With the lack-of-fit test at 0.01, which can speak against a flat surface too, false alarms stay within 5 %."""
+SURE = 0.975
+WITHIN_REACH = 20
+"""More than this many times the trainings there are is reported as out of reach."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The optimum against another division of the same growth.
+
+    gain: the accuracy (0..1) that the other gives up, expected, with its 90 % interval `low`..`high`. probability: that
+    it gives up any. clear: the surface is no accident of the noise and the probability is above SURE. more: how
+    many further trainings would about decide; None when it is clear, or out of reach.
+    """
+
+    name: str
+    shares: Shares
+    gain: float
+    low: float
+    high: float
+    probability: float
+    clear: bool
+    more: int | None
+
+
+def compare(name: str, shares: Shares, gains: Floats, flatness: float, trainings: int) -> Comparison:
+    """From (n,) draws of the accuracy given up, the p-value of a flat surface, and the trainings made."""
+    gain, spread = float(gains.mean()), float(gains.std())
+    probability = float((gains > 0).mean())
+    clear = flatness <= SIGNIFICANT and probability > SURE
+    return Comparison(
+        name=name,
+        shares=shares,
+        gain=gain,
+        low=float(np.quantile(gains, 0.05)),
+        high=float(np.quantile(gains, 0.95)),
+        probability=probability,
+        clear=clear,
+        more=None if clear else _more(gain, spread, trainings),
+    )
+
+
+def _more(gain: float, spread: float, trainings: int) -> int | None:
+    """Uncertainty shrinks with the root of the trainings: how many more until the gain is twice its spread."""
+    if gain <= 0:
+        return None
+    factor = max(1.5, (2 * spread / gain) ** 2)
+    return math.ceil(trainings * (factor - 1)) if factor <= WITHIN_REACH else None
+
+
+def sentence(comparison: Comparison, trainings: int) -> str:
+    """One comparison in plain words, accuracies in points (hundredths)."""
+    c = comparison
+    points = f"{100 * c.gain:.2f} points (90 % interval {100 * c.low:.2f} to {100 * c.high:.2f})"
+    if c.clear:
+        return f"clearly better than {c.name}: it gives up {points}"
+    start = f"not distinguishable from {c.name} with {trainings} trainings (difference {points})"
+    if c.more is None:
+        return f"{start}; more than {WITHIN_REACH * trainings} trainings would be needed to decide"
+    return f"{start}; about {c.more} more would decide"
