@@ -10,10 +10,12 @@ from nas.samplers import library
 from nas.samplers.base import Feasible, HistorySampler
 from nas.samplers.costs import Macs, StagedMacs
 from nas.samplers.local import HillClimbing, RegularizedEvolution
+from nas.samplers.model_based import CostAwareGP
 from nas.samplers.ppo import PPOController
+from nas.samplers.recommend import Recommendation, recommend
 from nas.score import Score
 
-__all__ = ["SAMPLERS", "StagedMacs", "make_sampler"]
+__all__ = ["SAMPLERS", "Recommendation", "StagedMacs", "make_sampler", "recommend"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "random": library.random_sampler,
@@ -26,16 +28,12 @@ _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
 SAMPLERS = ("default", "random", "hill_climbing", "evolution", "ppo", "tpe", "nsga2", "cmaes", "gp", "qmc")
 
 
-def recommend(study, macs=None, score=None):
-    raise NotImplementedError
-
-
 def make_sampler(
     name: str,
     *,
     seed: int,
-    macs: Macs | None = None,  # noqa: ARG001
-    score: Score | None = None,  # noqa: ARG001
+    macs: Macs | None = None,
+    score: Score | None = None,
     feasible: Feasible | None = None,
 ) -> BaseSampler:
     """The sampler called `name`.
@@ -49,7 +47,7 @@ def make_sampler(
     if name in _LIBRARY:
         return _LIBRARY[name](seed)
     if name == "default":
-        return library.tpe_sampler(seed)
+        return HistorySampler(seed, CostAwareGP(macs, score, feasible))
     if name == "hill_climbing":
         return HistorySampler(seed, HillClimbing(feasible))
     if name == "evolution":

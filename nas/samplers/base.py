@@ -28,7 +28,8 @@ class Mark(Protocol):
 class Strategy(Protocol):
     """A rule for the next row. Must be a function of its arguments; whatever it keeps is a cache."""
 
-    multi_objective: bool
+    @property
+    def multi_objective(self) -> bool: ...
 
     def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows: ...
 

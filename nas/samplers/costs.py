@@ -30,10 +30,11 @@ class StagedMacs:
     def batch(self, params: Sequence[Params]) -> NDArray[np.float64]:
         """MACs of each, shape (n,)."""
         rows = np.array([self.space.indices(each) for each in params], np.int64).reshape(len(params), -1)
-        return self._table.count(rows)[:, 0].astype(float)
+        return self.table.count(rows)[:, 0].astype(float)
 
     @cached_property
-    def _table(self) -> CostTable:
+    def table(self) -> CostTable:
+        """Counts rows of value indices."""
         return cost_table(self.space, self.num_classes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.samplers.base import Feasible, Mark
 from nas.samplers.grid import Grid, Rows, keys
@@ -77,6 +78,14 @@ class RegularizedEvolution:
 def allowed(grid: Grid, row: Rows, feasible: Feasible | None) -> bool:
     """Whether a row keeps the hard bounds."""
     return feasible is None or feasible(grid.params(row))
+
+
+def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDArray[np.bool_]:
+    """Which rows are new and keep the hard bounds, shape (n,)."""
+    return np.array([
+        key not in history.seen and allowed(history.grid, row, feasible)
+        for key, row in zip(keys(rows), rows, strict=True)
+    ], bool)  # fmt: skip
 
 
 def random_row(history: History, rng: np.random.Generator, feasible: Feasible | None) -> Rows:
