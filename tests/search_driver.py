@@ -1,17 +1,22 @@
-"""A search as its own process, for tests that kill it: FOLDER SAMPLER TRIALS SLOTS (0: inline) DELAY."""
+"""A search as its own process, for tests that kill it: FOLDER TRIALS SLOTS (0: inline) DELAY."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 from evaluators import FIDELITY, TINY, Formula
+from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
-from nas.samplers import make_sampler
 from nas.score import Score
 from nas.search import discover
 from nas.store import open_study, run_lock
@@ -24,16 +29,26 @@ def cost(arch: ArchSpec) -> tuple[int, int]:
     return count_macs(arch), count_params(arch)
 
 
-def run(folder: Path, sampler: str, trials: int, slots: int, delay: float) -> None:
+class RestartableRandom(RandomSampler):
+    """Draws by trial number. The package's own samplers do too, but they load torch: seconds at every start."""
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        inner = RandomSampler(seed=zlib.crc32(f"{trial.number} {param_name}".encode()))
+        return inner.sample_independent(study, trial, param_name, param_distribution)
+
+
+def run(folder: Path, trials: int, slots: int, delay: float) -> None:
     evaluator = Formula(delay, str(folder / "trainings.log"))
     with run_lock(folder):
-        made = make_sampler(sampler, seed=0)
-        study = open_study(folder / "discover.journal", "discover", ["maximize"], made, SCORE)
+        sampler = RestartableRandom()
+        study = open_study(folder / "discover.journal", "discover", ["maximize"], sampler, SCORE)
         executor = LocalExecutor(evaluator, [Slot()] * slots) if slots else InlineExecutor(evaluator)
         with contextlib.closing(executor):
-            discover(TINY, SCORE, made, executor, study, trials=trials, fidelity=FIDELITY, seed=0, cost=cost)
+            discover(TINY, SCORE, sampler, executor, study, trials=trials, fidelity=FIDELITY, seed=0, cost=cost)
 
 
 if __name__ == "__main__":
-    folder, sampler, trials, slots, delay = sys.argv[1:]
-    run(Path(folder), sampler, int(trials), int(slots), float(delay))
+    folder, trials, slots, delay = sys.argv[1:]
+    run(Path(folder), int(trials), int(slots), float(delay))

@@ -27,10 +27,10 @@ TRIALS = 20
 class Driven:
     """Searches in one folder, each a process with its own mark in the environment by which descendants are found."""
 
-    def __init__(self, folder: Path, sampler: str = "random", slots: int = 2, delay: float = 0.02) -> None:
+    def __init__(self, folder: Path, slots: int = 2, delay: float = 0.02) -> None:
         self.journal = folder / "discover.journal"
         self.log = folder / "trainings.log"
-        self._arguments = [str(folder), sampler, str(TRIALS), str(slots), str(delay)]
+        self._arguments = [str(folder), str(TRIALS), str(slots), str(delay)]
         self._mark = f"SEARCH_TEST={uuid.uuid4()}"
 
     def start(self) -> subprocess.Popen[str]:
@@ -117,7 +117,7 @@ def test_a_driver_killed_five_times_loses_nothing_and_trains_nothing_twice(tmp_p
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    run(undisturbed, "random", TRIALS, slots=0, delay=0)
+    run(undisturbed, TRIALS, slots=0, delay=0)
     expected = read_study(undisturbed / "discover.journal", "discover").trials
     assert [(trial.params, trial.values) for trial in driven.trials()] == [(t.params, t.values) for t in expected]
 
