@@ -136,15 +136,19 @@ def freeze_body(network: Network) -> None:
 def build_network(arch: ArchSpec, num_classes: int = 1000) -> Network:
     """The network: float images (batch, input_channels, resolution, resolution) to logits (batch, num_classes).
 
-    Weights are drawn from torch's global generator. Stochastic depth rises linearly over the residual blocks from 0
-    to `arch.drop_path` (EfficientNet's rule: block i of n is dropped at rate drop_path * i / n).
+    Weights are drawn from torch's global generator, stochastic depth is that of `arch`.
     """
     network = Network(arch, num_classes)
-    residuals = [module for module in network.modules() if isinstance(module, Residual)]
-    for i, residual in enumerate(residuals):
-        residual.drop_path = arch.drop_path * i / len(residuals)
+    set_drop_path(network, arch.drop_path)
     initialise(network)
     return network
+
+
+def set_drop_path(network: nn.Module, rate: float) -> None:
+    """Stochastic depth that rises linearly over the residual blocks: block i of n is dropped at rate * i / n."""
+    residuals = [module for module in network.modules() if isinstance(module, Residual)]
+    for i, residual in enumerate(residuals):
+        residual.drop_path = rate * i / len(residuals)
 
 
 def initialise(network: nn.Module) -> None:

@@ -12,14 +12,15 @@ from search_spaces import ArchSpec, build_network
 def fvcore_macs(network: nn.Module, *inputs: torch.Tensor) -> int:
     """Multiply-adds of convolutions and linear layers alone, one evaluation of the network in eval mode.
 
-    fvcore also counts norms and adaptive pooling; handlers that return 0 switch them off (None would not).
+    fvcore also counts norms, adaptive pooling and upsampling; handlers that return 0 switch them off (None would not).
     """
 
     def nothing(inputs: object, outputs: object) -> int:  # noqa: ARG001
         return 0
 
     count = FlopCountAnalysis(network.eval(), inputs)
-    count.set_op_handle("aten::batch_norm", nothing, "aten::adaptive_avg_pool2d", nothing)
+    for op in ("aten::batch_norm", "aten::adaptive_avg_pool2d", "aten::upsample_nearest2d"):
+        count.set_op_handle(op, nothing)
     count.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     return int(count.total())
 
