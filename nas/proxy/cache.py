@@ -49,7 +49,8 @@ def open_cache(folder: Path, shape: tuple[int, int, int, int], read: Reader, pro
             _fill(partial, read, progress)
             _publish(partial, folder)
     except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot write the image cache ({error.strerror})") from None
+        if not folder.is_dir():  # else another process finished it in the meantime
+            raise DataError(f"{error.filename or folder}: cannot write the image cache ({error.strerror})") from None
     return Cache(folder / "images.npy", np.load(folder / "state.npy"), np.load(folder / "digests.npy"))
 
 

@@ -54,12 +54,17 @@ class Recipe:
 
 
 def fast() -> Recipe:
-    """The default, for proxies of 1 to 20 epochs."""
+    """The default, for proxies of 1 to 20 epochs.
+
+    The rate is high because the trainings are short: for B0-like networks, peaks of 0.2, 0.5, 1 and 2 gave 34.8, 39.9,
+    42.2 and 36.6 % on CIFAR-10 (6,000 images at 16 pixels, 4 epochs, one seed; AdamW at 0.01: 39.7 %), and peaks of
+    0.5, 1, 2 and 4 gave 90.0, 92.8, 95.0 and 91.4 % on digits (3 epochs, mean of two seeds).
+    """
     return Recipe(
         name="fast",
         batch_size=128,
         min_steps=32,
-        learning_rate=0.2,
+        learning_rate=1.0,
         momentum=0.9,
         weight_decay=5e-4,
         warmup=0.25,
