@@ -83,8 +83,8 @@ class Bookkeeping:
     seeds: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # arch id -> seeds asked for
     done: int = 0
 
-    def jobs(self) -> Iterator[tuple[int, Request]]:
-        """Ask for trials, one at a time, and yield those that have to be trained."""
+    def jobs(self) -> Iterator[tuple[int, Request] | None]:
+        """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
         unfinished = []
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state.is_finished():
@@ -94,11 +94,11 @@ class Bookkeeping:
         for frozen in unfinished:
             with batch(self.study):
                 job = self._prepare(self._resume(frozen))
-            yield from job
+            yield job
         while self._begun() < self.trials:
             with batch(self.study):
                 job = self._prepare(self.study.ask(self.space.distributions()))
-            yield from job
+            yield job
 
     def handle(self, event: Event) -> None:
         """Store what the executor tells."""
@@ -135,7 +135,7 @@ class Bookkeeping:
     def _begun(self) -> int:
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
-    def _prepare(self, trial: Trial) -> list[tuple[int, Request]]:
+    def _prepare(self, trial: Trial) -> tuple[int, Request] | None:
         """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         try:
@@ -143,13 +143,13 @@ class Bookkeeping:
             costs = self.cost(arch)
         except ValueError as error:
             self._fail_unbuilt(trial, error)
-            return []
+            return None
         request = Request(arch, self.fidelity, self._training_seed(frozen, arch))
         _set_attrs(trial, request_attrs(request, *costs))
         for (unit, limit), figure in zip(self.limits, costs, strict=True):
             if limit is not None and figure > limit:
                 self._prune(trial, request, f"{figure:,} {unit} are more than the bound of {limit:,.0f}")
-                return []
+                return None
         macs = costs[0]
         stored = stored_outcome(frozen)
         same = next((running for running in self.running.values() if running.request.key == request.key), None)
@@ -162,8 +162,8 @@ class Bookkeeping:
         else:
             self.running[trial.number] = _Running(trial, request, macs, set(frozen.intermediate_values))
             self._tell_running(trial.number, request)
-            return [(trial.number, request)]
-        return []
+            return trial.number, request
+        return None
 
     def _training_seed(self, frozen: FrozenTrial, arch: ArchSpec) -> int:
         used = self.seeds[arch.id]

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,6 +121,17 @@ def test_more_trials_go_on_from_fewer(tmp_path: Path) -> None:
     search(tmp_path / "b", sampler="tpe", trials=12)
     search(tmp_path / "b", sampler="tpe", trials=5)
     assert history(search(tmp_path / "b", sampler="tpe", trials=20)) == history(at_once)
+
+
+def test_an_interrupt_is_heeded_where_nothing_needs_training(path: Path) -> None:
+    def interrupt(news: Progress) -> None:
+        if news.finished and news.done == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(path, space=PAIR, trials=10_000, on_event=interrupt)
+    trials = open_study(path, "discover").trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 20
 
 
 # --- What a trial holds ------------------------------------------------------------------------------------------

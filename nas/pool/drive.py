@@ -20,11 +20,11 @@ class TooManyFailuresError(RuntimeError):
     """Nearly every trial of this run failed; the message tells the commonest reason."""
 
 
-def drive(jobs: Iterator[tuple[int, Request]], executor: Executor, on_event: Callable[[Event], None]) -> None:
+def drive(jobs: Iterator[tuple[int, Request] | None], executor: Executor, on_event: Callable[[Event], None]) -> None:
     """Run all jobs, pairs of a ticket and its request, on the executor; every event goes to `on_event`.
 
     The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
-    sampler asks it as late, and with as much known, as can be.
+    sampler asks it as late, and with as much known, as can be. None stands for a job that turned out to need no slot.
 
     An interrupt or SIGTERM ends the waiting for events: what is finished is handled and KeyboardInterrupt is raised;
     what still runs is the executor's owner's to close. Raises TooManyFailuresError when of ten or more trials over
@@ -34,13 +34,16 @@ def drive(jobs: Iterator[tuple[int, Request]], executor: Executor, on_event: Cal
     tally = _Tally()
     with _interrupts() as interrupts:
         while True:
-            while executor.free_slots:
-                job = next(jobs, None)
-                if job is None:
+            while executor.free_slots and not interrupts.wanted:
+                try:
+                    job = next(jobs)
+                except StopIteration:
                     break
-                executor.submit(*job)
-                running.add(job[0])
+                if job is not None:
+                    executor.submit(*job)
+                    running.add(job[0])
             if not running:
+                interrupts.raise_if_wanted()
                 return
             for event in _next_events(executor, interrupts):
                 on_event(event)
