@@ -191,7 +191,7 @@ def main() -> None:
     for cell in cells():
         if tuple(asdict(cell).values()) in known:
             continue
-        row = run_cell(cell, grids, arguments.runs if cell.strength else 5 * arguments.runs)
+        row = run_cell(cell, grids, arguments.runs if cell.strength else 2 * arguments.runs)
         done.append(row)
         write_rows(arguments.output, done)
         arguments.output.with_suffix(".md").write_text(report(done), encoding="utf-8")

@@ -68,3 +68,22 @@ def family(
         )
 
     return tuple(member(phi) for phi in phis)
+
+
+def scaling_lines(
+    arch: ArchSpec,
+    coefficients: Coefficients,
+    phis: Iterable[float] = (0, 1, 2),
+    rule: str = "matched",
+    *,
+    num_classes: int = 1000,
+) -> dict[str, tuple[FamilyMember, ...]]:
+    """The networks of the scaling plot: each dimension grown alone, and all together, at the same phis (cost 2^phi)."""
+    ways = {
+        "depth only": Coefficients(2.0, 1.0, 1.0),
+        "width only": Coefficients(1.0, 2**0.5, 1.0),
+        "resolution only": Coefficients(1.0, 1.0, 2**0.5),
+        "compound": coefficients,
+    }
+    phis = tuple(phis)
+    return {name: family(arch, way, phis, rule, num_classes=num_classes) for name, way in ways.items()}

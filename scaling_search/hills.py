@@ -13,14 +13,14 @@ import numpy as np
 
 from scaling_search.triangle import AREA, Floats, inside, nearest_inside, uniform_points
 
-PEAK_INSIDE = 0.6
+PEAK_INSIDE = 0.4
 """Prior probability of the component that puts the peak in the triangle; the rest spreads it over REACH times that."""
 REACH = 1.6
-ROUND = 0.5
+ROUND = 0.35
 """Prior probability that the hill is nearly round."""
-STRETCHES = (0.12, 0.6)
-"""Prior standard deviation of each of the two logarithmic stretches, for nearly round hills and for others (a typical
-one of those is 4 to 1)."""
+STRETCHES = (0.1, 0.7)
+"""Prior standard deviation of each of the two logarithmic stretches, for nearly round hills and for others (half of
+those are beyond 5 to 1)."""
 BEND = 1.0
 """Prior mean of w."""
 

@@ -1,0 +1,183 @@
+"""Pictures of the coefficient search: the triangle of shares, the scaling plot, the drift. Results in, figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scaling_search.analysis import Analysis
+from scaling_search.drift import Drift
+from scaling_search.region import lattice_nodes
+from scaling_search.search import CoefficientSearch
+from scaling_search.triangle import Floats
+from scaling_search.verdict import ALTERNATIVES
+
+PAPER = "(1.2, 1.1, 1.15)"
+STYLES = {
+    "depth only": ("C0", "^"),
+    "width only": ("C1", "s"),
+    "resolution only": ("C2", "D"),
+    "compound": ("C3", "o"),
+}
+_CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One trained network of the scaling plot: MACs, mean accuracy in 0..1, its standard deviation over n seeds."""
+
+    macs: float
+    accuracy: float
+    spread: float | None
+    n: int
+
+
+def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
+    """Accuracy over the shares: the fitted surface, the trained points, the optimum and its region.
+
+    Colours are points of accuracy (hundredths) relative to the optimum's. Raises ValueError without an analysis.
+    """
+    if found.analysis is None:
+        raise ValueError("no surface was fitted: nothing to draw in the triangle")
+    analysis = found.analysis
+    figure = Figure(figsize=(7.2, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    trained = [result for result in found.results if result.mean is not None]
+    at = _xy(np.array([result.point.shares for result in trained]))
+    x, y = _xy(lattice_nodes()).T
+    surface = 100 * analysis.surface
+    relative = _relative(analysis, trained_shares=np.array([r.point.shares for r in trained]),
+                         means=100 * np.array([r.mean for r in trained]))  # fmt: skip
+    low = min(surface.min(), relative.min())
+    high = max(surface.max(), relative.max(), low + 1e-6)
+    levels = np.linspace(low, high, 15)
+    shades = axes.tricontourf(x, y, surface, levels=levels, cmap="viridis", alpha=0.85, extend="both")
+    axes.scatter(
+        at[:, 0], at[:, 1], c=relative, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="white", linewidth=1.2,
+        zorder=3, label=f"{len(trained)} networks, {analysis.trainings} trainings",
+    )  # fmt: skip
+    _outline_region(axes, analysis)
+    axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
+              label="optimum, 90 % region", linestyle="none")  # fmt: skip
+    axes.plot(*_xy(np.array(ALTERNATIVES[PAPER])), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
+              label=PAPER, linestyle="none")  # fmt: skip
+    _frame(axes)
+    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the optimum (points)", format="%.1f")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9)
+    axes.set_title(title or _title(analysis), fontsize=11)
+    return figure
+
+
+def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Figure:
+    """Accuracy against cost for single dimensions and compound scaling, with bars of one standard error."""
+    figure = Figure(figsize=(6.8, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (name, networks) in enumerate(lines.items()):
+        ordered = sorted(networks, key=lambda network: network.macs)
+        colour, marker = STYLES.get(name, (f"C{4 + index}", "v"))
+        errors = [100 * (n.spread or 0.0) / n.n**0.5 for n in ordered]
+        axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered], yerr=errors, color=colour,
+                      marker=marker, capsize=3, label=name, linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
+    axes.set_xscale("log", base=2)
+    longest = max(lines.values(), key=len)
+    axes.set_xticks([n.macs for n in longest], [_macs_label(n.macs) for n in longest])
+    axes.set_xlabel("FLOPs (multiply-adds)")
+    axes.set_ylabel("accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    axes.set_title(title or "Growing one dimension and all together (bars: one standard error)", fontsize=11)
+    return figure
+
+
+def drift_plot(moved: Drift, analyses: Mapping[int, Analysis]) -> Figure:
+    """The share of each dimension at the optimum against the length of the trainings, with 90 % intervals."""
+    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    lengths = sorted(analyses)
+    for index, name in enumerate(("depth", "width", "resolution")):
+        shares = [analyses[epochs].shares[index] for epochs in lengths]
+        ends = [_share_interval(analyses[epochs], index) for epochs in lengths]
+        errors = [[s - low for s, (low, _) in zip(shares, ends, strict=True)],
+                  [high - s for s, (_, high) in zip(shares, ends, strict=True)]]  # fmt: skip
+        shift = 1 + 0.02 * (index - 1)
+        axes.errorbar([epochs * shift for epochs in lengths], shares, yerr=np.maximum(errors, 0), marker="o", capsize=3,
+                      color=f"C{index}", label=name)  # fmt: skip
+        if moved.extrapolated is not None:
+            axes.plot([lengths[-1], moved.target], [shares[-1], moved.extrapolated[index]], ":", color=f"C{index}")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths, [str(epochs) for epochs in lengths])
+    axes.set_xlabel("epochs of a training")
+    axes.set_ylabel("share of a doubling at the optimum")
+    axes.set_ylim(-0.03, 1.03)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _xy(shares: Floats) -> Floats:
+    """Depth on top, width at the lower left, resolution at the lower right."""
+    points: Floats = shares @ _CORNERS
+    return points
+
+
+def _relative(analysis: Analysis, trained_shares: Floats, means: Floats) -> Floats:
+    """Mean accuracies of the points on the surface's scale: their common level is the surface's at them."""
+    nodes = lattice_nodes()
+    nearest = ((trained_shares[:, None] - nodes[None]) ** 2).sum(axis=-1).argmin(axis=1)
+    fitted = 100 * analysis.surface[nearest]
+    level: Floats = means - (means - fitted).mean()
+    return level
+
+
+def _outline_region(axes: Axes, analysis: Analysis) -> None:
+    nodes = lattice_nodes()
+    held = {tuple(row) for row in np.round(analysis.region.shares, 6)}
+    member = np.array([tuple(row) in held for row in np.round(nodes, 6)], dtype=float)
+    if 0 < member.sum() < len(member):
+        x, y = _xy(nodes).T
+        axes.tricontour(x, y, member, levels=[0.5], colors="white", linewidths=2)
+
+
+def _frame(axes: Axes) -> None:
+    outline = np.vstack([_CORNERS, _CORNERS[:1]])
+    axes.plot(*outline.T, color="black", linewidth=1)
+    for tenth in (0.2, 0.4, 0.6, 0.8):
+        for first, second in ((0, 1), (1, 2), (2, 0)):
+            third = 3 - first - second
+            ends = np.zeros((2, 3))
+            ends[:, third] = tenth
+            ends[0, first] = ends[1, second] = 1 - tenth
+            axes.plot(*_xy(ends).T, color="black", linewidth=0.4, alpha=0.35)
+    axes.text(0.5, 0.885, "all to depth\n(alpha = 2)", ha="center", va="bottom")
+    axes.text(-0.02, -0.03, "all to width\n(beta = 1.41)", ha="center", va="top")
+    axes.text(1.02, -0.03, "all to resolution\n(gamma = 1.41)", ha="center", va="top")
+    axes.set_xlim(-0.12, 1.12)
+    axes.set_ylim(-0.14, 1.0)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def _title(analysis: Analysis) -> str:
+    c, ends = analysis.coefficients, analysis.intervals
+    parts = [
+        f"{name} {value:.2f} ({ends[name].low:.2f}-{ends[name].high:.2f})"
+        for name, value in (("alpha", c.depth), ("beta", c.width), ("gamma", c.resolution))
+    ]
+    return "How to spend a doubling of cost (90 % intervals)\n" + ", ".join(parts)
+
+
+def _share_interval(analysis: Analysis, index: int) -> tuple[float, float]:
+    interval = tuple(analysis.intervals.values())[index]
+    power = (1, 2, 2)[index]
+    return power * float(np.log2(interval.low)), power * float(np.log2(interval.high))
+
+
+def _macs_label(value: float) -> str:
+    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= size:
+            return f"{value / size:.3g} {suffix}"
+    return f"{value:g}"

@@ -1,0 +1,86 @@
+"""What a user must know before trusting the coefficients."""
+
+from __future__ import annotations
+
+import math
+
+from scaling_search.analysis import Analysis
+from scaling_search.search import CoefficientSearch
+
+SPREAD = 1.1
+WANTED = 0.005
+"""The difference of accuracy that a search should be able to see: half a point."""
+
+
+def cautions(found: CoefficientSearch, *, native_size: int | None = None, val_images: int | None = None) -> list[str]:
+    """One line for each thing that weakens the result; none when nothing does.
+
+    native_size: pixels of the images' shorter side as they come; val_images: how many the accuracy is measured on.
+    """
+    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found)]
+    if found.analysis is None:
+        return [*lines, "too few points were trained for a surface: the coefficients are the best point's, by mean"]
+    return [*lines, *_surface(found.analysis)]
+
+
+def images_needed(accuracy: float, difference: float = WANTED) -> int:
+    """Validation images at which a difference of accuracies is twice its sampling error.
+
+    Two networks of about the same accuracy p are taken to disagree on p (1 - p) of the images: half of what
+    independent ones would.
+    """
+    return math.ceil(4 * accuracy * (1 - accuracy) / difference**2)
+
+
+def _resolution(found: CoefficientSearch, native_size: int | None) -> list[str]:
+    asked = [result.point.arch.resolution for result in found.results]
+    beyond = [pixels for pixels in asked if native_size is not None and pixels > native_size]
+    if not beyond:
+        return []
+    return [
+        f"images are {native_size} pixels, {len(beyond)} of {len(asked)} points ask for up to {max(beyond)}: enlarged "
+        "images hold no more information, so that what resolution seems to give is only more computation; start "
+        "from a lower --resolution"
+    ]
+
+
+def _validation(found: CoefficientSearch, val_images: int | None) -> list[str]:
+    accuracy = found.best.mean
+    if val_images is None or accuracy is None:
+        return []
+    needed = images_needed(accuracy)
+    if val_images >= needed:
+        return []
+    seen = 2 * math.sqrt(accuracy * (1 - accuracy) / val_images)
+    return [
+        f"{val_images} validation images show differences of {100 * seen:.1f} points at best; "
+        f"for {100 * WANTED:.1f} points about {needed} would be needed"
+    ]
+
+
+def _costs(found: CoefficientSearch) -> list[str]:
+    costs = [result.point.cost for result in found.results]
+    if max(costs) <= SPREAD * min(costs):
+        return []
+    return [
+        f"the points really cost {min(costs):.2f} to {max(costs):.2f} x the baseline: the best of them by mean partly "
+        "ranks extra computation (the surface takes the cost out); --points matched compares at equal cost"
+    ]
+
+
+def _surface(analysis: Analysis) -> list[str]:
+    lines = []
+    if analysis.model != "hill":
+        lines.append(
+            f"one smooth hill does not explain the points (p = {analysis.lack_of_fit:.3g}): "
+            "a Gaussian process was used, whose optimum is less certain"
+        )
+    if analysis.noise is None:
+        lines.append("no point was trained at two seeds: the noise is guessed from the surface's fit alone")
+    edges = [name for name in analysis.on_edge if getattr(analysis.shares, name) < 0.1]
+    if edges:
+        lines.append(
+            f"the optimum may lie on the edge of the triangle, with no growth of {' or '.join(edges)}: "
+            "a normal answer, but check it with longer trainings"
+        )
+    return lines
