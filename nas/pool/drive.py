@@ -51,6 +51,7 @@ def drive(jobs: Iterator[tuple[int, Request] | None], executor: Executor, on_eve
                     running.discard(event.ticket)
                     tally.add(event.outcome)
             interrupts.raise_if_wanted()
+            tally.raise_if_hopeless()
 
 
 def _next_events(executor: Executor, interrupts: _Interrupts) -> list[Event]:
@@ -69,9 +70,10 @@ class _Tally:
 
     def add(self, outcome: Outcome) -> None:
         self._finished += 1
-        if outcome.failure is None:
-            return
-        self._failures[f"{outcome.failure.kind}: {outcome.failure.message}"] += 1
+        if outcome.failure is not None:
+            self._failures[f"{outcome.failure.kind}: {outcome.failure.message}"] += 1
+
+    def raise_if_hopeless(self) -> None:
         failed = self._failures.total()
         if failed >= _FEW and failed > _TOLERATED_FAILURES * self._finished:
             reason = self._failures.most_common(1)[0][0]
