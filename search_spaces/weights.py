@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,12 +42,14 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
         label, state = str(source), read_weights(source)
     names = _recognise(network, state, label)
     keys = dict(names.keys)
+    classifier = [key for key in keys if key.rpartition(".")[0] == classifier_name(network)]
     if not head:
-        classifier = classifier_name(network)
-        for own in [key for key in keys if key.rpartition(".")[0] == classifier]:
+        for own in classifier:
             state.pop(keys.pop(own), None)
     own_state = network.state_dict()
-    _check({foreign: own_state[own] for own, foreign in keys.items()}, state, label)
+    _check(
+        {foreign: own_state[own] for own, foreign in keys.items()}, state, label, {names.keys[k] for k in classifier}
+    )
     with torch.no_grad():
         for own, foreign in keys.items():
             if foreign in state:
@@ -110,19 +112,21 @@ def _recognise(network: nn.Module, state: Mapping[str, Tensor], label: str) -> _
     return best
 
 
-def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str) -> None:
+def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str, classifier: Collection[str]) -> None:
     """Every tensor there, none besides, each of its shape; counters of batches may be missing, as in old files."""
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     besides = [key for key in state if key not in wanted]
     for keys, what in ((missing, "lacks"), (besides, "holds besides")):
         if keys:
             raise WeightsError(f"{label}: {what} {_some(keys)} ({len(keys)} in all): weights of another network?")
-    for key, tensor in state.items():
-        if tensor.shape != wanted[key].shape:
-            raise WeightsError(
-                f"{label}: {key} has shape {tuple(tensor.shape)}, this network's is {tuple(wanted[key].shape)}; "
-                "for other classes load all but the classifier"
-            )
+    wrong = [key for key in state if state[key].shape != wanted[key].shape]
+    if wrong:
+        key = wrong[0]
+        only_classes = set(wrong) <= set(classifier)
+        raise WeightsError(
+            f"{label}: {key} has shape {tuple(state[key].shape)}, this network's is {tuple(wanted[key].shape)}: "
+            + ("of other classes; load all but the classifier" if only_classes else "weights of another network?")
+        )
 
 
 def _tensors(content: Any, label: str) -> dict[str, Tensor]:

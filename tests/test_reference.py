@@ -40,6 +40,8 @@ PUBLISHED = {
     "xception": (22_855_952, 8_357_403_496),
 }
 OTHERS = [name for name in REFERENCE_NAMES if name in PUBLISHED or name == "shufflenet_v1"]
+LARGE = ("resnet101", "resnet152", "resnet200", "wide_resnet50_2")
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in OTHERS]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -63,7 +65,7 @@ def test_mobilenet_v1_multipliers() -> None:
         assert count_macs(mobilenet_v1(width)) == pytest.approx(cost, rel=0.005)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", EACH)
 def test_fvcore_and_the_built_network_agree(name: str) -> None:
     arch = replace(reference_arch(name), resolution=71)
     assert built_costs(arch, 1000) == (count_macs(arch), count_params(arch))
@@ -108,7 +110,7 @@ def test_any_of_them_fits_small_images_and_a_target(name: str, resolution: int) 
     assert stage_costs(arch)[-2].output.size >= 4
 
 
-@pytest.mark.parametrize("name", [name for name in OTHERS if name not in ("resnet101", "resnet152", "resnet200")])
+@pytest.mark.parametrize("name", [name for name in OTHERS if name not in LARGE])
 def test_a_fitted_network_is_the_one_counted_and_learns(name: str) -> None:
     arch = replace(fit_arch(reference_arch(name), 22, 3e6, num_classes=10), input_channels=1, dropout=0.0)
     assert built_costs(arch, 10) == (count_macs(arch, None, 10), count_params(arch, 10))
@@ -151,7 +153,7 @@ def ratio(arch: ArchSpec, grown: ArchSpec) -> float:
     return count_macs(grown, None, 10) / count_macs(arch, None, 10)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", EACH)
 def test_depth_width_resolution_and_all_three_grow_each(name: str) -> None:
     arch = replace(reference_arch(name), resolution=128)
     assert 1.2 < ratio(arch, resize(arch, depth=2, divisor=8)) < 2.6
@@ -164,7 +166,7 @@ def test_depth_width_resolution_and_all_three_grow_each(name: str) -> None:
         assert network(torch.zeros(2, 3, grown.resolution, grown.resolution)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", EACH)
 def test_each_can_be_grown_to_a_cost_in_equal_shares(name: str) -> None:
     arch = replace(reference_arch(name), resolution=64)
     grown = scale_arch(arch, Coefficients(depth=1.26, width=1.12, resolution=1.12), 1, "matched", num_classes=10)

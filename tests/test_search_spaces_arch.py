@@ -74,7 +74,7 @@ def network_of(arch: ArchSpec) -> tuple[object, ...]:
 # --- Identity ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(archs, stage_specs, st.integers(0, 1))
 def test_ids_are_equal_exactly_when_the_layers_are(arch: ArchSpec, other: StageSpec, position: int) -> None:
     stages = [stage for stage in arch.stages if stage.op != "shuffle"]
@@ -84,7 +84,7 @@ def test_ids_are_equal_exactly_when_the_layers_are(arch: ArchSpec, other: StageS
     assert (arch.id == changed.id) == (network_of(arch) == network_of(changed))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(archs)
 def test_canonicalisation_keeps_the_network_and_is_done_in_one_go(arch: ArchSpec) -> None:
     assert network_of(canonical(arch)) == network_of(arch)

@@ -159,6 +159,9 @@ def test_weights_of_another_network() -> None:
         network, build_network(reference_arch("resnet18")).state_dict(), "not weights of this network: keys such as"
     )
     refused(network, build_network(ARCH, 6).state_dict(), r"has shape \(6, 1280\), this network's is \(5, 1280\)")
+    wider = replace(ARCH, stages=(ARCH.stages[0], replace(ARCH.stages[1], channels=16)))
+    refused(network, build_network(wider, 5).state_dict(), "weights of another network")
+    refused(network, build_network(ARCH, 6).state_dict(), "of other classes; load all but the classifier")
     deeper = replace(ARCH, stages=(replace(ARCH.stages[0], layers=3), ARCH.stages[1]))
     refused(network, build_network(deeper, 5).state_dict(), "holds besides 'stages.0.2")
     refused(build_network(deeper, 5), network.state_dict(), "lacks 'stages.0.2")
