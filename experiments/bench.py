@@ -13,12 +13,13 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from experiments.errors import UserError, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.problem import Problem, open_images, open_table
 from experiments.progress import Narrator, Task
 from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
@@ -107,8 +108,10 @@ class Bench:
 
 def note_trial(task: Task, event: Progress) -> None:
     """Say where a step stands after what happened to one trial."""
+    if not event.finished:
+        return
     if event.outcome is None:
-        task.reach(event.done)
+        task.reach(event.done, f"#{event.number} not trained")
     elif event.outcome.failure is not None:
         task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}")
     else:
@@ -134,10 +137,13 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
         bench = Bench(folder, settings, narrator, problem, slots)
         stack.push(bench.closing)
         folder.claim(
-            {"data set": problem.fingerprint, "resolution": problem.resolution},
+            {"data set": problem.fingerprint, "resolution": problem.resolution, "recipe": problem.recipe},
             {"data": dict(problem.facts), "devices": [slot.device for slot in slots]},
         )
-        yield bench
+        try:
+            yield bench
+        except TooManyFailuresError as error:
+            raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
 
 
 def _open_problem(

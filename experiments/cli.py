@@ -15,13 +15,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from experiments.errors import UserError, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options import ARCH, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, WHOLE, options
 from experiments.settings import Settings, preset
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
-EXIT_USER, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -143,6 +143,8 @@ def main() -> None:
         _fail(error.format_message(), EXIT_USER)
     except UserError as error:
         _fail(str(error), EXIT_USER)
+    except RunFailedError as error:
+        _fail(str(error), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["scalenas", *sys.argv[1:]])
         _fail(f"interrupted; what is finished is saved. Go on with: {again}", EXIT_INTERRUPTED)

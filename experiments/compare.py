@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from experiments.bench import Bench
 from experiments.discover import plan_search
 from experiments.errors import UserError, from_user
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
-from experiments.plots import frontier_figure
+from experiments.plots import frontier_figure, save_figure
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
 from nas.evaluation import Request
@@ -131,12 +129,6 @@ def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
         else:
             raise UserError(f"{output}: a frontier is written as .csv, {', '.join(PICTURES)}")
     return points
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def _named(point: FrontierPoint, run: str) -> FrontierPoint:

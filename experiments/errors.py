@@ -10,6 +10,10 @@ class UserError(Exception):
     """One line that says what is wrong, where, and how to mend it. The command ends with status 2."""
 
 
+class RunFailedError(Exception):
+    """The run cannot go on, for a reason that its trials tell. The command ends with status 1."""
+
+
 @contextmanager
 def from_user(where: str = "") -> Iterator[None]:
     """Turn ValueErrors and file errors about what the user gave into a UserError, with `where` in front."""

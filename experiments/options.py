@@ -25,6 +25,23 @@ class Exponents(click.ParamType[tuple[float, ...]]):
             self.fail(f"{value!r} is not a number, or two separated by a comma", param, ctx)
 
 
+class Lengths(click.ParamType[tuple[int, ...]]):
+    """Whole numbers separated by commas."""
+
+    name = "n[,n...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            lengths = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers of epochs such as 5,10", param, ctx)
+        if min(lengths) < 1:
+            self.fail(f"{value!r}: a training has at least one epoch", param, ctx)
+        return lengths
+
+
 RUN = [
     click.option("--run", "run_dir", required=True, metavar="DIR", help="Run folder; everything is written there."),
     click.option("--preset", metavar="NAME|FILE", help="Settings to start from; options given override it."),
@@ -35,6 +52,7 @@ RUN = [
     click.option("--resolution", metavar="PIXELS|auto", help="Input size of the baseline. [auto]"),
     click.option("--devices", metavar="LIST", help="auto, cpu, or cuda:0,cuda:1. [auto]"),
     click.option("--workers", type=int, metavar="N", help="Trainings at a time. [one a GPU, or one a CPU core]"),
+    click.option("--evaluator", metavar="MODULE:FUNCTION", help="Trains in place of the built-in proxy (see docs)."),
     click.option("--executor", metavar="NAME", help="local (worker processes) or inline. [local]"),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
 ]
@@ -60,6 +78,8 @@ GROWTH = [
     click.option("--step", type=float, help="Step of the nominal grid. [0.05]"),
     click.option("--tolerance", type=float, help="Allowed distance of its cost from 2. [0.1]"),
     click.option("--seeds", type=int, metavar="N", help="Seeds for each point. [3]"),
+    click.option("--lengths", type=Lengths(), help="Epochs of the trainings to compare. [--epochs and twice that]"),
+    click.option("--precision", type=float, help="Stop when every share is known this closely (needs --budget)."),
     click.option("--budget", type=int, metavar="N", help="At most N trainings. [all]"),
 ]
 FINAL = [

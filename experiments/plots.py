@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,8 +34,8 @@ _STYLE = {
     "user": Style("s", "#2e7d32", 45),
 }
 _LEGEND = {
-    "baseline": "discovered baseline",
-    "family": "its scaled family",
+    "baseline": "baseline",
+    "family": "its family, scaled by phi",
     "candidate": "other candidates of the search",
     "reference": "known networks, trained the same way",
     "user": "your points",
@@ -73,6 +74,12 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
     figure.draw_without_rendering()
     _label(axes, [point for point in points if point.role != "candidate"])
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
+    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+    figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.naming import resolve_resolution
+from experiments.naming import load_object, resolve_resolution
 from experiments.run_folder import RunFolder
 from experiments.settings import Settings
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.evaluation import Evaluator
 from nas.proxy.data import open_dataset
 from nas.proxy.dataset import Dataset
+from nas.proxy.recipe import fast
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import SearchSpace, StagedSpace
 from search_spaces.fit import IMAGENET_RESOLUTION
@@ -27,7 +28,8 @@ class Problem:
     """What is measured, and what networks for it look like.
 
     fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own.
-    final_split: where the frontier is measured. space: given by the problem itself, or None where the user chooses.
+    final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
+    counting). recipe: how it is trained. space: given by the problem itself, or None where the user chooses.
     noisy: whether another seed gives another accuracy. facts: for run.json; summary: for people.
     """
 
@@ -38,6 +40,8 @@ class Problem:
     resolution: int
     native_size: int
     final_split: str
+    val_images: int | None
+    recipe: str
     evaluator: Evaluator
     summary: str
     facts: Mapping[str, Any]
@@ -61,6 +65,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         max_bad_share=settings.max_unreadable,
         progress=progress,
     )
+    evaluator = _evaluator(settings.evaluator, dataset)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -70,7 +75,9 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         resolution=resolve_resolution(settings.resolution, dataset.native_size),
         native_size=dataset.native_size,
         final_split="test" if dataset.counts.get("test") else "val",
-        evaluator=ProxyEvaluator(dataset),
+        val_images=dataset.counts["val"],
+        recipe=settings.evaluator or fast().name,
+        evaluator=evaluator,
         summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
         facts=_describe(dataset),
     )
@@ -90,12 +97,24 @@ def open_table(path: str) -> Problem:
         resolution=base.resolution,
         native_size=base.resolution,
         final_split="val",
+        val_images=None,
+        recipe="published table",
         evaluator=TableEvaluator(table),
         summary=f"a table of {len(table.frame)} networks, answered through a fit",
         facts={"name": Path(path).name, "rows": len(table.frame)},
         space=table.space,
         noisy=False,
     )
+
+
+def _evaluator(text: str | None, dataset: Dataset) -> Evaluator:
+    if text is None:
+        return ProxyEvaluator(dataset, fast())
+    evaluator = load_object(text, "--evaluator", "left out")(dataset)
+    if not callable(getattr(evaluator, "evaluate", None)):
+        raise UserError(f"--evaluator {text}: the function must return an object with a method evaluate")
+    found: Evaluator = evaluator
+    return found
 
 
 def _describe(dataset: Dataset) -> dict[str, Any]:

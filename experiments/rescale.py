@@ -12,10 +12,21 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from experiments.bench import Bench
 from experiments.errors import UserError, from_user
 from experiments.naming import is_reference, load_arch, resolve_target
+from experiments.plots import save_figure
+from experiments.plots_scaling import drift_plot, triangle_plot
 from experiments.run_folder import read_json, write_json, write_text
-from experiments.tables import grid_csv
-from nas.evaluation import Outcome, Request
-from scaling_search import CoefficientSearch, FamilyMember, family, scaling_points, search_coefficients
+from experiments.tables import analysis_record, grid_csv, grid_records
+from nas.evaluation import Fidelity, Outcome, Request
+from scaling_search import (
+    CoefficientSearch,
+    Drift,
+    ScalingPoint,
+    cautions,
+    drift,
+    family,
+    scaling_points,
+    search_coefficients,
+)
 from search_spaces import ArchSpec, fit_arch
 
 NAME = "scale"
@@ -53,14 +64,46 @@ def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
 
 
 def run_scale(bench: Bench) -> dict[str, Any]:
-    """Train the points; writes grid.csv, coefficients.json and family.json and returns the coefficients."""
+    """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
+    the coefficients.
+    """
     settings = bench.settings
     arch = baseline_arch(bench)
     with from_user():
         points = scaling_points(
             arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
         )
-    bench.claim(NAME, {"epochs": settings.epochs, "train fraction": settings.train_fraction})
+    bench.claim(NAME, {"train fraction": settings.train_fraction})
+    lengths = settings.lengths or (settings.epochs, 2 * settings.epochs)
+    searches = {epochs: _search(bench, arch, points, epochs, len(lengths)) for epochs in sorted(set(lengths))}
+    moved = _drift(searches, settings.final_epochs)
+    found = searches[max(searches)]
+    warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
+    members = family(arch, found.coefficients, rule=settings.points, num_classes=bench.num_classes)
+    record = {
+        **analysis_record(found),
+        "points": settings.points,
+        "baseline": arch.id,
+        "recipe": bench.problem.recipe,
+        "epochs": found.fidelity.epochs,
+        "drift": None if moved is None else moved.sentence,
+        "cautions": warnings,
+        "lengths": {epochs: analysis_record(search) for epochs, search in searches.items()},
+        "grid": [row for search in searches.values() for row in grid_records(search)],
+    }
+    write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
+    write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
+    write_json(bench.folder.coefficients, record)
+    _draw(bench.folder.path, searches, moved)
+    _say(bench, found, record)
+    return record
+
+
+def _search(
+    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, lengths: int
+) -> CoefficientSearch:
+    """The search at one training length, with its part of the budget."""
+    settings = bench.settings
     of_arch = {point.arch_id: point.coefficients for point in points}
 
     def labels(request: Request) -> dict[str, Any]:
@@ -68,70 +111,47 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         return {"alpha": c.depth, "beta": c.width, "gamma": c.resolution, "seed": request.seed}
 
     def evaluate(requests: Sequence[Request]) -> Mapping[str, Outcome]:
-        return bench.train(NAME, requests, labels, "grid", AXES)
+        return bench.train(NAME, requests, labels, f"grid, {epochs} epochs", AXES)
 
-    seeds = tuple(settings.seed + i for i in range(settings.seeds))
-    found = search_coefficients(
-        arch, evaluate, fidelity=bench.proxy, points=points, seeds=seeds, budget=settings.budget,
+    return search_coefficients(
+        arch,
+        evaluate,
+        fidelity=Fidelity(epochs, settings.train_fraction),
+        points=points,
+        seeds=tuple(settings.seed + i for i in range(settings.seeds)),
+        budget=None if settings.budget is None else max(1, settings.budget // lengths),
+        precision=settings.precision,
         num_classes=bench.num_classes,
-    )  # fmt: skip
-    rule = settings.points
-    members = family(arch, found.coefficients, rule=rule, num_classes=bench.num_classes)
-    write_text(bench.folder.path / "grid.csv", grid_csv(found))
-    write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
-    record = _record(found, arch, settings.points)
-    write_json(bench.folder.coefficients, record)
-    _say(bench, found, members)
-    return record
-
-
-def _record(found: CoefficientSearch, arch: ArchSpec, layout: str) -> dict[str, Any]:
-    best = found.coefficients
-    return {
-        "alpha": best.depth,
-        "beta": best.width,
-        "gamma": best.resolution,
-        "points": layout,
-        "baseline": arch.id,
-        "best": {"accuracy": found.best.mean, "accuracy_std": found.best.spread, "n": found.best.n},
-        "grid": [
-            {
-                "alpha": result.point.coefficients.depth,
-                "beta": result.point.coefficients.width,
-                "gamma": result.point.coefficients.resolution,
-                "nominal_cost": result.point.nominal_cost,
-                "realised_cost": result.point.cost,
-                "shares": result.point.shares._asdict(),
-                "resolution": result.point.arch.resolution,
-                "macs": result.point.macs,
-                "params": result.point.params,
-                "arch_id": result.point.arch_id,
-                "settings_merged": len(result.point.merged),
-                "accuracy": result.mean,
-                "accuracy_std": result.spread,
-                "n": result.n,
-                "failures": result.failures,
-            }
-            for result in found.results
-        ],
-    }
-
-
-def _say(bench: Bench, found: CoefficientSearch, members: Sequence[FamilyMember]) -> None:
-    best = found.coefficients
-    costs = [result.point.cost for result in found.results]
-    bench.narrator.say(
-        f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "
-        f"(best of {len(found.results)} networks by mean over seeds, n = {found.best.n}; "
-        f"they cost {min(costs):.2f} to {max(costs):.2f} x the baseline)"
     )
-    native = bench.problem.native_size
-    beyond = [f"{member.phi:g}" for member in members if member.arch.resolution > native]
-    if beyond:
-        bench.narrator.say(
-            f"warning: at phi {', '.join(beyond)} the family asks for more than the {native} pixels the images have; "
-            "enlarged images hold no more information"
-        )
+
+
+def _drift(searches: Mapping[int, CoefficientSearch], target: int) -> Drift | None:
+    analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
+    return drift(analyses, max(target, *analyses)) if len(analyses) > 1 else None
+
+
+def _draw(folder: Path, searches: Mapping[int, CoefficientSearch], moved: Drift | None) -> None:
+    found = searches[max(searches)]
+    if found.analysis is not None:
+        for suffix in (".png", ".svg"):
+            save_figure(triangle_plot(found), folder / f"triangle{suffix}")
+    if moved is not None:
+        analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
+        save_figure(drift_plot(moved, analyses), folder / "drift.png")
+
+
+def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
+    say, best = bench.narrator.say, found.coefficients
+    say(
+        f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "
+        f"({len(found.results)} networks, {found.fidelity.epochs} epochs of recipe {record['recipe']})"
+    )
+    for line in record["verdict"]:
+        say(f"  {line}")
+    if record["drift"]:
+        say(f"  {record['drift']}")
+    for line in record["cautions"]:
+        say(f"warning: {line}")
 
 
 def family_archs(path: Path) -> list[tuple[float, ArchSpec]]:

@@ -33,6 +33,7 @@ class Settings:
     executor: str = "local"
     resolution: str = "auto"
 
+    evaluator: str | None = None
     space: str = "mnasnet"
     target_macs: str = "auto"
     max_macs: str | None = None
@@ -51,6 +52,8 @@ class Settings:
     tolerance: float = 0.1
     seeds: int = 3
     budget: int | None = None
+    lengths: tuple[int, ...] = ()
+    precision: float | None = None
 
     final_epochs: int = 20
     final_seeds: int = 3
