@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """The rate rises to its peak over the first `warmup` (a share of all steps), then falls to 0 along a cosine."""
+
+    warmup: float
+
+    def rate(self, peak: float, progress: float, epochs: int) -> float:  # noqa: ARG002  the same at every length
+        """The learning rate at a progress in 0..1 of all steps."""
+        if progress < self.warmup:
+            return peak * progress / self.warmup
+        return peak * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
+
+@dataclass(frozen=True)
+class Staircase:
+    """The rate is multiplied by `factor` every `every` epochs, counted from the first.
+
+    It rises from 0 over the first `warmup` epochs, but over no more than the share `longest` of a training, so that
+    short ones are scaled versions of long ones.
+    """
+
+    factor: float
+    every: float
+    warmup: float
+    longest: float
+
+    def rate(self, peak: float, progress: float, epochs: int) -> float:
+        """The learning rate at a progress in 0..1 of all steps of so many epochs."""
+        epoch = progress * epochs
+        warmup = min(self.warmup, self.longest * epochs)
+        if epoch < warmup:
+            return peak * epoch / warmup
+        return peak * self.factor ** math.floor(epoch / self.every)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum under a one-cycle rate.
+    """Batches, optimiser, rate, regularisation and augmentation of a training.
 
-    batch_size: images a step, fewer where an epoch would have less than `min_steps` steps. learning_rate: the peak, at
-    batch_size, scaled in proportion to smaller batches. warmup: the share of all steps over which the rate rises to
-    its peak before it falls to 0. weight_decay spares norms and biases. translate: the largest shift, as a share of
-    the side; cutout: the side of the hole likewise, 0 for none. norm_momentum: of the batch norms, None to keep the
+    full_epochs: the length of a full training. batch_size: images a step, fewer where an epoch would have less than
+    `min_steps` steps. learning_rate: the peak, at batch_size, scaled in proportion to smaller batches; schedule: its
+    course. optimizer: "sgd" with Nesterov's momentum, or "rmsprop" (see RMSProp). weight_decay spares norms, and
+    biases unless `decay_biases`. average: the decay of the running average of the weights, which is then what is
+    measured and kept (see Average), None for the weights themselves. translate: the largest shift, as a share of the
+    side; cutout: the side of the hole likewise, 0 for none. norm_momentum: of the batch norms, None to keep the
     architecture's. zero_branches: each residual branch starts at zero. regularised_epochs: dropout and stochastic
     depth reach the architecture's rates in trainings of this many epochs and are smaller in proportion in shorter
     ones, which are far from overfitting.
     """
 
     name: str
+    full_epochs: int
     batch_size: int
     min_steps: int
+    optimizer: Literal["sgd", "rmsprop"]
     learning_rate: float
+    schedule: OneCycle | Staircase
     momentum: float
     weight_decay: float
-    warmup: float
+    decay_biases: bool
+    average: float | None
     label_smoothing: float
     flip: bool
     translate: float
@@ -41,12 +84,9 @@ class Recipe:
             batch //= 2
         return min(batch, images)
 
-    def rate_at(self, progress: float, batch: int) -> float:
-        """The learning rate at a progress in 0..1 of all steps, for batches of `batch` images."""
-        peak = self.learning_rate * batch / self.batch_size
-        if progress < self.warmup:
-            return peak * progress / self.warmup
-        return peak * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+    def rate_at(self, progress: float, batch: int, epochs: int) -> float:
+        """The learning rate at a progress in 0..1 of all steps of `epochs`, for batches of `batch` images."""
+        return self.schedule.rate(self.learning_rate * batch / self.batch_size, progress, epochs)
 
     def regularisation(self, epochs: int) -> float:
         """The factor in 0..1 on dropout and stochastic depth in a training of `epochs`."""
@@ -62,12 +102,16 @@ def fast() -> Recipe:
     """
     return Recipe(
         name="fast",
+        full_epochs=100,
         batch_size=128,
         min_steps=32,
+        optimizer="sgd",
         learning_rate=1.0,
+        schedule=OneCycle(warmup=0.25),
         momentum=0.9,
         weight_decay=5e-4,
-        warmup=0.25,
+        decay_biases=False,
+        average=None,
         label_smoothing=0.1,
         flip=True,
         translate=0.125,
@@ -76,3 +120,43 @@ def fast() -> Recipe:
         zero_branches=True,
         regularised_epochs=100,
     )
+
+
+def paper() -> Recipe:
+    """EfficientNet's (Tan and Le 2019, section 5.2, and the authors' published code).
+
+    RMSProp in TensorFlow's form with decay 0.9, momentum 0.9 and epsilon 1e-3; batch-norm momentum 0.99 (0.01 in
+    PyTorch's terms); weight decay 1e-5 on all but norms; a rate of 0.016 for every 256 images of a batch, times 0.97
+    every 2.4 epochs in steps, after 5 epochs of linear warm-up; the weights averaged with decay 0.9999; label smoothing
+    0.1; dropout and stochastic depth at the architecture's rates; about 350 epochs.
+
+    Scaled to shorter trainings: the warm-up takes at most a tenth of the epochs (so 5 from 50 epochs on), and the
+    average spans at most about the last ninth of the steps, as in the published code (see Average). The decay of the
+    rate is not scaled.
+
+    Not as published: AutoAugment is left out, crops are shifts by up to an eighth of the side instead of random areas
+    resized, and batches have 256 images (fewer on small data) instead of 4096, the rate in proportion.
+    """
+    return Recipe(
+        name="paper",
+        full_epochs=350,
+        batch_size=256,
+        min_steps=32,
+        optimizer="rmsprop",
+        learning_rate=0.016,
+        schedule=Staircase(factor=0.97, every=2.4, warmup=5, longest=0.1),
+        momentum=0.9,
+        weight_decay=1e-5,
+        decay_biases=True,
+        average=0.9999,
+        label_smoothing=0.1,
+        flip=True,
+        translate=0.125,
+        cutout=0.0,
+        norm_momentum=0.01,
+        zero_branches=False,
+        regularised_epochs=1,
+    )
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"fast": fast, "paper": paper}

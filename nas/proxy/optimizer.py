@@ -1,0 +1,141 @@
+"""What moves the weights: the optimiser of a recipe, RMSProp in TensorFlow's form, and the running average."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.proxy.recipe import Recipe
+from search_spaces.network import split_parameters
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe, body_rate: float = 1.0) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the parameters that are to be trained.
+
+    body_rate: the factor on the learning rate of all but the classifier. Each group holds its factor as "rate_factor".
+    """
+    parts = [(list(network.parameters()), 1.0)]
+    if body_rate != 1.0:
+        body, classifier = split_parameters(network)
+        parts = [(body, body_rate), (classifier, 1.0)]
+    decayed = {id(parameter) for parameter in _decayed(network, recipe)}
+    groups: list[dict[str, Any]] = []
+    for parameters, factor in parts:
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        for decay in (recipe.weight_decay, 0.0):
+            members = [parameter for parameter in trained if (id(parameter) in decayed) == bool(decay)]
+            if members:
+                groups.append({"params": members, "weight_decay": decay, "rate_factor": factor})
+    if recipe.optimizer == "rmsprop":
+        return RMSProp(groups, lr=0.0, momentum=recipe.momentum)
+    return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=True, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let every group learn at `rate` times its factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_factor"]
+
+
+def _decayed(network: nn.Module, recipe: Recipe) -> list[nn.Parameter]:
+    """The parameters that weight decay pulls at: never those of norms, and biases only where the recipe says so."""
+    if not recipe.weight_decay:
+        return []
+    if not recipe.decay_biases:
+        return [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    modules = [module for module in network.modules() if not isinstance(module, nn.BatchNorm2d)]
+    return [parameter for module in modules for parameter in module.parameters(recurse=False)]
+
+
+class RMSProp(torch.optim.Optimizer):
+    """RMSProp as TensorFlow 1 computes it, which EfficientNet was trained with.
+
+        square = decay * square + (1 - decay) * gradient^2          (from 1)
+        moment = momentum * moment + rate * gradient / sqrt(square + eps)   (from 0)
+        weight = weight - moment
+
+    torch.optim.RMSprop has epsilon outside the root, squares from 0 and the rate outside the moment. Weight decay is
+    added to the gradient.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        eps: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "decay": decay, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of every parameter that has a gradient; returns what the closure does."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            members = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if members:
+                self._step_group(group, members)
+        return loss
+
+    def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight] = {"square": torch.ones_like(weight), "moment": torch.zeros_like(weight)}
+        squares = [self.state[weight]["square"] for weight in weights]
+        moments = [self.state[weight]["moment"] for weight in weights]
+        gradients: Any = [weight.grad for weight in weights]
+        if group["weight_decay"]:
+            gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
+        roots = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(moments, group["momentum"])
+        torch._foreach_addcdiv_(moments, gradients, roots, group["lr"])
+        torch._foreach_sub_(weights, moments)
+
+
+class Average:
+    """A running average of a network's weights and of its norms' statistics, itself a network.
+
+    After step t (from 1) the decay is min(decay, (1 + t) / (10 + t)), TensorFlow's rule for an average that is told
+    the step: the average spans about the last ninth of the steps so far until `decay` is reached, so that it suits
+    trainings of any length.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.decay = decay
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the network as it is after one more step."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        kept, now = _tensors(self.network), _tensors(network)
+        torch._foreach_lerp_(
+            [tensor for tensor in kept if tensor.is_floating_point()],
+            [tensor for tensor in now if tensor.is_floating_point()],
+            1 - decay,
+        )
+        for own, other in zip(kept, now, strict=True):
+            if not own.is_floating_point():
+                own.copy_(other)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in chain(network.parameters(), network.buffers())]
