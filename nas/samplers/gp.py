@@ -21,11 +21,10 @@ _WEIGHT_SPREAD = 1.0
 def prior(kernel: Kernel) -> tuple[Floats, Floats]:
     """Means and standard deviations of the normal priors on the log-hyperparameters, for values of unit variance.
 
-    The weights' median puts two random rows about a quarter of a decay length apart, whatever the number of
-    parameters: then the mismatch term too is mostly a sum of single effects, with weaker interactions.
+    The weights' median puts two random rows about one decay length apart, whatever the number of parameters.
     """
     axes = len(kernel.grid.axes)
-    means = [math.log(_MEDIANS[i]) for i in range(SHARED)] + [math.log(0.5 / axes)] * axes
+    means = [math.log(_MEDIANS[i]) for i in range(SHARED)] + [math.log(2.0 / axes)] * axes
     spreads = [_SPREADS[i] for i in range(SHARED)] + [_WEIGHT_SPREAD] * axes
     return np.array(means), np.array(spreads)
 

@@ -73,7 +73,7 @@ class HistoryReader:
             trials=tuple(done),
             rows=self._stack(done),
             values=_values(study, done),
-            pending=np.array([self._grid.row(params) for params in pending], np.int64).reshape(-1, len(grid.axes)),
+            pending=_matrix([self._grid.row(params) for params in pending], grid),
             bad=self._stack([trial for trial in self._ended.values() if _is_bad(trial)]),
         )
 
@@ -97,7 +97,11 @@ class HistoryReader:
         for trial in trials:
             if trial.number not in self._rows:
                 self._rows[trial.number] = self._grid.row(trial.params)
-        return np.array([self._rows[trial.number] for trial in trials], np.int64).reshape(-1, len(self._grid.axes))
+        return _matrix([self._rows[trial.number] for trial in trials], self._grid)
+
+
+def _matrix(rows: Sequence[Rows], grid: Grid) -> Rows:
+    return np.array(rows, np.int64).reshape(len(rows), len(grid.axes))
 
 
 def _is_known(trial: FrozenTrial) -> bool:

@@ -47,9 +47,9 @@ class CostAwareGP:
         grid, pending = history.grid, history.pending
         macs = self._macs(grid, history.rows)
         targets = self._objective.targets(history.trials, history.values[:, 0], macs)
-        data = Data(history.rows, np.log(macs), targets)
+        data = Data(history.rows, np.log(macs), targets, self._objective.known(macs))
         model = self._surrogates.build(grid, data, pending, np.log(self._macs(grid, pending)))
-        told = model.mean(data.rows, data.costs) + self._objective.known(macs)
+        told = model.mean(data.rows, data.costs) + data.known
 
         def acquisition(rows: Rows) -> Floats:
             macs = self._macs(grid, rows)

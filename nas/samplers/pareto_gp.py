@@ -48,7 +48,7 @@ class ParetoGP:
         steps = np.concatenate([[np.quantile(value, 0.1)], value[front]])
         model = self._surrogates.build(
             history.grid,
-            Data(history.rows, np.log(macs), value),
+            Data(history.rows, np.log(macs), value, np.zeros(len(value)), floored=False),
             history.pending,
             np.log(self._macs(history, history.pending)),
         )
@@ -74,7 +74,7 @@ class ParetoGP:
         # The target changes with every draw, so hyperparameters kept from another would belong to another function.
         model = Surrogates().build(
             history.grid,
-            Data(history.rows, np.log(macs), target),
+            Data(history.rows, np.log(macs), target, np.zeros(len(target))),
             history.pending,
             np.log(self._macs(history, history.pending)),
         )

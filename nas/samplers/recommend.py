@@ -50,13 +50,14 @@ def recommend(
         return []
     costs = RowCosts(macs)(history.grid, history.rows) if macs else np.ones(len(history.rows))
     objective = Objective(score if macs else None)
-    data = Data(history.rows, np.log(costs), objective.targets(history.trials, history.values[:, 0], costs))
+    targets = objective.targets(history.trials, history.values[:, 0], costs)
+    data = Data(history.rows, np.log(costs), targets, objective.known(costs))
     model = None
     if len(data) >= _LEAST:
         none = data[:0]
         model = (cache or Surrogates()).build(history.grid, data, none.rows, none.costs)
     sign = 1.0 if study.directions[0].name == "MAXIMIZE" else -1.0
-    found = _by_architecture(history, data, objective.known(costs), model)
+    found = _by_architecture(history, data, model)
     found.sort(key=lambda each: -each[1])
     return [
         Recommendation(
@@ -68,9 +69,7 @@ def recommend(
     ]
 
 
-def _by_architecture(
-    history: History, data: Data, known: Floats, model: Surrogate | None
-) -> list[tuple[list[int], float, float]]:
+def _by_architecture(history: History, data: Data, model: Surrogate | None) -> list[tuple[list[int], float, float]]:
     """For each distinct row: its trials' positions, and the mean and standard deviation of its objective."""
     groups: dict[bytes, list[int]] = {}
     for i, key in enumerate(keys(history.rows)):
@@ -86,7 +85,7 @@ def _by_architecture(
         share = own / max(own + noise / len(members), 1e-300)
         residual = float(data.targets[members].mean() - mean)
         spread = float(np.sqrt(std**2 + own * (1 - share)))
-        out.append((members, float(mean) + share * residual + float(known[members[0]]), spread))
+        out.append((members, float(mean) + share * residual + float(data.known[members[0]]), spread))
     return out
 
 

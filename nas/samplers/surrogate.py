@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +18,29 @@ _MOST_FITTED, _MOST_ROWS = 250, 1000
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Rows (n, axes), their log costs (n,) and targets (n,), in the order in which they were found."""
+    """Rows (n, axes), their log costs (n,), targets (n,) and the known parts (n,) that complete them to the objective,
+    in the order in which they were found.
+
+    floored: cut the objective off below, at a level under which it does not matter how bad a network is.
+    """
 
     rows: Rows
     costs: Floats
     targets: Floats
+    known: Floats
+    floored: bool = True
 
     def __getitem__(self, index: Rows | slice) -> Data:
-        return Data(self.rows[index], self.costs[index], self.targets[index])
+        return Data(self.rows[index], self.costs[index], self.targets[index], self.known[index], self.floored)
+
+    @property
+    def floor(self) -> float:
+        return floor_of(self.targets + self.known) if self.floored else -math.inf
+
+    def cut(self, floor: float) -> Floats:
+        """Targets whose objective is at least `floor`. The cut must be in the objective: one in the target would
+        leave a cheap bad network its whole reward for being cheap."""
+        return np.maximum(self.targets + self.known, floor) - self.known
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -54,7 +70,7 @@ class Surrogate:
 
 @dataclass(frozen=True)
 class _Units:
-    """Standardisation of costs and of targets, which are cut off below at `floor`."""
+    """Standardisation of costs and of targets whose objective is cut off below at `floor`."""
 
     cost_middle: float
     cost_spread: float
@@ -64,8 +80,8 @@ class _Units:
 
     @classmethod
     def of(cls, data: Data) -> _Units:
-        floor = floor_of(data.targets)
-        cut = np.maximum(data.targets, floor)
+        floor = data.floor
+        cut = data.cut(floor)
         return cls(
             float(data.costs.mean()),
             max(float(data.costs.std()), 1e-9),
@@ -78,7 +94,7 @@ class _Units:
         return kernel.inputs(rows, (costs - self.cost_middle) / self.cost_spread)
 
     def values(self, data: Data) -> Floats:
-        return (np.maximum(data.targets, self.floor) - self.middle) / self.spread
+        return (data.cut(self.floor) - self.middle) / self.spread
 
 
 class Surrogates:
@@ -91,7 +107,7 @@ class Surrogates:
 
     def build(self, grid: Grid, data: Data, pending: Rows, pending_costs: Floats) -> Surrogate:
         """The model of `data`, with pending points believed at their mean."""
-        if grid is not self._kernel.grid:
+        if grid != self._kernel.grid:
             self._kernel, self._fit = Kernel(grid), None
         theta = self._hyperparameters(data[: _rung(len(data))])
         units = _Units.of(data)
@@ -101,7 +117,7 @@ class Surrogates:
         return Surrogate(posterior(self._kernel, theta, x, units.values(kept), waiting), units)
 
     def _hyperparameters(self, data: Data) -> Floats:
-        key = data.rows.tobytes() + data.targets.tobytes()
+        key = data.rows.tobytes() + data.targets.tobytes() + data.known.tobytes()
         if self._fit is None or self._fit[0] != key:
             units = _Units.of(data)
             if len(data) > _MOST_FITTED:
@@ -124,7 +140,7 @@ def _informative(data: Data) -> Rows:
     if len(data) <= _MOST_ROWS:
         return np.arange(len(data))
     chosen = np.zeros(len(data), bool)
-    chosen[np.argsort(-data.targets, kind="stable")[: _MOST_ROWS // 2]] = True
+    chosen[np.argsort(-(data.targets + data.known), kind="stable")[: _MOST_ROWS // 2]] = True
     rest = np.flatnonzero(~chosen)
     chosen[rest[-(_MOST_ROWS - _MOST_ROWS // 2) :]] = True
     return np.flatnonzero(chosen)
