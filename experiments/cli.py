@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.options import ARCH, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, WHOLE, options
+from experiments.options import ARCH, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, TRAIN, WHOLE, options
 from experiments.settings import Settings, preset
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
@@ -84,6 +84,21 @@ def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given:
         names = bench.settings.arch or bench.settings.references
         points = run_compare(bench, reference_entries(bench, names, compare_target(bench)))
         _answer(points_table(points).to_dict("records"), as_json)
+
+
+@cli.command()
+@click.argument("arch")
+@click.argument("data")
+@options(RUN, TARGET, TRAIN)
+def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+    """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
+    from experiments.train import TrainPlan, run_train  # noqa: PLC0415
+
+    asked = {name: given.pop(name) for name in TrainPlan.names()}
+    with from_user():
+        plan = TrainPlan(**{name: value for name, value in asked.items() if value is not None})
+    with _bench(data, run_dir, preset, given) as bench:
+        _answer(run_train(bench, arch, plan), as_json)
 
 
 @cli.command()

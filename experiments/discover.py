@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from optuna.samplers import BaseSampler
+from optuna.study import Study
 
 from experiments.bench import Bench, note_trial
 from experiments.errors import UserError, from_user
@@ -15,6 +17,8 @@ from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
 from nas.samplers import StagedMacs, make_sampler
+from nas.samplers.costs import Macs
+from nas.samplers.recommend import recommend
 from nas.score import Score
 from nas.search import Candidate, discover
 from nas.store import open_study
@@ -56,13 +60,8 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
     settings = bench.settings
     plan = plan_search(bench)
-    with from_user():
-        sampler = make_sampler(
-            settings.sampler,
-            seed=settings.seed,
-            macs=known_macs(plan.space, bench.num_classes),
-            score=plan.score,
-        )
+    macs = known_macs(plan.space, bench.num_classes)
+    sampler = _sampler(bench, plan, macs)
     bench.claim(
         NAME,
         {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction},
@@ -88,7 +87,8 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
     if not found:
         raise UserError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
-    baseline = _confirm(bench, plan.score, found[: settings.confirm] or found[:1])
+    best = _recommended(study, found, macs, plan.score, settings.confirm) if bench.problem.noisy else found
+    baseline = _confirm(bench, plan.score, best)
     write_json(bench.folder.baseline, baseline)
     bench.narrator.say(
         f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
@@ -97,7 +97,27 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     return baseline
 
 
-def known_macs(space: SearchSpace, num_classes: int) -> Callable[[Mapping[str, Any]], float]:
+def _sampler(bench: Bench, plan: Search, macs: Macs) -> BaseSampler:
+    limit = plan.max_macs
+    with from_user():
+        return make_sampler(
+            bench.settings.sampler,
+            seed=bench.settings.seed,
+            macs=macs,
+            score=plan.score,
+            feasible=None if limit is None else lambda params: macs(params) <= limit,
+        )
+
+
+def _recommended(study: Study, found: list[Candidate], macs: Macs, score: Score, top: int) -> list[Candidate]:
+    """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
+    by_arch = {candidate.arch.id: candidate for candidate in found}
+    arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
+    named = [arch_of[each.trials[0]] for each in recommend(study, macs=macs, score=score, top=max(1, top))]
+    return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
+
+
+def known_macs(space: SearchSpace, num_classes: int) -> Macs:
     """MACs of a space's parameters, by tables where the space has them."""
     if isinstance(space, StagedSpace):
         return StagedMacs(space, num_classes)

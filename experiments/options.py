@@ -96,6 +96,18 @@ WHOLE = [
     click.option("--top", type=int, metavar="N", help="Best of the search on the frontier, baseline included. [3]"),
 ]
 
+TRAIN = [
+    click.option("--recipe", metavar="NAME", help="fast or paper. [fast]"),
+    click.option("--epochs", type=int, metavar="N", help="Length of the training. [fast: 100, paper: 350]"),
+    click.option("--keep", metavar="WHICH", help="Weights of the epoch best on val, or the last: best, last. [best]"),
+    click.option(
+        "--weights", metavar="FILE", help="Fine-tune these (.safetensors, .pth); a new classifier if need be."
+    ),
+    click.option("--body-rate", type=float, metavar="SHARE", help="Learning rate of all but the classifier. [0.1]"),
+    click.option("--freeze-body", is_flag=True, help="Train the classifier alone."),
+    click.option("--new-head", is_flag=True, help="A new classifier even where the file's fits."),
+]
+
 
 def options(*groups: Sequence[Decorator]) -> Callable[[Command], Command]:
     """A decorator that adds all options of the groups, in order."""
