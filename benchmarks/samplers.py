@@ -23,9 +23,11 @@ import optuna
 from numpy.typing import NDArray
 
 from benchmarks.planted import Problem, accel_nasbench, planted_large, planted_small
+from benchmarks.sampler_tables import lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
 from nas.samplers.history import REPEAT_KEY
+from nas.samplers.surrogate import Surrogates
 from nas.score import Score
 
 RESULTS = Path(__file__).parent / "results" / "samplers.csv"
@@ -63,6 +65,10 @@ class Task:
 
     problem: Problem
     setting: Setting
+
+    @property
+    def name(self) -> str:
+        return f"{self.problem.name}/{self.setting.name}"
 
     @cached_property
     def score(self) -> Score:
@@ -106,8 +112,9 @@ class Task:
 def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float]], float]:
     """One search: [(n, regret)] wherever the regret changes, and the mean seconds per suggestion.
 
-    Workers finish in the order of random durations. A known point is answered from memory and counts nothing, unless
-    the sampler asks for a repetition; what the search recommends is the best told value, or the model's choice.
+    The search ends when nothing better is left. Workers finish in the order of random durations. A known point is
+    answered from memory and counts nothing, unless the sampler asks for a repetition; what the search recommends is
+    the best told value, or the model's choice.
     """
     problem, setting = task.problem, task.setting
     grid = problem.grid
@@ -118,7 +125,7 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
     running: list[tuple[float, int, optuna.trial.Trial]] = []
     answers: dict[bytes, float] = {}
     curve: list[tuple[int, float]] = []
-    incumbent: _Incumbent | None = None
+    incumbent = Incumbent(task, setting.noisy and sampler == "default")
     finished, now, spent, asked = 0, 0.0, 0.0, 0
     evaluations = min(setting.evaluations, SLOW.get(sampler, setting.evaluations))
     while finished < evaluations and asked < ASKS * evaluations:
@@ -147,30 +154,36 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
         answers.setdefault(keys(row[None])[0], value)
         study.tell(trial, value)
         finished += 1
-        incumbent = _recommended(study, task, sampler, incumbent, row, value)
-        regret = task.best - incumbent.points
+        regret = incumbent.regret(study, row, value, finished)
         if not curve or regret != curve[-1][1]:
             curve.append((finished, regret))
+        if regret < 1e-9 and not setting.noisy:
+            break
     return curve, spent / asked
 
 
-@dataclass(frozen=True)
-class _Incumbent:
-    """What a search stopped now would return: its told value and its true score."""
+class Incumbent:
+    """What a search stopped now would return: the best told value, or under noise the default's recommendation."""
 
-    value: float
-    points: float
+    def __init__(self, task: Task, recommending: bool) -> None:
+        self._task = task
+        self._recommending = recommending
+        self._cache = Surrogates()
+        self._value = -np.inf
+        self._regret = np.inf
 
-
-def _recommended(
-    study: optuna.Study, task: Task, sampler: str, before: _Incumbent | None, row: Rows, value: float
-) -> _Incumbent:
-    if task.setting.noisy and sampler == "default":
-        best = recommend(study, macs=task.problem.macs, score=task.score)[0]
-        row = task.problem.grid.row(best.params)
-    elif before is not None and value <= before.value:
-        return before
-    return _Incumbent(value, float(task.points(row[None])[0]))
+    def regret(self, study: optuna.Study, row: Rows, value: float, finished: int) -> float:
+        """The regret after one more evaluation; a recommendation is asked for at every fifth."""
+        if self._recommending and finished > 10:
+            if finished % 5:
+                return self._regret
+            found = recommend(study, macs=self._task.problem.macs, score=self._task.score, cache=self._cache)
+            row = self._task.problem.grid.row(found[0].params)
+        elif value <= self._value:
+            return self._regret
+        self._value = value
+        self._regret = self._task.best - float(self._task.points(row[None])[0])
+        return self._regret
 
 
 def tasks(table: str | None) -> Iterator[Task]:
@@ -187,17 +200,22 @@ def run(args: argparse.Namespace) -> None:
     """Fill the results file with every run that it lacks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     done = {(r["problem"], r["setting"], r["sampler"], int(r["seed"])) for r in read_results()}
-    for task in tasks(args.table):
+    every = [task for task in tasks(args.table) if args.only is None or task.name in args.only.split(",")]
+    for seed in range(FIRST_SEED, FIRST_SEED + args.seeds):
         for sampler in args.samplers.split(","):
-            for seed in range(FIRST_SEED, FIRST_SEED + args.seeds):
+            for task in every:
                 name = (task.problem.name, task.setting.name, sampler, seed)
-                wanted = args.only is None or f"{name[0]}/{name[1]}" in args.only.split(",")
-                if name in done or not wanted:
+                if name in done:
                     continue
                 curve, seconds = simulate(task, sampler, seed)
                 text = " ".join(f"{n}:{regret:.4f}" for n, regret in curve)
                 append_result([*map(str, name), f"{seconds:.4f}", text])
                 print(*name, f"{seconds * 1e3:.0f} ms per suggestion, regret {curve[-1][1]:.3f}", flush=True)
+
+
+def tables(args: argparse.Namespace) -> None:  # noqa: ARG001
+    """Print the results file as Markdown."""
+    print("\n".join(lines(RESULTS, {setting.name: setting.evaluations for setting in SETTINGS})))
 
 
 def read_results() -> list[dict[str, str]]:
@@ -227,6 +245,7 @@ def main() -> None:
     runner.add_argument("--samplers", default=",".join(SAMPLERS))
     runner.add_argument("--only", help="problem/setting, comma-separated")
     runner.set_defaults(command=run)
+    commands.add_parser("tables").set_defaults(command=tables)
     args = parser.parse_args()
     args.command(args)
 
