@@ -9,9 +9,9 @@ import numpy as np
 
 from scaling_search.coefficients import Coefficients, Shares
 from scaling_search.gaussian_process import draw_functions
-from scaling_search.hills import prior_hills
+from scaling_search.hills import Hills, prior_hills
 from scaling_search.noise import FlatnessTest, Noise, lack_of_fit, noise_components
-from scaling_search.posterior import SurfaceDraws, draw_surfaces, evidence, least_squares
+from scaling_search.posterior import Evidence, SurfaceDraws, draw_surfaces, evidence, least_squares
 from scaling_search.region import Region, highest_density_region, lattice_nodes
 from scaling_search.triangle import Floats, to_plane, to_shares
 from scaling_search.verdict import ALTERNATIVES, Comparison, compare, sentence
@@ -103,7 +103,7 @@ def analyse(
     noise = noise_components(trainings.accuracy)
     surfaces = draw_surfaces(trainings.points, data, seed=seed)
     draws: SurfaceDraws = surfaces
-    misfit = lack_of_fit(least_squares(surfaces.hills, trainings.points, data), data, noise)
+    misfit = _misfit(surfaces.hills, trainings.points, data, noise)
     flatness = (flat or flatness_test(trainings)).p_value(data)
     hill = misfit is None or misfit >= MISFIT
     if not hill and noise is not None:
@@ -143,6 +143,14 @@ def flatness_test(trainings: Trainings) -> FlatnessTest:
     """The test of "nothing differs" for these trainings."""
     hills = prior_hills(np.random.default_rng(0), FLAT_HILLS)
     return FlatnessTest(hills.drops(trainings.points), trainings.accuracy, trainings.covariate)
+
+
+def _misfit(hills: Hills, points: Floats, data: Evidence, noise: Noise | None) -> float | None:
+    """The lack-of-fit test of the best of the drawn hills, and of the best there is where none of those would do."""
+    misfit = lack_of_fit(least_squares(hills, points, data, refine=False), data, noise)
+    if misfit is None or misfit >= MISFIT:
+        return misfit
+    return lack_of_fit(least_squares(hills, points, data, refine=True), data, noise)
 
 
 def _intervals(best: Floats) -> dict[str, Interval]:

@@ -7,20 +7,27 @@ that it has when it alone is grown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
-from itertools import product
+from functools import cache, lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from scaling_search.coefficients import Shares
+from scaling_search.triangle import Floats
 from search_spaces import ArchSpec, count_macs
 from search_spaces.rounding import round_channels, suitable_divisor
 
 COUNTED = 40
 """Candidates are counted in batches of this size, the most promising first by predicted cost."""
+MOST_COUNTED = 400
 ROUNDS = 4
 """How often the prediction is corrected before that."""
+
+
+WIDER = 1.001
+"""The finest growth of the width that is tried."""
 
 
 def realised_shares(baseline: ArchSpec, grown: ArchSpec, *, num_classes: int = 1000) -> Shares:
@@ -50,33 +57,36 @@ def nearest_network(
     remainder; channels are multiples of a divisor that suits the width; the resolution is even. A network whose
     realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not.
     """
-    dimensions = _Dimensions(arch, num_classes)
-    log_cost = math.log2(cost)
-
-    def distance(alone: Sequence[float], reached: float) -> float:
-        total = sum(alone)
-        realised = [value / total if total > 0 else 0.0 for value in alone]
-        off = [log_cost * (got - want) for got, want in zip(realised, shares, strict=True)]
-        return math.hypot(*off, reached - log_cost)
-
+    ladder = _ladder(arch, num_classes)
+    wanted, log_cost = np.array(shares), math.log2(cost)
     # Grown together, dimensions cost more or less than the product of what each costs alone.
     interaction = 0.0
-    ranked: list[_Sizes] = []
     for _ in range(ROUNDS):
-        candidates = _around(dimensions, [share * (log_cost - interaction) for share in shares])
-        ranked = sorted(candidates, key=lambda sizes: distance(c := dimensions.alone_all(sizes), sum(c) + interaction))
-        interaction = math.log2(dimensions.ratio(*ranked[0])) - sum(dimensions.alone_all(ranked[0]))
+        options = _around(ladder, wanted * (log_cost - interaction))
+        alone = _product([[ladder.alone(k, step) for step in steps] for k, steps in enumerate(options)])
+        order = np.argsort(_distance(alone, alone.sum(axis=1) + interaction, wanted, log_cost), kind="stable")
+        ranked = [_Steps(*steps) for steps in _product(options)[order[:MOST_COUNTED]].astype(int).tolist()]
+        interaction = ladder.doublings(ranked[0]) - float(alone[order[0]].sum())
 
-    def counted(sizes: _Sizes) -> tuple[bool, float]:
-        ratio = dimensions.ratio(*sizes)
-        return abs(ratio / cost - 1) > tolerance, distance(dimensions.alone_all(sizes), math.log2(ratio))
+    def counted(steps: _Steps) -> tuple[bool, float]:
+        reached = ladder.doublings(steps)
+        distance = _distance(np.array([ladder.alone_all(steps)]), np.array([reached]), wanted, log_cost)
+        return abs(2**reached / cost - 1) > tolerance, float(distance[0])
 
     best = ranked[0]
     for start in range(0, len(ranked), COUNTED):
         best = min(best, *ranked[start : start + COUNTED], key=counted)
-        if abs(dimensions.ratio(*best) / cost - 1) <= tolerance:
+        if not counted(best)[0]:
             break
-    return dimensions.build(*best)
+    return ladder.build(best)
+
+
+def _distance(alone: Floats, reached: Floats, shares: Floats, log_cost: float) -> Floats:
+    """(n,), in doublings: of (n, 3) growths alone, divided to the realised shares, and (n,) joint costs."""
+    total = alone.sum(axis=1, keepdims=True)
+    realised = alone / np.where(total > 0, total, 1)
+    distance: Floats = np.hypot(np.linalg.norm(log_cost * (realised - shares), axis=1), reached - log_cost)
+    return distance
 
 
 def with_layers(arch: ArchSpec, layers: Sequence[int]) -> ArchSpec:
@@ -94,86 +104,95 @@ def apportion(weights: Sequence[int], total: int) -> list[int]:
     return whole
 
 
-def widened(arch: ArchSpec, factor: float, divisor: int) -> ArchSpec:
-    """`arch` with every width times `factor` (>= 1), rounded to `divisor` and never below the baseline's."""
+class _Steps(NamedTuple):
+    """How far each dimension is grown: layers added, widths multiplied by WIDER that often, even resolutions up."""
 
-    def channels(value: int) -> int:
-        return value if factor == 1 or value == 0 else max(value, round_channels(factor * value, divisor))
-
-    return replace(
-        arch,
-        stem=replace(arch.stem, channels=channels(arch.stem.channels)),
-        stages=tuple(replace(stage, channels=channels(stage.channels)) for stage in arch.stages),
-        head=replace(arch.head, channels=channels(arch.head.channels)),
-    )
+    layers: int
+    width: int
+    resolution: int
 
 
-class _Sizes(NamedTuple):
-    """Total layers, width factor, pixels."""
-
-    layers: float
-    width: float
-    resolution: float
-
-
-class _Dimensions:
-    """The three ways to grow one baseline, with their counted costs."""
+class _Ladder:
+    """The three ways to grow one baseline, in steps, with their counted costs."""
 
     def __init__(self, arch: ArchSpec, num_classes: int) -> None:
         self.arch = arch
-        self.baseline = _Sizes(sum(stage.layers for stage in arch.stages), 1.0, arch.resolution)
         self._layers = [stage.layers for stage in arch.stages]
-        channels = [arch.stem.channels, *(stage.channels for stage in arch.stages)]
-        self._divisor = suitable_divisor(channels, math.lcm(*(stage.groups for stage in arch.stages)))
+        self._channels = (arch.stem.channels, *(stage.channels for stage in arch.stages), arch.head.channels)
+        self._divisor = suitable_divisor(self._channels[:-1], math.lcm(*(stage.groups for stage in arch.stages)))
         base = count_macs(arch, num_classes=num_classes)
-        self.ratio: Callable[[float, float, float], float] = cache(
-            lambda *sizes: count_macs(self.build(*sizes), num_classes=num_classes) / base
+        self.doublings: Callable[[_Steps], float] = cache(
+            lambda steps: math.log2(count_macs(self.build(steps), num_classes=num_classes) / base)
+        )
+        self.channels: Callable[[int], tuple[int, ...]] = cache(self._channels_at)
+
+    def build(self, steps: _Steps) -> ArchSpec:
+        stem, *stages, head = self.channels(steps.width)
+        layers = apportion(self._layers, sum(self._layers) + steps.layers)
+        pixels = self.arch.resolution // 2 * 2 + 2 * steps.resolution if steps.resolution else self.arch.resolution
+        return replace(
+            self.arch,
+            stem=replace(self.arch.stem, channels=stem),
+            stages=tuple(
+                replace(stage, channels=wide, layers=deep)
+                for stage, wide, deep in zip(self.arch.stages, stages, layers, strict=True)
+            ),
+            head=replace(self.arch.head, channels=head),
+            resolution=pixels,
         )
 
-    def build(self, layers: float, width: float, resolution: float) -> ArchSpec:
-        grown = widened(self.arch, width, self._divisor)
-        pixels = self.arch.resolution if resolution == self.arch.resolution else _even(resolution)
-        return replace(with_layers(grown, apportion(self._layers, round(layers))), resolution=pixels)
+    def alone(self, dimension: int, step: int) -> float:
+        """Doublings of cost when this dimension alone is grown so far."""
+        return self.doublings(_Steps(*(step if k == dimension else 0 for k in range(3))))
 
-    def alone(self, dimension: int, size: float) -> float:
-        """Doublings of cost when this dimension alone has this size."""
-        sizes = list(self.baseline)
-        sizes[dimension] = size
-        return math.log2(self.ratio(*sizes))
-
-    def alone_all(self, sizes: _Sizes) -> list[float]:
+    def alone_all(self, steps: _Steps) -> list[float]:
         """`alone` for the three dimensions in turn."""
-        return [self.alone(k, size) for k, size in enumerate(sizes)]
+        return [self.alone(k, step) for k, step in enumerate(steps)]
 
-    def size_at(self, dimension: int, doublings: float) -> float:
-        """The size (unrounded) at which the dimension alone costs about this much, by bisection."""
-        low = high = self.baseline[dimension]
+    def step_at(self, dimension: int, doublings: float) -> int:
+        """The first step at which the dimension alone costs this much, by bisection."""
+        low, high = -1, 1
         if doublings <= 0:
-            return low
+            return 0
         while self.alone(dimension, high) < doublings:
-            low, high = high, high * 1.5
-        for _ in range(12):
-            middle = (low + high) / 2
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
             low, high = (middle, high) if self.alone(dimension, middle) < doublings else (low, middle)
-        return (low + high) / 2
+        return high
+
+    def _channels_at(self, step: int) -> tuple[int, ...]:
+        """Every width grown and rounded to the divisor, none below the baseline's."""
+        if step == 0:
+            return self._channels
+        factor = WIDER**step
+        return tuple(max(n, round_channels(factor * n, self._divisor)) if n else 0 for n in self._channels)
 
 
-def _around(dimensions: _Dimensions, doublings: Sequence[float]) -> Iterable[_Sizes]:
-    """Sizes that grow each dimension by about `doublings`, one of each buildable kind, none below the baseline's.
+@lru_cache(maxsize=8)
+def _ladder(arch: ArchSpec, num_classes: int) -> _Ladder:
+    """Kept, because the points of a search grow the same baseline."""
+    return _Ladder(arch, num_classes)
 
-    Cost is a staircase in the resolution (maps are rounded up at every stride), hence the wide range of pixels.
+
+def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:
+    """For each dimension the steps that grow it by about `doublings`, one of each buildable kind.
+
+    Cost is a staircase in the resolution (maps are rounded up at every stride), hence the wide range of pixels; and in
+    the width of narrow networks.
     """
-    layers, width, resolution = (dimensions.size_at(k, value) for k, value in enumerate(doublings))
-    base = dimensions.baseline
-    depths = {max(base.layers, round(layers) + step) for step in range(-3, 4)}
-    widths = {max(1.0, width * (1 + step / 125)) for step in (*range(-12, 13), *range(-48, 49, 6))}
-    pixels = {max(base.resolution, _even(resolution) + 2 * step) for step in range(-8, 9)}
-    different = {dimensions.build(base.layers, w, base.resolution): w for w in sorted(widths, reverse=True)}
-    return (_Sizes(*sizes) for sizes in product(sorted(depths), sorted(different.values()), sorted(pixels)))
+    layers, width, resolution = (ladder.step_at(k, float(value)) for k, value in enumerate(doublings))
+    deep = {max(0, layers + step) for step in range(-3, 4)}
+    wide = {max(0, width + step) for step in (*range(-96, 97), *range(-384, 385, 48))}
+    pixels = {max(0, resolution + step) for step in range(-8, 9)}
+    different = {ladder.channels(step): step for step in sorted(wide, reverse=True)}
+    return [sorted(deep), sorted(different.values()), sorted(pixels)]
 
 
-def _even(value: float) -> int:
-    return 2 * round(value / 2)
+def _product(options: Sequence[Sequence[float]]) -> Floats:
+    """(n, 3): every combination of the three options."""
+    combined: Floats = np.stack(np.meshgrid(*options, indexing="ij"), axis=-1).reshape(-1, 3)
+    return combined
 
 
 def _with_channels_of(arch: ArchSpec, other: ArchSpec) -> ArchSpec:

@@ -169,8 +169,8 @@ def draw_surfaces(points: Floats, data: Evidence, *, draws: int = 2000, seed: in
     return Surfaces(chosen, heights, noise)
 
 
-def least_squares(hills: Hills, points: Floats, data: Evidence) -> float:
-    """The smallest sum of squares that a hill leaves over at its best height, sought from the best of `hills` on."""
+def least_squares(hills: Hills, points: Floats, data: Evidence, *, refine: bool) -> float:
+    """The smallest sum of squares that one of `hills` leaves over at its best height; `refine` goes on from there."""
 
     def left_over(values: Floats) -> Floats:
         drops = Hills(np.atleast_2d(values)).drops(points)
@@ -178,7 +178,10 @@ def least_squares(hills: Hills, points: Floats, data: Evidence) -> float:
         squares: Floats = data.total - np.maximum(-drops @ data.scores, 0) ** 2 / strength
         return squares
 
-    start = hills.values[left_over(hills.values).argmin()]
+    squares = left_over(hills.values)
+    if not refine:
+        return float(squares.min())
+    start = hills.values[squares.argmin()]
     return float(minimize(lambda values: left_over(values)[0], start, method="Nelder-Mead").fun)
 
 

@@ -11,7 +11,15 @@ import pytest
 
 from experiments.plots_scaling import Measured, drift_plot, scaling_plot, triangle_plot
 from nas.evaluation import Fidelity, Outcome, Request
-from scaling_search import CoefficientSearch, cautions, drift, scaling_lines, scaling_points, search_coefficients
+from scaling_search import (
+    CoefficientSearch,
+    ScalingPoint,
+    cautions,
+    drift,
+    scaling_lines,
+    scaling_points,
+    search_coefficients,
+)
 from scaling_search.cautions import images_needed
 from scaling_search.coefficients import Coefficients
 from search_spaces import count_macs, fit_arch, reference_arch
@@ -21,8 +29,13 @@ Optimum = tuple[float, float, float]
 
 
 @cache
+def grid(layout: str) -> tuple[ScalingPoint, ...]:
+    return scaling_points(BASE, layout, step=0.1, num_classes=10)
+
+
+@cache
 def searched(epochs: int, optimum: Optimum, layout: str = "matched", seeds: int = 2) -> CoefficientSearch:
-    points = scaling_points(BASE, layout, step=0.1, num_classes=10)
+    points = grid(layout)
     shares = {point.arch_id: point.shares for point in points}
 
     def evaluate(requests: Sequence[Request]) -> dict[str, Outcome]:
@@ -122,7 +135,7 @@ def test_pictures_show_what_was_found() -> None:
 
 
 def test_a_triangle_without_a_surface_is_refused() -> None:
-    points = scaling_points(BASE, num_classes=10)[:3]
+    points = grid("matched")[:3]
     few = search_coefficients(
         BASE, lambda requests: {r.key: Outcome(accuracy=0.5) for r in requests}, points=points, seeds=(0,)
     )
