@@ -106,22 +106,25 @@ def layouts() -> list[Layout]:
 
 def cells() -> Iterator[Cell]:
     """All cells, those that decide most first."""
-    for strength in (1.0, 2.0, 0.5):
-        for shape in SHAPES:
-            for place in ("inside", "edge"):
-                yield Cell(shape, place, strength, 60, 60)
+    yield from surfaces(1.0, 60, 60)
     for trainings in (60, 21):
         yield Cell("round", "paper", 0.0, trainings, trainings)
-    for strength in (1.0, 2.0, 0.5):
-        for shape in SHAPES:
-            for place in ("inside", "edge"):
-                yield Cell(shape, place, strength, 21, 120)
+    yield from surfaces(1.0, 21, 120)
+    yield from surfaces(2.0, 60, 60)
+    yield from surfaces(0.5, 60, 60)
     for strength in (1.0, 4.0):
         yield Cell("round", "paper", strength, 60, 60)
-    for strength in (4.0, 0.25):
-        for shape in SHAPES:
-            for place in ("inside", "edge"):
-                yield Cell(shape, place, strength, 60, 60)
+    yield from surfaces(2.0, 21, 120)
+    yield from surfaces(0.5, 21, 120)
+    yield from surfaces(4.0, 60, 60)
+    yield from surfaces(0.25, 60, 60)
+
+
+def surfaces(strength: float, trainings: int, rival_trainings: int) -> Iterator[Cell]:
+    """All shapes, with the optimum inside and on the edge."""
+    for shape in SHAPES:
+        for place in ("inside", "edge"):
+            yield Cell(shape, place, strength, trainings, rival_trainings)
 
 
 def planted(cell: Cell, generator: np.random.Generator) -> tuple[Floats, Floats]:

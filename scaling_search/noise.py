@@ -3,15 +3,15 @@ surface explains the rest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from scaling_search.posterior import Evidence, evidence, log_likelihood
+from scaling_search.posterior import Evidence, evidence, log_likelihood, log_mean_exp
 from scaling_search.triangle import Floats
 
-NULL_DRAWS = 399
+NULL_DRAWS = 999
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class FlatnessTest:
         self._drops = drops
         generator = np.random.default_rng(seed)
         noise = np.where(np.isnan(accuracy), np.nan, generator.normal(size=(NULL_DRAWS, *accuracy.shape)))
-        self._null = np.array([self._statistic(evidence(sample, covariate)) for sample in noise])
+        sets = [evidence(sample, covariate) for sample in noise]
+        scores, totals = np.stack([data.scores for data in sets], axis=1), np.array([data.total for data in sets])
+        self._null = self._statistic(replace(sets[0], scores=scores, total=totals))
 
     def p_value(self, data: Evidence) -> float:
         """The share of noise that looks at least as much like a hill as `data` does."""
         return float((1 + (self._null >= self._statistic(data)).sum()) / (1 + NULL_DRAWS))
 
-    def _statistic(self, data: Evidence) -> float:
-        likelihood = log_likelihood(self._drops, data)
-        top = likelihood.max()
-        return float(top + np.log(np.exp(likelihood - top).mean()))
+    def _statistic(self, data: Evidence) -> Floats:
+        return log_mean_exp(log_likelihood(self._drops, data), axis=0)

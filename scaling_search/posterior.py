@@ -37,12 +37,13 @@ class Evidence:
     """All that the accuracies say about contrasts between m points.
 
     scores (m,): information times point effect; information (m, m); total: squares about the seeds' means; dof:
-    degrees of freedom left by them; replicates: trainings per point.
+    degrees of freedom left by them; replicates: trainings per point. Several sets of accuracies from the same trainings
+    can be held at once: scores (m, k), total (k,).
     """
 
     scores: Floats
     information: Floats
-    total: float
+    total: float | Floats
     dof: int
     replicates: float
 
@@ -76,7 +77,7 @@ def evidence(accuracy: Floats, covariate: Floats | None = None) -> Evidence:
 
 @dataclass(frozen=True)
 class _Fit:
-    """(signals, hills) each: log marginal likelihood; of the height: centre, variance factor, squares left over."""
+    """(signals, hills[, sets]): log marginal likelihood; of the height: centre, variance factor, squares left over."""
 
     log_likelihood: Floats
     height: Floats
@@ -87,7 +88,8 @@ class _Fit:
 def _fit(drops: Floats, data: Evidence) -> _Fit:
     fall = -drops @ data.scores
     strength = np.maximum(np.einsum("nm,nm->n", drops @ data.information, drops), 1e-12)
-    signals = np.array(SIGNALS)[:, None] * data.replicates
+    strength = strength.reshape(-1, *(1,) * (fall.ndim - 1))
+    signals = np.reshape(SIGNALS, (-1, *(1,) * fall.ndim)) * data.replicates
     shrink = signals / (1 + signals)
     height = shrink * fall / strength
     squares = np.maximum(data.total - shrink * fall**2 / strength, 1e-12 * data.total)
@@ -102,8 +104,8 @@ def _fit(drops: Floats, data: Evidence) -> _Fit:
 
 
 def log_likelihood(drops: Floats, data: Evidence) -> Floats:
-    """(n,): log marginal likelihood of hills with these (n, m) drops, relative to a flat surface's."""
-    return _log_mean_exp(_fit(drops, data).log_likelihood, axis=0)
+    """(n,): log marginal likelihood of hills with these (n, m) drops, relative to a flat one's; (n, k) for k sets."""
+    return log_mean_exp(_fit(drops, data).log_likelihood, axis=0)
 
 
 class SurfaceDraws(Protocol):
@@ -206,7 +208,8 @@ def _normalised(log_weights: Floats) -> Floats:
     return weights
 
 
-def _log_mean_exp(values: Floats, axis: int) -> Floats:
+def log_mean_exp(values: Floats, axis: int) -> Floats:
+    """The logarithm of the mean of exp(values), without overflow."""
     top = values.max(axis=axis, keepdims=True)
     mean: Floats = np.log(np.exp(values - top).mean(axis=axis)) + top.squeeze(axis)
     return mean
@@ -232,7 +235,7 @@ def _perturbed(hills: Hills, weights: Floats, generator: np.random.Generator) ->
     drawn = Hills(np.vstack([moved, prior_hills(generator, DRAWS - count).values]))
     scaled, centres = np.linalg.solve(root, drawn.values.T).T, np.linalg.solve(root, kernels.T).T
     squared = (scaled**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * scaled @ centres.T
-    log_kernels = _log_mean_exp(-0.5 * squared, axis=1) - np.log(np.diag(root)).sum()
+    log_kernels = log_mean_exp(-0.5 * squared, axis=1) - np.log(np.diag(root)).sum()
     log_kernels -= 0.5 * values.shape[1] * np.log(2 * np.pi)
     with np.errstate(divide="ignore"):
         mixed: Floats = np.logaddexp(np.log(1 - FROM_PRIOR) + log_kernels, np.log(FROM_PRIOR) + drawn.log_prior())
