@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/scalenas run digits --run runs/demo --preset demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
