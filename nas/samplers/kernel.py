@@ -106,7 +106,10 @@ class Kernel:
         """
         own = [self._own_effects(i) for i in range(len(self.grid.axes))]
         shared = [np.sum([own[i] for i in group], axis=0) for group in _alike(self.grid)]
-        return np.column_stack([self._scaled(own), self._scaled(shared)])
+        effects = np.column_stack([self._scaled(own), self._scaled(shared)])
+        used = effects.any(0)
+        used[0] = True
+        return np.asarray(effects[:, used])
 
     def _own_effects(self, i: int) -> Floats:
         """Shape (L, 1 slope and one column per level): none of a parameter with one value."""

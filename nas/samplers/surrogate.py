@@ -13,7 +13,7 @@ from nas.samplers.kernel import NOISE, Floats, Inputs, Kernel
 from nas.samplers.objective import floor_of
 
 _FIRST_FIT, _GROWTH = 8, 1.3
-_MOST_FITTED, _MOST_ROWS = 250, 1000
+_MOST_FITTED, _MOST_ROWS = 250, 500
 
 
 @dataclass(frozen=True, eq=False)
