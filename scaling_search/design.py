@@ -37,14 +37,14 @@ def most_telling(points: Floats, draws: SurfaceDraws, noise: float, shared: floa
     """
     accuracy = -draws.below_peak(points)
     joint = np.cov(np.hstack([accuracy, draws.best_points()]).T)
-    m = len(points)
+    m, own = len(points), max(noise**2, 1e-12)
     joint[:m, :m] += shared**2
     chosen: list[int] = []
     for _ in range(min(count, m)):
-        told = (joint[:m, m:] ** 2).sum(axis=1) / (np.diag(joint)[:m] + noise**2)
+        told = (joint[:m, m:] ** 2).sum(axis=1) / (np.diag(joint)[:m] + own)
         told[chosen] = -np.inf
         best = int(told.argmax())
         chosen.append(best)
         column = joint[:, best].copy()
-        joint -= np.outer(column, column) / (column[best] + noise**2)
+        joint -= np.outer(column, column) / (column[best] + own)
     return chosen

@@ -59,7 +59,7 @@ def lack_of_fit(residual_squares: float, data: Evidence, noise: Noise | None, pa
         return None
     pure = noise.own**2 * noise.dof
     freedom = data.dof - noise.dof - parameters
-    if freedom < 1 or pure <= 0:
+    if freedom < 1 or pure <= 1e-9 * data.total:
         return None
     ratio = max(0.0, residual_squares - pure) / freedom / noise.own**2
     return float(stats.f.sf(ratio, freedom, noise.dof))

@@ -72,7 +72,8 @@ def evidence(accuracy: Floats, covariate: Floats | None = None) -> Evidence:
         total, dof = total - slope**2 * strength, dof - 1
     if dof < 3:
         raise ValueError("too few trainings to fit a surface: at least four points at one seed are needed")
-    return Evidence(scores, information, total, dof, float(weights.sum() / len(weights)))
+    # Equal accuracies everywhere (all at chance) leave no squares at all to divide by.
+    return Evidence(scores, information, max(total, 1e-12), dof, float(weights.sum() / len(weights)))
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,14 @@ def test_nothing_is_claimed_where_nothing_differs() -> None:
     assert found.region.area > 0.3
 
 
+def test_equal_accuracies_everywhere_say_nothing() -> None:
+    found = analyse(Trainings(LATTICE, np.full((21, 2), 0.1), np.full(21, 2.0)))
+    assert found.shares == pytest.approx((1 / 3, 1 / 3, 1 / 3), abs=0.05)
+    assert found.region.area > 0.6
+    assert not any(comparison.clear for comparison in found.comparisons)
+    assert len(most_telling(to_plane(LATTICE), found.draws, 0.0, 0.0, 5)) == 5
+
+
 def test_a_surface_that_is_no_hill_is_noticed() -> None:
     def waves(shares: Floats) -> Floats:
         return 0.02 * np.sin(9 * shares[..., 0]) * np.cos(8 * shares[..., 1])
