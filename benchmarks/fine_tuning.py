@@ -60,7 +60,8 @@ def main() -> None:
     print(f"machine: {machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print(
         f"{options.data}, {options.resolution} pixels, recipe {options.recipe}; first half of the classes: "
-        f"{options.first_epochs} epochs; second half: {options.images} images, {options.epochs} epochs; n {len(results)}"
+        f"{options.first_epochs} epochs; second half: {options.images} images, {options.epochs} epochs; "
+        f"n {len(results)}"
     )
     scratch = np.array([result["scratch"] for result in results])
     for name in results[0]:
@@ -69,6 +70,11 @@ def main() -> None:
         against = "" if name in ("first half", "scratch") else f", over scratch {gain.mean():+.1f} (sd {spread(gain)})"
         each = " ".join(f"{value:.1f}" for value in values)
         print(f"{name}: test accuracy mean {values.mean():.1f} % (sd {spread(values)}){against}; each {each}")
+
+
+def spread(values: np.ndarray) -> str:
+    """The standard deviation over seeds."""
+    return f"{values.std(ddof=1):.1f}" if len(values) > 1 else "-"
 
 
 def trainings(options: argparse.Namespace, seed: int) -> dict[str, float]:

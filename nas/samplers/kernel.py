@@ -107,7 +107,7 @@ class Kernel:
         own = [self._own_effects(i) for i in range(len(self.grid.axes))]
         shared = [np.sum([own[i] for i in group], axis=0) for group in _alike(self.grid)]
         effects = np.column_stack([self._scaled(own), self._scaled(shared)])
-        used = effects.any(0)
+        used = np.asarray(effects.any(0))
         used[0] = True
         return np.asarray(effects[:, used])
 

@@ -43,9 +43,9 @@ class ParetoGP:
         to_unit = _map(macs, cost)
         assert to_unit is not None
         front = pareto_front(cost.tolist(), value.tolist())
-        edges = np.append(cost[front], cost.max() + 0.1 * max(float(np.ptp(cost)), 1e-9))
-        # The staircase that a newcomer must rise above: before the first point, the worst value known.
-        steps = np.concatenate([[np.quantile(value, 0.1)], value[front]])
+        # The staircase that a newcomer must rise above; its reference point is the worst seen on each axis.
+        edges = np.append(cost[front], cost.max())
+        steps = np.concatenate([[value.min()], value[front]])
         model = self._surrogates.build(
             history.grid,
             Data(history.rows, np.log(macs), value, np.zeros(len(value)), floored=False),
