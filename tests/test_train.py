@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nas.proxy.checkpoint import Checkpoints
 from nas.proxy.data import open_dataset
 from nas.proxy.feed import open_feed
 from nas.proxy.loop import measure
-from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights
+from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights, reference_arch
 from search_spaces.network import classifier_name
 
 Run = Callable[..., tuple[int, str, str]]
@@ -198,6 +199,21 @@ def test_a_lower_rate_moves_the_body_less(scalenas: Run, arch: Path, pretrained:
         assert result_of(scalenas("train", arch, "digits", *COMMON, *options))["body_rate"] == float(rate)
         moved.append(float((load_file(run / "weights.safetensors")["stem.0.weight"] - before["stem.0.weight"]).norm()))
     assert 0 < moved[0] < 0.1 * moved[1]
+
+
+def test_weights_of_a_known_network_fit_it_as_published(scalenas: Run, tmp_path: Path) -> None:
+    weights = tmp_path / "mobilenet_v2.pth"
+    torch.save(build_network(reference_arch("mobilenet_v2"), 1000).state_dict(), weights)
+    options = ("--weights", weights, "--resolution", "32", "--freeze-body", "--devices", "cpu", "--epochs", "1")
+    run = ("--train-images", "20", "--run", tmp_path / "r", "--json")
+    record = result_of(scalenas("train", "mobilenet_v2", "digits", *options, *run))
+    arch = ArchSpec.from_dict(record["arch"])
+    assert arch == replace(reference_arch("mobilenet_v2"), resolution=32)
+    assert record["params"] == 3_504_872 - 990 * 1281
+    # What was trained can be trained on under its own file.
+    again = (*options[2:], "--weights", tmp_path / "r" / "weights.safetensors", "--train-images", "20", "--json")
+    record = result_of(scalenas("train", tmp_path / "r" / "train.json", "digits", *again, "--run", tmp_path / "again"))
+    assert ArchSpec.from_dict(record["arch"]) == arch
 
 
 def test_options_and_files_that_cannot_be(scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ from torch import Tensor, nn
 
 from nas.proxy.loop import Training
 
+_DAMAGED = (
+    OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
+"""What reading a damaged or foreign file may raise."""
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be gone on from. The message is one line that names the file."""
@@ -97,15 +102,7 @@ class Checkpoints:
             if state["random_cuda"] is not None and _on_gpu(training):
                 torch.cuda.set_rng_state(state["random_cuda"], training.train.device)
             return Progress(tuple(state["curve"]), state["seconds"], state["threads"])
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            KeyError,
-            EOFError,
-            pickle.UnpicklingError,
-            SafetensorError,
-        ) as error:
+        except _DAMAGED as error:
             line = " ".join(str(error).split())[:120]
             raise CheckpointError(
                 f"{found[-1]}: cannot be gone on from ({line}); remove its folder to begin anew"
