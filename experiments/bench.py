@@ -71,7 +71,21 @@ class Bench:
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
-        self.folder.claim(identity, facts or {}, step, dataclasses.asdict(self.settings))
+        common = {"data": dict(self.problem.facts), "devices": [slot.device for slot in self.slots]}
+        asked = dataclasses.asdict(self.settings)
+        self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What no step of a run may change."""
+        problem = self.problem
+        return {
+            "seed": self.settings.seed,
+            "data set": problem.fingerprint,
+            "resolution": problem.resolution,
+            "recipe": problem.recipe,
+            "cached pixels": problem.cached_size,
+        }
 
     def train(
         self,
@@ -131,15 +145,12 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
     with ExitStack() as stack:
         with from_user():
             stack.enter_context(run_lock(folder.path))
-        folder.claim({"seed": settings.seed}, {})
+        folder.check({"seed": settings.seed})
         with from_user(), narrator.counting("decode") as progress:
             problem = _open_problem(data, folder, settings, progress)
         bench = Bench(folder, settings, narrator, problem, slots)
         stack.push(bench.closing)
-        folder.claim(
-            {"data set": problem.fingerprint, "resolution": problem.resolution, "recipe": problem.recipe},
-            {"data": dict(problem.facts), "devices": [slot.device for slot in slots]},
-        )
+        folder.check(bench.identity)
         try:
             yield bench
         except TooManyFailuresError as error:

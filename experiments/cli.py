@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -151,9 +152,13 @@ def main() -> None:
     """Entry point: every outcome has its exit status, and what the user did wrong is told in one line."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
-        cli.main(standalone_mode=False)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        cli.main(prog_name="scalenas", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USER)
     except click.ClickException as error:
         _fail(error.format_message(), EXIT_USER)
     except UserError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.bench import Bench
 from experiments.discover import plan_search
-from experiments.errors import UserError, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
 from experiments.rescale import family_archs, fitted_arch
@@ -51,7 +51,7 @@ def run_entries(bench: Bench) -> list[Entry]:
 
 def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
     """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
-    return [Entry(Path(name).name, "reference", fitted_arch(bench, name, target_macs)) for name in names]
+    return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in names]
 
 
 def compare_target(bench: Bench) -> float | None:
@@ -91,14 +91,15 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
                 entry.arch,
                 accuracies,
                 run=bench.folder.path.name,
-                data=bench.problem.name,
+                data=Path(bench.problem.name).name,
                 split=split,
                 epochs=settings.final_epochs,
+                recipe=bench.problem.recipe,
                 num_classes=bench.num_classes,
             )
         )
     if not measured:
-        raise UserError("nothing could be trained for the frontier; compare.journal tells why")
+        raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     return write_frontier(bench.folder.path, measured)
 
 
@@ -116,11 +117,16 @@ def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[Fron
 def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
     """The points of several runs as one picture or table. Raises UserError for what the user can mend."""
     points: list[FrontierPoint] = []
+    # Runs are told apart by their folders' names, or by their paths where names are the same.
+    short = [Path(run).name for run in runs]
     for run in runs:
         table = Path(run) / "frontier.csv"
         if not table.exists():
             raise UserError(f"{run}: has no frontier.csv yet; `scalenas run` or `scalenas compare` makes it")
-        points += [_named(point, run) if len(runs) > 1 else point for point in read_points(table)]
+        points += [
+            _named(point, run if short.count(Path(run).name) > 1 else Path(run).name) if len(runs) > 1 else point
+            for point in read_points(table)
+        ]
     with from_user(str(output)):
         if output.suffix == ".csv":
             write_text(output, points_csv(points))
@@ -132,5 +138,4 @@ def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
 
 
 def _named(point: FrontierPoint, run: str) -> FrontierPoint:
-
-    return replace(point, label=f"{Path(run).name}: {point.label}", run=Path(run).name)
+    return replace(point, label=f"{run}: {point.label}", run=run)

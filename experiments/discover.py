@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.bench import Bench, note_trial
-from experiments.errors import UserError, from_user
+from experiments.errors import RunFailedError, from_user
 from experiments.naming import resolve_space, resolve_target
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
@@ -46,7 +46,9 @@ def plan_search(bench: Bench) -> Search:
     target = resolve_target(settings.target_macs, bench.resolution, bench.num_classes)
     with from_user():
         score = settings.score_at(target)
-    before = bench.folder.read().get("space", {})
+    # Trials of one study must mean the same networks, so the space keeps the target that it was fitted to at first.
+    begun = bench.folder.journal(NAME).exists()
+    before = bench.folder.read().get("space", {}) if begun else {}
     fitted_to = before.get("fitted_to", target)
     space = bench.problem.space or resolve_space(
         settings.space, fitted_to, bench.resolution, bench.num_classes, input_channels=bench.problem.channels
@@ -86,7 +88,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
         )
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
     if not found:
-        raise UserError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
+        raise RunFailedError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
     best = _recommended(study, found, macs, plan.score, settings.confirm) if bench.problem.noisy else found
     baseline = _confirm(bench, plan.score, best)
     write_json(bench.folder.baseline, baseline)
@@ -140,7 +142,7 @@ def _confirm(bench: Bench, score: Score, best: list[Candidate]) -> dict[str, Any
         if accuracies:
             confirmed.append(_baseline(bench, score, candidate.arch, accuracies))
     if not confirmed:
-        raise UserError("none of the best candidates could be trained again; confirm.journal tells why")
+        raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: float(baseline["score"]))
 
 
@@ -179,6 +181,9 @@ def _announce(bench: Bench, plan: Search) -> None:
         say(f"plan: {stride_plan(plan.space.base)}")
     else:
         say(f"space: {plan.space.name}, {plan.space.size:.2g} encodings")
+    if plan.fitted_to != plan.score.target_macs:
+        first = f"{plan.fitted_to / 1e6:.3g} M MACs"
+        say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
     say(
         f"target: {plan.score.target_macs / 1e6:.3g} M MACs; "
         f"trials: {bench.settings.trials} x {bench.settings.epochs} epochs"

@@ -22,3 +22,14 @@ def from_user(where: str = "") -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise UserError(prefix + " ".join(str(error).split())) from error
+
+
+@contextmanager
+def from_users_code(where: str) -> Iterator[None]:
+    """Turn whatever code of the user's raises into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error

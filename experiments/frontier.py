@@ -19,7 +19,7 @@ ROLES = ("baseline", "family", "candidate", "reference", "user")
 
 @dataclass(frozen=True)
 class FrontierPoint:
-    """One network, trained `n` times for `epochs` epochs and measured on `split` of `data`.
+    """One network, trained `n` times for `epochs` epochs of `recipe` and measured on `split` of `data`.
 
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
     at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from.
@@ -31,6 +31,7 @@ class FrontierPoint:
     data: str
     split: str
     epochs: int
+    recipe: str
     n: int
     accuracy: float
     std: float
@@ -42,11 +43,11 @@ class FrontierPoint:
 
 def measured_point(
     label: str, role: str, arch: ArchSpec, accuracies: Sequence[float], *, run: str, data: str, split: str,
-    epochs: int, num_classes: int,
+    epochs: int, recipe: str, num_classes: int,
 ) -> FrontierPoint:  # fmt: skip
     """The point of one network's accuracies, one a seed."""
     return FrontierPoint(
-        label, role, run, data, split, epochs, len(accuracies), statistics.fmean(accuracies),
+        label, role, run, data, split, epochs, recipe, len(accuracies), statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
         count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution, arch.id,
     )  # fmt: skip
@@ -85,9 +86,13 @@ def read_points(path: Path) -> list[FrontierPoint]:
 
 
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
-    """Old points with those replaced that were measured again (same label and role), then the new ones."""
+    """Old points with those replaced that were measured again, then the new ones.
+
+    A new baseline replaces all that came of the old one: its family and the candidates beside it.
+    """
     again = {(point.label, point.role) for point in new}
-    return [point for point in old if (point.label, point.role) not in again] + list(new)
+    renewed = {"baseline", "family", "candidate"} if any(point.role == "baseline" for point in new) else set()
+    return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
 
 
 def _columns() -> list[str]:

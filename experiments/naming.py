@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import UserError, from_user
+from experiments.errors import UserError, from_user, from_users_code
 from experiments.run_folder import RunFolder, read_json
 from search_spaces import (
     REFERENCE_NAMES,
@@ -56,12 +56,17 @@ def is_reference(text: str) -> bool:
     return text in REFERENCE_NAMES and not Path(text).exists()
 
 
-def resolve_resolution(text: str, native: int) -> int:
-    """Pixels from a number or "auto". Raises UserError on anything else."""
-    if text == "auto":
+def resolve_resolution(text: str, native: int | None) -> int:
+    """Pixels from a number or "auto", for images of `native` pixels (None: not known yet, and not auto).
+
+    Raises UserError on anything else, and on more pixels than the images have.
+    """
+    if text == "auto" and native is not None:
         return auto_resolution(native)
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isdecimal() and int(text) > 0):
         raise UserError(f"--resolution must be auto or a number of pixels, not {text!r}")
+    if native is not None and int(text) > native:
+        raise UserError(f"--resolution {text}: the images have {native} pixels, and enlarged ones hold no more")
     return int(text)
 
 
@@ -87,7 +92,7 @@ def resolve_space(text: str, target_macs: float, resolution: int, num_classes: i
     returns a SearchSpace. Raises UserError when there is no such space or it cannot be fitted.
     """
     make = SPACES.get(text) or load_object(text, "--space", f"one of {', '.join(SPACES)}")
-    with from_user("--space" if ":" in text else ""):
+    with from_user() if text in SPACES else from_users_code(f"--space {text}"):
         space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels)
     if not isinstance(space, SearchSpace):
         raise UserError(f"--space {text}: the function must return a SearchSpace, not {type(space).__name__}")
@@ -101,7 +106,5 @@ def load_object(text: str, option: str, otherwise: str) -> Any:
         raise UserError(f"{option} must be {otherwise}, or module:function, not {text!r}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
+    with from_users_code(f"{option} {text}"):
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{option} {text}: {error}") from None

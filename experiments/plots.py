@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -51,13 +52,13 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
     what it dominates is faded; the family is joined by a line. Raises ValueError when there is no point, or when the
-    points differ in split or epochs, since these do not compare.
+    points differ in data, split, epochs or recipe, since these do not compare.
     """
     if not points:
         raise ValueError("no points to plot")
-    protocols = {(point.data, point.split, point.epochs) for point in points}
+    protocols = {(point.data, point.split, point.epochs, point.recipe) for point in points}
     if len(protocols) > 1:
-        listed = "; ".join(f"{d} {s}, {e} epochs" for d, s, e in sorted(protocols))
+        listed = "; ".join(f"{d} {s}, {e} epochs of {r}" for d, s, e, r in sorted(protocols))
         raise ValueError(f"points measured differently do not share an axis: {listed}")
     figure = Figure(figsize=(8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)  # measures texts
@@ -79,7 +80,8 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    figure.savefig(path, dpi=150, metadata=metadata)
+    with rc_context({"svg.hashsalt": "scalenas"}):  # else ids in the file are random
+        figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:
@@ -117,8 +119,8 @@ def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
     axes.set_ylabel(f"{first.split} accuracy, %")
     seeds = sorted({point.n for point in points})
     many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
-    how = f"{first.data}, {first.epochs} epochs, {many if seeds[-1] > 1 else 'one seed each'}"
-    axes.set_title(f"{title}\n{how}" if title else how, fontsize=10, loc="left")
+    how = f"{first.data}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
+    axes.set_title(f"{title}\n{how}" if title else how, fontsize=10, loc="left", parse_math=False)
     axes.grid(True, which="major", color="0.92")
     axes.set_axisbelow(True)
     axes.margins(y=0.16)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import UserError
+from experiments.errors import UserError, from_users_code
 from experiments.naming import load_object, resolve_resolution
 from experiments.run_folder import RunFolder
 from experiments.settings import Settings
@@ -27,7 +27,8 @@ from search_spaces.fit import IMAGENET_RESOLUTION
 class Problem:
     """What is measured, and what networks for it look like.
 
-    fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own.
+    fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own;
+    cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
     counting). recipe: how it is trained. space: given by the problem itself, or None where the user chooses.
     noisy: whether another seed gives another accuracy. facts: for run.json; summary: for people.
@@ -39,6 +40,7 @@ class Problem:
     channels: int
     resolution: int
     native_size: int
+    cached_size: int
     final_split: str
     val_images: int | None
     recipe: str
@@ -55,7 +57,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     The cache holds the largest image that a trial of the run can need: that of the family's last trained member, or of
     a point that puts a whole doubling into resolution.
     """
-    base = int(settings.resolution) if settings.resolution.isdigit() else IMAGENET_RESOLUTION
+    base = IMAGENET_RESOLUTION if settings.resolution == "auto" else resolve_resolution(settings.resolution, None)
     dataset = open_dataset(
         data,
         Path(settings.cache) if settings.cache else folder.cache,
@@ -74,6 +76,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         channels=dataset.channels,
         resolution=resolve_resolution(settings.resolution, dataset.native_size),
         native_size=dataset.native_size,
+        cached_size=dataset.size,
         final_split="test" if dataset.counts.get("test") else "val",
         val_images=dataset.counts["val"],
         recipe=settings.evaluator or fast().name,
@@ -96,6 +99,7 @@ def open_table(path: str) -> Problem:
         channels=base.input_channels,
         resolution=base.resolution,
         native_size=base.resolution,
+        cached_size=base.resolution,
         final_split="val",
         val_images=None,
         recipe="published table",
@@ -110,7 +114,9 @@ def open_table(path: str) -> Problem:
 def _evaluator(text: str | None, dataset: Dataset) -> Evaluator:
     if text is None:
         return ProxyEvaluator(dataset, fast())
-    evaluator = load_object(text, "--evaluator", "left out")(dataset)
+    make = load_object(text, "--evaluator", "left out")
+    with from_users_code(f"--evaluator {text}"):
+        evaluator = make(dataset)
     if not callable(getattr(evaluator, "evaluate", None)):
         raise UserError(f"--evaluator {text}: the function must return an object with a method evaluate")
     found: Evaluator = evaluator

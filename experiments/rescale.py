@@ -75,6 +75,8 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         )
     bench.claim(NAME, {"train fraction": settings.train_fraction})
     lengths = settings.lengths or (settings.epochs, 2 * settings.epochs)
+    if settings.budget is not None and settings.budget < len(lengths):
+        raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths {lengths}")
     searches = {epochs: _search(bench, arch, points, epochs, len(lengths)) for epochs in sorted(set(lengths))}
     moved = _drift(searches, settings.final_epochs)
     found = searches[max(searches)]
@@ -119,7 +121,7 @@ def _search(
         fidelity=Fidelity(epochs, settings.train_fraction),
         points=points,
         seeds=tuple(settings.seed + i for i in range(settings.seeds)),
-        budget=None if settings.budget is None else max(1, settings.budget // lengths),
+        budget=None if settings.budget is None else settings.budget // lengths,
         precision=settings.precision,
         num_classes=bench.num_classes,
     )
@@ -142,9 +144,11 @@ def _draw(folder: Path, searches: Mapping[int, CoefficientSearch], moved: Drift 
 
 def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
     say, best = bench.narrator.say, found.coefficients
+    trained = sum(result.n > 0 for result in found.results)
     say(
         f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "
-        f"({len(found.results)} networks, {found.fidelity.epochs} epochs of recipe {record['recipe']})"
+        f"({trained} of {len(found.results)} networks trained, epochs: {found.fidelity.epochs}, "
+        f"recipe {record['recipe']})"
     )
     for line in record["verdict"]:
         say(f"  {line}")

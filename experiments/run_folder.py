@@ -54,38 +54,41 @@ class RunFolder:
         """run.json, or an empty dict in a new folder. Raises UserError when it is not readable."""
         return read_json(self.record) if self.record.exists() else {}
 
-    def claim(
-        self,
-        identity: Mapping[str, Any],
-        facts: Mapping[str, Any],
-        step: str | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write to run.json what is asked.
-
-        identity: what decides whether earlier trials of this folder may be used; keys met before must not change.
-        facts: anything else worth keeping (data set, plan, machine). step, settings: which step asks, and for what.
-        Raises UserError when the folder belongs to another run.
-        """
-        before = self.read()
-        known = before.get("identity", {})
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Raise UserError when the folder was made with something else."""
+        known = self.read().get("identity", {})
         for key, value in identity.items():
             if key in known and known[key] != value:
                 raise UserError(
                     f"run folder {self.path} was made with {key} {known[key]}, not {value}: "
                     "choose another --run, or ask for the same again"
                 )
+
+    def claim(
+        self,
+        identity: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        step: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Write to run.json what is asked, when a step is about to begin.
+
+        identity: what decides whether earlier trials of this folder may be used; keys met before must not change.
+        facts: anything else worth keeping (data set, plan, machine). step, settings: which step asks, and for what.
+        Raises UserError when the folder belongs to another run.
+        """
+        self.check(identity)
+        before = self.read()
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         steps = dict(before.get("steps", {}))
-        if step is not None:
-            command = shlex.join(["scalenas", *sys.argv[1:]])
-            steps[step] = {"command": command, "started": now, "settings": dict(settings or {})}
+        command = shlex.join(["scalenas", *sys.argv[1:]])
+        steps[step] = {"command": command, "started": now, "settings": dict(settings)}
         record = {
             **before,
             "created": before.get("created", now),
             "updated": now,
             **facts,
-            "identity": {**known, **identity},
+            "identity": {**before.get("identity", {}), **identity},
             "steps": steps,
             "versions": {**_versions(), "python": platform.python_version()},
             "git_revision": _git_revision(),

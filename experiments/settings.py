@@ -64,10 +64,12 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low in (("seed", 0), ("trials", 1), ("epochs", 1), ("confirm", 0), ("confirm_seeds", 1), ("seeds", 1),
                           ("final_epochs", 1), ("final_seeds", 1), ("top", 1), ("family_phi", 0), ("workers", 1),
-                          ("train_images", 2), ("budget", 1)):  # fmt: skip
+                          ("train_images", 2), ("budget", max(1, len(self.lengths)))):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
+        if self.seed >= 2**31:
+            raise ValueError(f"--seed must be below {2**31}, not {self.seed}")
         for name in ("train_fraction", "max_unreadable"):
             value = getattr(self, name)
             if not 0 <= value <= 1 or (name == "train_fraction" and value == 0):
@@ -75,6 +77,8 @@ class Settings:
         for name, known in (("executor", ("local", "inline")), ("score", tuple(EXPONENTS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.exponent is not None and self.score == "hard":
+            raise ValueError("--score hard has its own exponents (0 and -1): leave out --exponent, or --score")
         if self.exponent is not None and len(self.exponent) not in (1, 2):
             raise ValueError(f"--exponent takes one number or two (below and above the target), not {self.exponent}")
 
@@ -86,14 +90,24 @@ class Settings:
 
     def with_given(self, given: Mapping[str, Any]) -> Settings:
         """These settings with those replaced that were given. Raises ValueError on an unknown name or a bad value."""
-        known = {field.name for field in dataclasses.fields(self)}
+        known = {field.name: str(field.type) for field in dataclasses.fields(self)}
         for name in given:
             if name not in known:
                 raise ValueError(f"no setting is named {name!r}; known are {', '.join(sorted(known))}")
+        for name, value in given.items():
+            _check_type(name, value, known[name])
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
         }
         return dataclasses.replace(self, **values)
+
+
+def _check_type(name: str, value: Any, declared: str) -> None:
+    """Raise ValueError where a preset holds another kind of value than the field declares."""
+    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "tuple": (tuple, list)}
+    wanted = declared.split("[", maxsplit=1)[0].split(" ", maxsplit=1)[0]
+    if isinstance(value, bool) or not (isinstance(value, kinds[wanted]) or (value is None and "None" in declared)):
+        raise ValueError(f"{name} must be of type {declared}, not {value!r}")
 
 
 def preset(name: str) -> Settings:

@@ -68,6 +68,11 @@ def test_help_and_version(scalenas: Run) -> None:
         (("--trials", "0"), ["trials"]),
         (("--epochs", "0"), ["epochs"]),
         (("--resolution", "big"), ["resolution"]),
+        (("--resolution", "²"), ["resolution"]),
+        (("--resolution", "9"), ["resolution", "8 pixels"]),
+        (("--seed", "99999999999999"), ["seed"]),
+        (("--score", "hard", "--exponent", "-1"), ["exponent"]),
+        (("--space", "os:getcwd"), ["os:getcwd"]),
         (("--preset", "nothing"), ["nothing", "demo"]),
         (("--no-such-option",), ["no-such-option"]),
     ],
@@ -123,6 +128,30 @@ def test_architecture_files_with_wrong_fields(scalenas: Run, tmp_path: Path) -> 
     expect_mistake(scalenas("inspect", path), "arch.json")
     path.write_text('{"stages": [], "colour": 1}')
     expect_mistake(scalenas("inspect", path), "colour")
+
+
+@pytest.mark.parametrize("content", ['{"trials": 2.5}', '{"devices": 3}', '{"arch": "mobilenet_v2"}', "[]", "{"])
+def test_presets_with_wrong_values(scalenas: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", "--preset", tmp_path / "mine.json"), "mine")
+
+
+def test_a_refused_command_leaves_the_folder_free(scalenas: Run, tmp_path: Path) -> None:
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", *SMALL, "--target-macs", "5"), "reach")
+    assert not (tmp_path / "r" / "run.json").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "discover", "scale", "compare", "train", "frontier", "inspect", "status"])
+def test_every_command_has_help(scalenas: Run, command: str) -> None:
+    status, out, _ = scalenas(command, "--help")
+    assert status == 0
+    assert out.startswith("Usage: scalenas ")
+
+
+def test_no_command_shows_what_there_is(scalenas: Run) -> None:
+    status, _, err = scalenas()
+    assert status == 2
+    assert "\n  discover " in err
 
 
 def test_a_run_folder_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:

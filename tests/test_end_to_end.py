@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.frontier import read_points
+from experiments.plots import frontier_figure, save_figure
 from nas.store import read_study
 from scaling_search import Coefficients
 from search_spaces import ArchSpec, count_macs, count_params
@@ -141,10 +143,34 @@ def test_status_and_frontier_read_a_run(run_dir: Path, scalenas: Run, tmp_path: 
     assert scalenas("frontier", run_dir, "-o", tmp_path / "f.doc")[0] == 2
 
 
+def test_two_runs_share_a_picture_under_their_paths(done: Path, run_dir: Path, scalenas: Run, tmp_path: Path) -> None:
+    output = tmp_path / "both.csv"
+    assert scalenas("frontier", done, run_dir, "-o", output)[0] == 0
+    labels = [point.label for point in read_points(output)]
+    assert len(set(labels)) == len(labels) == 2 * len(read_points(done / "frontier.csv"))
+    assert scalenas("frontier", done, run_dir, "-o", tmp_path / "both.png")[0] == 0
+    table = (run_dir / "frontier.csv").read_text().replace(",test,1,fast,", ",test,2,fast,")
+    (run_dir / "frontier.csv").write_text(table)
+    status, _, err = scalenas("frontier", done, run_dir, "-o", tmp_path / "both.png")
+    assert status == 2
+    assert "do not share an axis" in err
+
+
+def test_names_are_drawn_as_text(done: Path, tmp_path: Path) -> None:
+    odd = '<script>alert("$x^$")</script> $\\frac$\n'
+    points = [replace(point, label=odd, data=odd) for point in read_points(done / "frontier.csv")]
+    save_figure(frontier_figure(points, title=odd), tmp_path / "odd.svg")
+    save_figure(frontier_figure(points, title=odd), tmp_path / "again.svg")
+    drawn = (tmp_path / "odd.svg").read_text()
+    assert "<script>" not in drawn
+    assert drawn == (tmp_path / "again.svg").read_text()
+
+
 def test_a_baseline_of_ones_own_skips_the_search(tmp_path: Path, scalenas: Run) -> None:
     status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *TINY, "--arch", "mobilenet_v2")
     assert status == 0, err
     assert not (tmp_path / "r" / "discover.journal").exists()
+    assert scalenas("inspect", tmp_path / "r", "--num-classes", "10")[0] == 0
     labels = {point.label for point in read_points(tmp_path / "r" / "frontier.csv")}
     assert "baseline" in labels
 
