@@ -43,6 +43,7 @@ _LEGEND = {
 }
 _FADED = 0.35
 # Where a label may stand around its point, in points of the page; the first free place is taken.
+_BESIDE_A_LINE = [(9, -9), (-9, 9)]  # families rise
 _PLACES = [(9, 0), (-9, 0), (0, 9), (0, -9), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 20), (0, -20), (14, 18), (-14, 18),
            (14, -18), (-14, -18), (0, 31), (0, -31), (30, 0), (-30, 0)]  # fmt: skip
 
@@ -170,7 +171,7 @@ def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
     inside = axes.get_window_extent(renderer)
     for point in sorted(points, key=lambda p: -p.accuracy):
         best = None
-        for dx, dy in _PLACES:
+        for dx, dy in _BESIDE_A_LINE + _PLACES if point.role in ("baseline", "family") else _PLACES:
             text = axes.annotate(
                 point.label, (point.macs, 100 * point.accuracy), (dx, dy), textcoords="offset points", fontsize=8,
                 ha="center" if dx == 0 else ("left" if dx > 0 else "right"),
