@@ -105,13 +105,16 @@ def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool,
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--output", required=True, metavar="FILE", help=".png, .svg, .pdf or .csv")
+@click.option(
+    "--published", multiple=True, metavar="FAMILY", help="Overlay published ImageNet figures, such as EfficientNet."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
-def frontier(runs: tuple[str, ...], output: str, as_json: bool) -> None:
+def frontier(runs: tuple[str, ...], output: str, published: tuple[str, ...], as_json: bool) -> None:
     """Draw the frontier of one run or several, or write its points."""
     from experiments.compare import draw_frontier  # noqa: PLC0415
     from experiments.frontier import points_table  # noqa: PLC0415
 
-    points = draw_frontier(runs, Path(output))
+    points = draw_frontier(runs, Path(output), published)
     _answer(points_table(points).to_dict("records"), as_json)
 
 

@@ -11,6 +11,7 @@ from experiments.discover import plan_search
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
+from experiments.published import PublishedPoint, published_points
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
 from nas.evaluation import Request
@@ -114,8 +115,11 @@ def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[Fron
     return points
 
 
-def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
-    """The points of several runs as one picture or table. Raises UserError for what the user can mend."""
+def draw_frontier(runs: Sequence[str], output: Path, published: Sequence[str] = ()) -> list[FrontierPoint]:
+    """The points of several runs, and of published families, as one picture or table.
+
+    Raises UserError for what the user can mend.
+    """
     points: list[FrontierPoint] = []
     # Runs are told apart by their folders' names, or by their paths where names are the same.
     short = [Path(run).name for run in runs]
@@ -127,6 +131,8 @@ def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
             _named(point, run if short.count(Path(run).name) > 1 else Path(run).name) if len(runs) > 1 else point
             for point in read_points(table)
         ]
+    with from_user():
+        points += [_quoted(point) for point in published_points(*published) if published and point.macs is not None]
     with from_user(str(output)):
         if output.suffix == ".csv":
             write_text(output, points_csv(points))
@@ -135,6 +141,14 @@ def draw_frontier(runs: Sequence[str], output: Path) -> list[FrontierPoint]:
         else:
             raise UserError(f"{output}: a frontier is written as .csv, {', '.join(PICTURES)}")
     return points
+
+
+def _quoted(point: PublishedPoint) -> FrontierPoint:
+    """A published figure as a point that is marked as such; its seeds and resolution are the paper's own affair."""
+    return FrontierPoint(
+        point.name, "published", point.source, "ImageNet", "val", 0, "published", 1, point.top1 / 100, 0.0,
+        round(point.macs or 0), round(point.params or 0), 0, "",
+    )  # fmt: skip
 
 
 def _named(point: FrontierPoint, run: str) -> FrontierPoint:

@@ -14,7 +14,7 @@ import pandas as pd
 from experiments.errors import UserError
 from search_spaces import ArchSpec, count_macs, count_params
 
-ROLES = ("baseline", "family", "candidate", "reference", "user")
+ROLES = ("baseline", "family", "candidate", "reference", "published")
 
 
 @dataclass(frozen=True)

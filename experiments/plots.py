@@ -32,14 +32,14 @@ _STYLE = {
     "family": Style("o", "#c1272d", 55),
     "candidate": Style("X", "#e08a8d", 40),
     "reference": Style("D", "#1f4e79", 45),
-    "user": Style("s", "#2e7d32", 45),
+    "published": Style("o", "0.45", 30),
 }
 _LEGEND = {
     "baseline": "baseline",
     "family": "its family, scaled by phi",
     "candidate": "other candidates of the search",
     "reference": "known networks, trained the same way",
-    "user": "your points",
+    "published": "published: ImageNet, each paper's own training",
 }
 _FADED = 0.35
 # Where a label may stand around its point, in points of the page; the first free place is taken.
@@ -52,27 +52,29 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
     """Accuracy (percent) against FLOPs (multiply-adds, log axis).
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
-    what it dominates is faded; the family is joined by a line. Raises ValueError when there is no point, or when the
+    what it dominates is faded; the family is joined by a line. Published points are hollow and take part in neither
+    front nor checks. Raises ValueError when there is no point, or when the
     points differ in data, split, epochs or recipe, since these do not compare.
     """
-    if not points:
+    measured = [point for point in points if point.role != "published"]
+    if not measured:
         raise ValueError("no points to plot")
-    protocols = {(point.data, point.split, point.epochs, point.recipe) for point in points}
+    protocols = {(point.data, point.split, point.epochs, point.recipe) for point in measured}
     if len(protocols) > 1:
         listed = "; ".join(f"{d} {s}, {e} epochs of {r}" for d, s, e, r in sorted(protocols))
         raise ValueError(f"points measured differently do not share an axis: {listed}")
     figure = Figure(figsize=(8, 5.6), layout="constrained")
     FigureCanvasAgg(figure)  # measures texts
     axes = figure.add_subplot()
-    front = pareto_front([point.macs for point in points], [point.accuracy for point in points])
+    front = [measured[i] for i in pareto_front([p.macs for p in measured], [p.accuracy for p in measured])]
     axes.plot(
-        [points[i].macs for i in front], [100 * points[i].accuracy for i in front],
+        [point.macs for point in front], [100 * point.accuracy for point in front],
         color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round",
     )  # fmt: skip
     _draw_family(axes, points)
     for role in _STYLE:
-        _draw_role(axes, role, [(point, i in front) for i, point in enumerate(points) if point.role == role])
-    _decorate(axes, points, title)
+        _draw_role(axes, role, [(point, point in front) for point in points if point.role == role])
+    _decorate(axes, points, measured, title)
     figure.draw_without_rendering()
     _label(axes, [point for point in points if point.role != "candidate"])
     return figure
@@ -96,7 +98,7 @@ def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:
 def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool]]) -> None:
     style = _STYLE[role]
     for point, leads in points:
-        alpha = 1.0 if leads else _FADED
+        alpha = 1.0 if leads or role == "published" else _FADED
         if point.n > 1:
             axes.errorbar(
                 point.macs, 100 * point.accuracy, 100 * point.std,
@@ -104,12 +106,13 @@ def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool
             )  # fmt: skip
         axes.scatter(
             point.macs, 100 * point.accuracy, marker=style.marker, s=style.size, color=style.color,
-            alpha=alpha, zorder=4, linewidths=0,
+            alpha=alpha, zorder=4, linewidths=1 if role == "published" else 0,
+            facecolors="none" if role == "published" else style.color,
         )  # fmt: skip
 
 
-def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
-    first = points[0]
+def _decorate(axes: Axes, points: Sequence[FrontierPoint], measured: Sequence[FrontierPoint], title: str) -> None:
+    first = measured[0]
     axes.set_xscale("log")
     low, high = min(p.macs for p in points), max(p.macs for p in points)
     axes.set_xlim(low / 1.35, high * 1.35)
@@ -118,7 +121,7 @@ def _decorate(axes: Axes, points: Sequence[FrontierPoint], title: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("FLOPs (multiply-adds)")
     axes.set_ylabel(f"{first.split} accuracy, %")
-    seeds = sorted({point.n for point in points})
+    seeds = sorted({point.n for point in measured})
     many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
     how = f"{first.data}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
     axes.set_title(f"{title}\n{how}" if title else how, fontsize=10, loc="left", parse_math=False)
@@ -141,7 +144,8 @@ def _legend(points: Sequence[FrontierPoint]) -> list[Line2D]:
             marker=_STYLE[role].marker,
             markersize=_STYLE[role].size ** 0.5,
             lw=1.4 if role == "family" else 0,
-            markeredgewidth=0,
+            markeredgewidth=1 if role == "published" else 0,
+            markerfacecolor="none" if role == "published" else _STYLE[role].color,
             label=_LEGEND[role],
         )
         for role in roles

@@ -156,6 +156,18 @@ def test_two_runs_share_a_picture_under_their_paths(done: Path, run_dir: Path, s
     assert "do not share an axis" in err
 
 
+def test_published_points_are_marked_as_such(run_dir: Path, scalenas: Run, tmp_path: Path) -> None:
+    output = tmp_path / "overlay.csv"
+    assert scalenas("frontier", run_dir, "-o", output, "--published", "EfficientNet")[0] == 0
+    quoted = [point for point in read_points(output) if point.role == "published"]
+    assert {(point.data, point.recipe) for point in quoted} == {("ImageNet", "published")}
+    assert ("EfficientNet-B0", 0.771) in {(point.label, point.accuracy) for point in quoted}
+    assert scalenas("frontier", run_dir, "-o", tmp_path / "overlay.png", "--published", "EfficientNet")[0] == 0
+    status, _, err = scalenas("frontier", run_dir, "-o", output, "--published", "LeNet")
+    assert status == 2
+    assert "LeNet" in err
+
+
 def test_names_are_drawn_as_text(done: Path, tmp_path: Path) -> None:
     odd = '<script>alert("$x^$")</script> $\\frac$\n'
     points = [replace(point, label=odd, data=odd) for point in read_points(done / "frontier.csv")]
