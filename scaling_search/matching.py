@@ -77,8 +77,12 @@ def nearest_network(
     for start in range(0, len(ranked), COUNTED):
         best = min(best, *ranked[start : start + COUNTED], key=counted)
         if not counted(best)[0]:
-            break
-    return ladder.build(best)
+            return ladder.build(best)
+    # The prediction led astray, as it does where maps round up at once: meet the cost by the width, whatever the rest.
+    solved = [
+        steps for layers in options[0] for pixels in options[2] for steps in ladder.at_cost(layers, pixels, log_cost)
+    ]
+    return ladder.build(min([best, *solved], key=counted))
 
 
 def _distance(alone: Floats, reached: Floats, shares: Floats, log_cost: float) -> Floats:
@@ -160,6 +164,18 @@ class _Ladder:
             middle = (low + high) // 2
             low, high = (middle, high) if self.alone(dimension, middle) < doublings else (low, middle)
         return high
+
+    def at_cost(self, layers: int, pixels: int, doublings: float) -> list[_Steps]:
+        """The two networks with these layers and pixels whose width brings the joint cost just below and up to this."""
+        low, high = 0, 1
+        if self.doublings(_Steps(layers, 0, pixels)) >= doublings:
+            return [_Steps(layers, 0, pixels)]
+        while self.doublings(_Steps(layers, high, pixels)) < doublings:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.doublings(_Steps(layers, middle, pixels)) < doublings else (low, middle)
+        return [_Steps(layers, low, pixels), _Steps(layers, high, pixels)]
 
     def _channels_at(self, step: int) -> tuple[int, ...]:
         """Every width grown and rounded to the divisor, none below the baseline's."""
