@@ -168,13 +168,17 @@ def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     legend = axes.get_legend()
     taken = [legend.get_window_extent(renderer)] if legend is not None else []
+    near: list[Bbox] = []
     for point in points:
         x, y = axes.transData.transform((point.macs, 100 * point.accuracy))
         bar = axes.transData.transform((point.macs, 100 * (point.accuracy + point.std)))[1] - y
         taken += [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6), Bbox.from_extents(x - 4, y - bar, x + 4, y + bar)]
+        # A name that stands this close to another's point would be read as that one's.
+        near.append(Bbox.from_extents(x - 20, y - 9, x + 20, y + 9))
     inside = axes.get_window_extent(renderer)
     for point in sorted(points, key=lambda p: -p.accuracy):
         best = None
+        others = taken + [box for other, box in zip(points, near, strict=True) if other is not point]
         for dx, dy in _BESIDE_A_LINE + _PLACES if point.role in ("baseline", "family") else _PLACES:
             text = axes.annotate(
                 point.label, (point.macs, 100 * point.accuracy), (dx, dy), textcoords="offset points", fontsize=8,
@@ -183,7 +187,7 @@ def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
                 arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if abs(dx) + abs(dy) > 19 else None,
             )  # fmt: skip
             box = text.get_window_extent(renderer)
-            clash = sum(_overlap(box, other) for other in taken) + (box.width * box.height - _overlap(box, inside))
+            clash = sum(_overlap(box, other) for other in others) + (box.width * box.height - _overlap(box, inside))
             if best is None or clash < best[0]:
                 if best is not None:
                     best[1].remove()
