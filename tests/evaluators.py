@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.evaluation import Failure, Fidelity, Outcome, Report, Request
+from nas.evaluation import Evaluator, Failure, Fidelity, Outcome, Report, Request
+from nas.proxy.dataset import Dataset
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
 
 FIDELITY = Fidelity(epochs=3)
@@ -132,6 +133,27 @@ class Hangs:
         if request.arch.stages[0].channels != 16:
             time.sleep(3600)
         return Outcome(accuracy=formula(request))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Another evaluator, with begin and end of each training noted in a file."""
+
+    inner: Evaluator
+    log: str
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.log, f"begin {request.key} {os.getpid()}")
+        outcome = self.inner.evaluate(request, device, report)
+        note(self.log, f"end {request.key} {os.getpid()}")
+        return outcome
+
+
+def noted_proxy(dataset: Dataset) -> Noted:
+    """For `--evaluator`: the built-in training, noted in trainings.log of the run folder that holds the cache."""
+    from nas.proxy.train import ProxyEvaluator  # noqa: PLC0415  loads torch, which most tests do without
+
+    return Noted(ProxyEvaluator(dataset), str(dataset.images_path.parents[2] / "trainings.log"))
 
 
 class Unloadable:

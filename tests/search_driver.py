@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from evaluators import FIDELITY, TINY, Formula
+from evaluators import FIDELITY, TINY, Formula, decode
 from optuna.distributions import BaseDistribution
 from optuna.samplers import RandomSampler
 from optuna.study import Study
@@ -20,9 +20,10 @@ from nas.pool.slots import Slot
 from nas.score import Score
 from nas.search import discover
 from nas.store import open_study, run_lock
-from search_spaces import ArchSpec, count_macs, count_params
+from search_spaces import ArchSpec, Choice, SearchSpace, count_macs, count_params
 
 SCORE = Score(target_macs=5e6)
+WIDE = SearchSpace("wide", (Choice("channels", tuple(range(8, 808, 8))), *TINY.choices[1:]), decode)
 
 
 def cost(arch: ArchSpec) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def run(folder: Path, trials: int, slots: int, delay: float) -> None:
         study = open_study(folder / "discover.journal", "discover", ["maximize"], sampler, SCORE)
         executor = LocalExecutor(evaluator, [Slot()] * slots) if slots else InlineExecutor(evaluator)
         with contextlib.closing(executor):
-            discover(TINY, SCORE, sampler, executor, study, trials=trials, fidelity=FIDELITY, seed=0, cost=cost)
+            discover(WIDE, SCORE, sampler, executor, study, trials=trials, fidelity=FIDELITY, seed=0, cost=cost)
 
 
 if __name__ == "__main__":

@@ -5,80 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from driven import Driven, driven_search, finished_keys, size, wait_until
+from optuna.trial import TrialState
 from search_driver import run
 
 from nas.store import read_study
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-DRIVER = Path(__file__).with_name("search_driver.py")
 TRIALS = 20
-
-
-class Driven:
-    """Searches in one folder, each a process with its own mark in the environment by which descendants are found."""
-
-    def __init__(self, folder: Path, slots: int = 2, delay: float = 0.02) -> None:
-        self.journal = folder / "discover.journal"
-        self.log = folder / "trainings.log"
-        self._arguments = [str(folder), str(TRIALS), str(slots), str(delay)]
-        self._mark = f"SEARCH_TEST={uuid.uuid4()}"
-
-    def start(self) -> subprocess.Popen[str]:
-        name, _, value = self._mark.partition("=")
-        return subprocess.Popen(
-            [sys.executable, str(DRIVER), *self._arguments],
-            env=os.environ | {name: value, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def finish(self) -> None:
-        with self.start() as process:
-            _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-
-    def trials(self) -> list[FrozenTrial]:
-        return read_study(self.journal, "discover").trials if self.journal.exists() else []
-
-    def begun(self) -> list[str]:
-        """The keys of all trainings begun so far, in order."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [line.split()[1] for line in lines if line.startswith("begin")]
-
-    def processes(self) -> list[int]:
-        """Living processes that descend from any of the drivers, themselves included."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    if self._mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-                except OSError:
-                    continue  # gone meanwhile, or another user's
-        return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def finished_keys(trials: list[FrozenTrial]) -> set[str]:
-    return {trial.user_attrs["request_key"] for trial in trials if "accuracy" in trial.user_attrs}
 
 
 def check_complete(driven: Driven) -> None:
@@ -89,14 +28,10 @@ def check_complete(driven: Driven) -> None:
     assert driven.processes() == []
 
 
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 @pytest.mark.slow
 def test_a_driver_killed_five_times_loses_nothing_and_trains_nothing_twice(tmp_path: Path) -> None:
     moments = random.Random(0)
-    driven = Driven(tmp_path)
+    driven = driven_search(tmp_path, TRIALS)
     finished: set[str] = set()
     for _ in range(5):
         begun = len(driven.begun())
@@ -124,7 +59,7 @@ def test_a_driver_killed_five_times_loses_nothing_and_trains_nothing_twice(tmp_p
 
 @pytest.mark.parametrize(("number", "slots"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
 def test_an_interrupted_driver_stops_in_good_order_and_goes_on(tmp_path: Path, number: int, slots: int) -> None:
-    driven = Driven(tmp_path, slots=slots, delay=0.05)
+    driven = driven_search(tmp_path, TRIALS, slots, 0.05)
     process = driven.start()
     assert wait_until(lambda: len(driven.begun()) >= 3, 60)
     process.send_signal(number)
@@ -141,7 +76,7 @@ def test_an_interrupted_driver_stops_in_good_order_and_goes_on(tmp_path: Path, n
 
 
 def test_killed_workers_cost_no_trial(tmp_path: Path) -> None:
-    driven = Driven(tmp_path, delay=0.05)
+    driven = driven_search(tmp_path, TRIALS, delay=0.05)
     process = driven.start()
     for victims in (3, 8, 13):
         assert wait_until(lambda n=victims: len(driven.begun()) >= n, 60)  # type: ignore[misc]
