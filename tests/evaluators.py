@@ -135,6 +135,57 @@ class Hangs:
         return Outcome(accuracy=formula(request))
 
 
+class OutOfMemoryError(RuntimeError):
+    """What torch raises, by name: its own takes seconds to import."""
+
+
+@dataclass(frozen=True)
+class NeedsMemory:
+    """Runs out of memory unless each batch is split into `parts`."""
+
+    parts: int
+    log: str | None = None
+    delay: float = 0.0
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.log, str(request.splits))
+        time.sleep(self.delay)
+        if request.splits < self.parts:
+            raise OutOfMemoryError("needs more")
+        return Outcome(accuracy=formula(request))
+
+
+@dataclass(frozen=True)
+class Crowds:
+    """Runs out of memory while others run, which it sees by the files that they hold."""
+
+    log: str
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        mine = Path(f"{self.log}.{os.getpid()}.running")
+        mine.touch()
+        time.sleep(0.5)
+        others = len(list(mine.parent.glob("*.running"))) - 1
+        time.sleep(0.2)
+        mine.unlink()
+        note(self.log, str(request.splits))
+        if others:
+            raise OutOfMemoryError("too many here")
+        return Outcome(accuracy=formula(request))
+
+
+@dataclass(frozen=True)
+class LosesDevice:
+    """Meets the error of a GPU that is gone, on one device."""
+
+    device: str
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        if device == self.device:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return Outcome(accuracy=formula(request))
+
+
 @dataclass(frozen=True)
 class Noted:
     """Another evaluator, with begin and end of each training noted in a file."""

@@ -13,7 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluators import Dies, Fails, Formula, Hangs, Raises, Returns, Unloadable, formula, request
+from evaluators import (
+    Crowds,
+    Dies,
+    Fails,
+    Formula,
+    Hangs,
+    LosesDevice,
+    NeedsMemory,
+    Raises,
+    Returns,
+    Unloadable,
+    formula,
+    request,
+)
 
 from nas.evaluation import Evaluator, Failure, Outcome
 from nas.pool.executor import Event, Executor, Finished, Reported, evaluate_safely
@@ -124,11 +137,40 @@ def test_a_hanging_trial_is_a_timeout_and_the_executor_goes_on(make: Make) -> No
     executor = make(Hangs(), time_limit=1.5)
     executor.submit(0, request(8))
     outcome = outcome_of(executor)
-    assert outcome.failure == Failure("timeout", "no result within 1.5 s")
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "timeout"
+    assert outcome.failure.message.startswith("no result within 1.5 s")
     assert outcome.curve == (0.5,)
     assert outcome.seconds >= 1.5
     executor.submit(1, request(16))
     assert outcome_of(executor).accuracy == formula(request(16))
+
+
+def test_a_time_limit_may_depend_on_the_request(make: Make) -> None:
+    executor = make(Hangs(), time_limit=lambda asked: 0.5 if asked.arch.stages[0].channels == 8 else None)
+    executor.submit(0, request(8))
+    failure = outcome_of(executor).failure
+    assert failure is not None
+    assert failure.message.startswith("no result within 0.5 s")
+    executor.submit(1, request(16))
+    assert outcome_of(executor).accuracy == formula(request(16))
+
+
+def test_what_does_not_fit_into_memory_is_tried_with_batches_in_parts(make: Make, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    executor = make(NeedsMemory(parts=4, log=log))
+    executor.submit(0, request())
+    outcome = outcome_of(executor)
+    assert outcome.accuracy == formula(request())
+    assert (tmp_path / "log").read_text().split() == ["1", "2", "4"]
+
+
+def test_what_fits_in_no_way_is_out_of_memory(make: Make) -> None:
+    executor = make(NeedsMemory(parts=8))
+    executor.submit(0, request())
+    text = "OutOfMemoryError: needs more (the last of several tries: each batch in 4 parts)"
+    assert outcome_of(executor).failure == Failure("oom", text)
+    assert executor.free_slots == 1
 
 
 def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
@@ -217,6 +259,55 @@ def test_trials_run_side_by_side_and_finish_in_their_own_time() -> None:
         assert finished == [1]
         assert executor.free_slots == 1
         assert not any(isinstance(event, Finished) for event in executor.wait(0.2))
+
+
+def test_a_hang_is_tried_again_in_a_new_worker() -> None:
+    with contextlib.closing(LocalExecutor(Hangs(), [Slot()], time_limit=0.3, retries=2)) as executor:
+        executor.submit(0, request(8))
+        assert outcome_of(executor).failure == Failure("timeout", "no result within 0.3 s, 3 times in a row")
+
+
+def test_what_runs_out_of_memory_beside_others_is_tried_again_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with contextlib.closing(LocalExecutor(Crowds(str(log)), [Slot()] * 3)) as executor:
+        for ticket in range(3):
+            executor.submit(ticket, request(8 + 8 * ticket))
+        outcomes = {event.ticket: event.outcome for event in drain(executor, 3) if isinstance(event, Finished)}
+        assert executor.free_slots == 3
+    assert {ticket: outcome.accuracy for ticket, outcome in outcomes.items()} == {
+        ticket: formula(request(8 + 8 * ticket)) for ticket in range(3)
+    }
+    assert set(log.read_text().split()) == {"1"}  # nobody's batches were split
+
+
+def test_an_idle_slot_waits_while_another_trial_needs_the_device_alone() -> None:
+    with contextlib.closing(LocalExecutor(NeedsMemory(parts=2, delay=0.3), [Slot(), Slot("other")])) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(16))
+        drain(executor, 2)
+        assert executor.free_slots == 2
+
+
+def test_a_trial_whose_device_is_lost_is_tried_on_another() -> None:
+    slots = [Slot("bad"), Slot("good")]
+    with contextlib.closing(LocalExecutor(LosesDevice("bad"), slots)) as executor:
+        for ticket in range(8):
+            while not executor.free_slots:
+                executor.wait(60)
+            executor.submit(ticket, request(8 + 8 * ticket))
+            (finished,) = (event for event in drain(executor) if isinstance(event, Finished))
+            assert finished.outcome.accuracy == formula(request(8 + 8 * ticket))
+            assert finished.outcome.device == "good"
+        assert executor.free_slots == 1  # the other was given up
+
+
+def test_the_last_device_is_never_given_up() -> None:
+    with contextlib.closing(LocalExecutor(LosesDevice("bad"), [Slot("bad")])) as executor:
+        for ticket in range(4):
+            executor.submit(ticket, request())
+            text = "RuntimeError: CUDA error: unspecified launch failure, 2 times in a row"
+            assert outcome_of(executor).failure == Failure("crashed", text)
+            assert executor.free_slots == 1
 
 
 def test_threads_of_a_slot_reach_the_worker() -> None:

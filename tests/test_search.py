@@ -233,7 +233,7 @@ def test_a_sampler_may_ask_for_another_seed(path: Path) -> None:
     assert candidates(study, SCORE) == [Candidate(arch(8), mean, macs, params, SCORE(mean, macs), 4, 0)]
 
 
-@pytest.mark.parametrize(("kind", "trainings"), [("oom", 1), ("diverged", 1), ("crashed", 5), ("timeout", 5)])
+@pytest.mark.parametrize(("kind", "trainings"), [("oom", 3), ("diverged", 1), ("crashed", 5), ("timeout", 5)])
 def test_a_failure_is_stored_and_trained_again_only_where_it_may_have_been_bad_luck(
     tmp_path: Path, kind: str, trainings: int
 ) -> None:
@@ -243,7 +243,8 @@ def test_a_failure_is_stored_and_trained_again_only_where_it_may_have_been_bad_l
     assert len(failed) == 5
     for trial in failed:
         assert trial.state == TrialState.FAIL
-        assert (trial.user_attrs["failure_kind"], trial.user_attrs["failure_message"]) == (kind, "as asked")
+        assert trial.user_attrs["failure_kind"] == kind
+        assert trial.user_attrs["failure_message"].startswith("as asked")
     assert begun(log)[Request(arch(8), FIDELITY).key] == trainings
     assert [c.arch for c in candidates(study, SCORE)] == [arch(16)]
 

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 
 from nas.evaluation import FAILURE_KINDS, Evaluator, Failure, Outcome, Report, Request
 
+TimeLimit = float | Callable[[Request], float | None] | None
+"""Seconds a try may take: for all requests, for each, or (None) as long as it likes."""
+
 _LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A running trial ended epoch `epoch` (from 1; a retried trial starts at 1 again) with `accuracy` in 0..1."""
+    """A running trial ended epoch `epoch` (from 1; a trial tried again tells all from 1) with `accuracy` in 0..1."""
 
     ticket: int
     epoch: int
@@ -66,6 +69,11 @@ class Executor(Protocol):
     def close(self) -> None:
         """End whatever runs and every process behind it. Closing twice is fine."""
         ...
+
+
+def limit_of(limit: TimeLimit, request: Request) -> float | None:
+    """The seconds that `request` may take."""
+    return limit(request) if callable(limit) else limit
 
 
 def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report: Report) -> Outcome:

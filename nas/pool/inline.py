@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nas.evaluation import Evaluator, Failure, Outcome, Request
-from nas.pool.executor import Event, Finished, Reported, evaluate_safely
+from nas.pool.executor import Event, Finished, Reported, TimeLimit, evaluate_safely, limit_of
+from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.slots import pin_threads
 
 
@@ -17,12 +18,13 @@ class InlineExecutor:
     """One slot in this process. A trial runs inside `wait`, which returns its reports together with its outcome,
     however short the timeout; a timeout of 0 runs nothing.
 
-    `stop` therefore takes effect when it is called before `wait`, and then after the first epoch. time_limit, in
-    seconds, interrupts Python code only, and only in the main thread. What kills the process kills the caller.
+    `stop` therefore takes effect when it is called before `wait`, and then after the first epoch. A time limit
+    interrupts Python code only, and only in the main thread. What kills the process kills the caller. A trial that runs
+    out of memory is tried again with its batches in parts (see Request.splits).
     """
 
     def __init__(
-        self, evaluator: Evaluator, device: str = "cpu", threads: int = 1, *, time_limit: float | None = None
+        self, evaluator: Evaluator, device: str = "cpu", threads: int = 1, *, time_limit: TimeLimit = None
     ) -> None:
         self._evaluator = evaluator
         self._device = device
@@ -44,23 +46,37 @@ class InlineExecutor:
         if self._job is None or timeout == 0:  # any longer and the trial is run to its end
             return []
         (ticket, request), events = self._job, list[Event]()
-
-        def report(epoch: int, accuracy: float) -> bool:
-            events.append(Reported(ticket, epoch, accuracy))
-            return not self._stopped
-
         pin_threads(self._threads)
-        begin = time.perf_counter()
         try:
-            with _interrupt_after(self._time_limit):
-                outcome = evaluate_safely(self._evaluator, request, self._device, report)
-        except _TimeUpError:
-            failure = Failure("timeout", f"no result within {self._time_limit:g} s")
-            curve = tuple(event.accuracy for event in events if isinstance(event, Reported))
-            outcome = Outcome(failure=failure, seconds=time.perf_counter() - begin, device=self._device, curve=curve)
+            outcome = self._try(ticket, request, events)
+            while outcome.failure is not None and outcome.failure.kind == "oom":
+                smaller = lighter(request)
+                if smaller is None:
+                    outcome = out_of_memory_for_good(outcome, request)
+                    break
+                request = smaller
+                outcome = self._try(ticket, request, events)
         finally:
             self._job = None
         return [*events, Finished(ticket, outcome)]
+
+    def _try(self, ticket: int, request: Request, events: list[Event]) -> Outcome:
+        curve: list[float] = []
+
+        def report(epoch: int, accuracy: float) -> bool:
+            curve.append(accuracy)
+            events.append(Reported(ticket, epoch, accuracy))
+            return not self._stopped
+
+        limit = limit_of(self._time_limit, request)
+        begin = time.perf_counter()
+        try:
+            with _interrupt_after(limit):
+                return evaluate_safely(self._evaluator, request, self._device, report)
+        except _TimeUpError:
+            failure = Failure("timeout", f"no result within {limit:g} s")
+            seconds = time.perf_counter() - begin
+            return Outcome(failure=failure, seconds=seconds, device=self._device, curve=tuple(curve))
 
     def stop(self, ticket: int) -> None:
         if self._job is not None and self._job[0] == ticket:

@@ -10,42 +10,19 @@ import pickle
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from nas.evaluation import Request
+from nas.evaluation import Outcome
 from nas.pool.executor import Finished, Reported, evaluate_safely, one_line
+from nas.pool.messages import Broken, Lost, Ready, Run, Stop
 from nas.pool.slots import Slot, pin_threads
 
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True)
-class Run:
-    """Driver to worker: evaluate `request`."""
-
-    ticket: int
-    request: Request
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Driver to worker: end `ticket` after its current epoch."""
-
-    ticket: int
-
-
-@dataclass(frozen=True)
-class Ready:
-    """Worker to driver: the evaluator is loaded."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """Worker to driver: the evaluator cannot be loaded, and no other worker could load it either."""
-
-    message: str
+_LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available", "cudaGetDeviceCount")
+"""Texts of errors after which CUDA answers nothing more in this process."""
 
 
 def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, watch_thread: bool) -> None:
@@ -60,13 +37,25 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
         connection.send(Broken(one_line(error)))
         return
     pin_threads(slot.threads)
-    connection.send(Ready())
+    connection.send(Ready(slot.device))
     while True:
         message = connection.recv()
         if isinstance(message, Run):
             report = _Reporter(connection, message.ticket)
             outcome = evaluate_safely(evaluator, message.request, slot.device, report)
+            lost = lost_device(outcome)
+            if lost is not None:
+                connection.send(lost)
+                return
             connection.send(Finished(message.ticket, outcome))
+
+
+def lost_device(outcome: Outcome) -> Lost | None:
+    """What to tell where the outcome is a failure of the device that only a new process, if any, gets over."""
+    failure = outcome.failure
+    if failure is not None and failure.kind == "crashed" and any(text in failure.message for text in _LOST_DEVICE):
+        return Lost(failure.message)
+    return None
 
 
 class _Reporter:

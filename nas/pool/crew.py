@@ -1,0 +1,269 @@
+"""What executors with workers share, wherever those run: slots, tries, time limits, and memory that runs out."""
+
+from __future__ import annotations
+
+import abc
+import atexit
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nas.evaluation import Failure, Outcome, Request
+from nas.pool.executor import Event, Finished, Reported, TimeLimit, limit_of
+from nas.pool.memory import lighter, out_of_memory_for_good
+from nas.pool.messages import Broken, Lost, Message, Ready, Run, Stop
+from nas.pool.slots import Slot
+
+_TICK = 1.0  # seconds between looks at the clock
+_MOST_STILLBORN = 5
+_MOST_LOSSES = 3
+
+
+class WorkerDiedError(Exception):
+    """A worker is gone; the text says how."""
+
+
+class Worker(Protocol):
+    """One worker, as its driver sees it. It serves one request at a time."""
+
+    def send(self, message: Run | Stop) -> None:
+        """Never fails: that a worker is dead is found by `receive`."""
+        ...
+
+    def receive(self) -> list[Message]:
+        """What has come since the last call, without waiting. Raises WorkerDiedError when nothing more will come."""
+        ...
+
+    def kill(self) -> None:
+        """End the worker and whatever it has started; returns when it is gone."""
+        ...
+
+
+@dataclass
+class _Job:
+    ticket: int
+    request: Request
+    tries: int = 0  # ended by the death of a worker, a hang or the loss of a device
+    begin: float = 0.0  # monotonic seconds, of the present try
+    limit: float | None = None
+    stopped: bool = False
+    crowded: bool = False  # others ran on its device during this try
+    alone_at: str | None = None  # the device it must have for itself
+    avoid: str | None = None  # the device it was last lost with
+    curve: list[float] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Seat:
+    """A slot, the worker that serves it now, and what that does."""
+
+    slot: Slot
+    worker: Worker
+    place: str
+    ready: bool = False
+    job: _Job | None = None
+    losses: set[int] = field(default_factory=set)  # tickets that lost this device, since one last ended well
+
+
+class WorkerExecutor(abc.ABC):
+    """An executor over long-lived workers, one for each slot; how they are started is a subclass's business.
+
+    A worker that dies, hangs past the time limit or loses its device is replaced, and its trial tried again, at most
+    `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others
+    is tried again when it has the device for itself, then with its batches in parts (see Request.splits), then it is an
+    `oom` failure. A device that three trials in a row were lost with is given up while there are others.
+
+    Raises ValueError without slots, and from `wait` RuntimeError when workers cannot load the evaluator or keep dying
+    before they are ready.
+    """
+
+    def __init__(self, slots: Sequence[Slot], time_limit: TimeLimit, retries: int) -> None:
+        if not slots:
+            raise ValueError("an executor needs at least one slot")
+        self._time_limit = time_limit
+        self._retries = retries
+        self._events: list[Event] = []
+        self._waiting: list[_Job] = []  # for a slot of its own kind; those just submitted get theirs at once
+        self._stillborn = 0
+        self._seats: list[_Seat] = []
+        atexit.register(self.close)
+        for slot in slots:
+            self._seats.append(_Seat(slot, self._start_worker(slot), slot.device))
+
+    @abc.abstractmethod
+    def _start_worker(self, slot: Slot) -> Worker:
+        """A new worker; it tells that it is ready by a message."""
+
+    @abc.abstractmethod
+    def _wait_for_news(self, workers: Sequence[Worker], timeout: float) -> list[Worker]:
+        """Those of the workers that have sent something or died, after at most `timeout` seconds."""
+
+    @property
+    def free_slots(self) -> int:
+        queued = sum(job.alone_at is None for job in self._waiting)
+        return max(0, sum(self._is_open(seat) for seat in self._seats) - queued)
+
+    def submit(self, ticket: int, request: Request) -> None:
+        if not self.free_slots:
+            raise RuntimeError(f"no free slot for ticket {ticket}")
+        self._waiting.append(_Job(ticket, request))
+        self._assign()
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._events and (self._waiting or any(seat.job for seat in self._seats)):
+            remaining = _TICK if end is None else end - time.monotonic()
+            if remaining < 0:
+                break
+            self._collect(min(_TICK, remaining))
+        events, self._events = self._events, []
+        return events
+
+    def stop(self, ticket: int) -> None:
+        for job in self._waiting:
+            job.stopped |= job.ticket == ticket
+        for seat in self._seats:
+            if seat.job is not None and seat.job.ticket == ticket:
+                seat.job.stopped = True
+                seat.worker.send(Stop(ticket))
+
+    def cancel(self, ticket: int) -> None:
+        self._events = [event for event in self._events if event.ticket != ticket]
+        self._waiting = [job for job in self._waiting if job.ticket != ticket]
+        for seat in self._seats:
+            if seat.job is not None and seat.job.ticket == ticket:
+                self._replace_worker(seat)
+        self._assign()
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        for seat in self._seats:
+            seat.worker.kill()
+        self._seats, self._waiting, self._events = [], [], []
+
+    # --- Who runs where ------------------------------------------------------------------------------------------
+
+    def _is_open(self, seat: _Seat) -> bool:
+        """Whether a job that may have neighbours could begin there."""
+        running = [other.job for other in self._seats if other.job is not None]
+        return seat.job is None and all(job.alone_at != seat.place for job in (*self._waiting, *running))
+
+    def _assign(self) -> None:
+        for job in list(self._waiting):
+            seat = self._seat_for(job)
+            if seat is not None:
+                self._waiting.remove(job)
+                self._run(seat, job)
+
+    def _seat_for(self, job: _Job) -> _Seat | None:
+        if job.alone_at is not None:
+            there = [seat for seat in self._seats if seat.place == job.alone_at]
+            return there[0] if there and not any(seat.job for seat in there) else None
+        elsewhere = [seat for seat in self._seats if seat.place != job.avoid]
+        return next((seat for seat in elsewhere or self._seats if self._is_open(seat)), None)
+
+    def _run(self, seat: _Seat, job: _Job) -> None:
+        neighbours = [other.job for other in self._seats if other.place == seat.place and other.job is not None]
+        for neighbour in neighbours:
+            neighbour.crowded = True
+        job.crowded = bool(neighbours)
+        job.limit = limit_of(self._time_limit, job.request)
+        job.begin = time.monotonic()
+        job.curve.clear()
+        seat.job = job
+        seat.worker.send(Run(job.ticket, job.request))
+        if job.stopped:
+            seat.worker.send(Stop(job.ticket))
+
+    # --- What comes back -----------------------------------------------------------------------------------------
+
+    def _collect(self, timeout: float) -> None:
+        running = [(seat.job.begin, seat.job.limit) for seat in self._seats if seat.ready and seat.job is not None]
+        ends = [begin + limit - time.monotonic() for begin, limit in running if limit is not None]
+        with_news = set(self._wait_for_news([seat.worker for seat in self._seats], max(0.0, min([timeout, *ends]))))
+        for seat in list(self._seats):
+            try:
+                for message in seat.worker.receive() if seat.worker in with_news else ():
+                    self._handle(seat, message)
+            except WorkerDiedError as error:
+                self._on_death(seat, str(error))
+            self._check_time(seat)
+        self._assign()
+
+    def _handle(self, seat: _Seat, message: Message) -> None:
+        match message:
+            case Ready(place):
+                self._stillborn = 0
+                seat.ready, seat.place = True, place
+                if seat.job is not None:
+                    seat.job.begin = time.monotonic()
+            case Broken(text):
+                raise RuntimeError(f"worker processes cannot load the evaluator: {text}")
+            case Lost(text):
+                self._on_loss(seat, text)
+            case Reported() if seat.job is not None:
+                seat.job.curve.append(message.accuracy)
+                self._events.append(message)
+            case Finished() if seat.job is not None:
+                self._on_outcome(seat, seat.job, message.outcome)
+
+    def _on_outcome(self, seat: _Seat, job: _Job, outcome: Outcome) -> None:
+        seat.job = None
+        if outcome.failure is None:
+            seat.losses.clear()
+        elif outcome.failure.kind == "oom":
+            alone = job.alone_at is not None or not job.crowded
+            request = lighter(job.request) if alone else job.request
+            if request is not None:
+                job.alone_at, job.request = seat.place, request
+                self._waiting.insert(0, job)
+                return
+            outcome = out_of_memory_for_good(outcome, job.request)
+        self._events.append(Finished(job.ticket, outcome))
+
+    def _on_death(self, seat: _Seat, cause: str) -> None:
+        job, was_ready = seat.job, seat.ready
+        if not was_ready:
+            self._stillborn += 1
+            if self._stillborn > _MOST_STILLBORN:
+                raise RuntimeError(f"worker processes die before they are ready: {cause}")
+        self._replace_worker(seat)
+        if job is not None:
+            self._try_again(seat, job, "crashed", cause, counts=was_ready)
+
+    def _on_loss(self, seat: _Seat, cause: str) -> None:
+        job = seat.job
+        self._replace_worker(seat)
+        if job is None:
+            return
+        seat.losses.add(job.ticket)
+        job.avoid = seat.place
+        if len(seat.losses) >= _MOST_LOSSES and len(self._seats) > 1:
+            seat.worker.kill()
+            self._seats.remove(seat)
+            for other in self._waiting:
+                other.alone_at = None if other.alone_at == seat.place else other.alone_at
+        self._try_again(seat, job, "crashed", cause)
+
+    def _check_time(self, seat: _Seat) -> None:
+        job = seat.job
+        if job is None or job.limit is None or not seat.ready or time.monotonic() - job.begin < job.limit:
+            return
+        self._replace_worker(seat)
+        self._try_again(seat, job, "timeout", f"no result within {job.limit:g} s")
+
+    def _try_again(self, seat: _Seat, job: _Job, kind: str, cause: str, *, counts: bool = True) -> None:
+        job.tries += counts
+        if job.tries <= self._retries:
+            self._waiting.insert(0, job)
+            return
+        message = f"{cause}, {job.tries} times in a row" if job.tries > 1 else cause
+        seconds = time.monotonic() - job.begin
+        outcome = Outcome(failure=Failure(kind, message), seconds=seconds, device=seat.place, curve=tuple(job.curve))
+        self._events.append(Finished(job.ticket, outcome))
+
+    def _replace_worker(self, seat: _Seat) -> None:
+        seat.worker.kill()
+        seat.worker = self._start_worker(seat.slot)
+        seat.ready, seat.job = False, None

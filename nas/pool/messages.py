@@ -1,0 +1,47 @@
+"""What drivers and workers tell each other; a worker also sends the executor's own events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.evaluation import Request
+from nas.pool.executor import Finished, Reported
+
+
+@dataclass(frozen=True)
+class Run:
+    """Driver to worker: evaluate `request`."""
+
+    ticket: int
+    request: Request
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Driver to worker: end `ticket` after its current epoch."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Worker to driver: the evaluator is loaded. place: names the device; workers that share it are neighbours."""
+
+    place: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Worker to driver: the evaluator cannot be loaded, and no other worker could load it either."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Worker to driver: the device does not answer this process any more, which ends after this message."""
+
+    message: str
+
+
+Message = Ready | Broken | Lost | Reported | Finished
