@@ -61,8 +61,12 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU. Raises WeightsError; code in a pickle is refused, not run."""
     path = Path(path)
+    if path.is_dir():
+        raise WeightsError(f"{path}: is a folder; give the weights file in it")
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path}: is empty")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -113,7 +117,10 @@ def _recognise(network: nn.Module, state: Mapping[str, Tensor], label: str) -> _
 
 
 def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str, classifier: Collection[str]) -> None:
-    """Every tensor there, none besides, each of its shape; counters of batches may be missing, as in old files."""
+    """Every tensor there, none besides, each of its shape and fit to be copied.
+
+    Counters of batches may be missing, as in old files.
+    """
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     besides = [key for key in state if key not in wanted]
     for keys, what in ((missing, "lacks"), (besides, "holds besides")):
@@ -127,6 +134,22 @@ def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str
             f"{label}: {key} has shape {tuple(state[key].shape)}, this network's is {tuple(wanted[key].shape)}: "
             + ("of other classes; load all but the classifier" if only_classes else "weights of another network?")
         )
+    for key, value in state.items():
+        if fault := _fault(value, wanted[key]):
+            raise WeightsError(f"{label}: {key} {fault}")
+
+
+def _fault(value: Tensor, own: Tensor) -> str | None:
+    """Why `value` cannot be copied into `own` without loss, None where it can. Lower precision will do."""
+    if value.layout is not torch.strided or value.is_meta:
+        return "is a sparse or empty tensor; save dense ones"
+    if not own.is_floating_point():
+        return None
+    if not value.is_floating_point():
+        return f"holds {value.dtype} in place of floating-point numbers: quantised weights?"
+    if not value.to(own.dtype).isfinite().all():
+        return "holds numbers that are not finite: a training that diverged?"
+    return None
 
 
 def _tensors(content: Any, label: str) -> dict[str, Tensor]:
@@ -155,4 +178,5 @@ def _some(keys: Any) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+    """The first sentence; torch's messages go on with advice on its own calls."""
+    return " ".join(str(error).split()).partition(". ")[0][:120]

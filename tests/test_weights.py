@@ -175,6 +175,24 @@ def test_missing_keys() -> None:
     refused(build_network(ARCH, 5), {"stem.0.weight": 3}, "is no tensor")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value * float("nan"), "holds numbers that are not finite"),
+        (lambda value: value.double() + 1e300, "holds numbers that are not finite"),  # beyond single precision
+        (lambda value: value.long(), "holds torch.int64 in place of floating-point numbers"),
+        (lambda value: value.bool(), "holds torch.bool in place"),
+        (lambda value: value + 1j, "holds torch.complex64 in place"),
+        (lambda value: value.to_sparse(), "sparse or empty tensor"),
+        (lambda value: value.to("meta"), "sparse or empty tensor"),
+    ],
+)
+def test_tensors_that_hold_no_weights(change: Callable[[Tensor], Tensor], message: str) -> None:
+    state = trained().state_dict()
+    state["stem.0.weight"] = change(state["stem.0.weight"])
+    refused(build_network(ARCH, 5), state, f"stem.0.weight (is a |){message}")
+
+
 class Malice:
     """Writes a file when it is unpickled."""
 
@@ -220,7 +238,10 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     refused(network, tmp_path / "list.pth", "holds no state dict")
     refused(network, tmp_path / "missing.pth", "no such file")
-    refused(network, tmp_path, "no such file")
+    refused(network, tmp_path, "is a folder; give the weights file in it")
+    for name in ("empty.pth", "empty.safetensors"):
+        (tmp_path / name).touch()
+        refused(network, tmp_path / name, f"{name}: is empty")
     (tmp_path / "a.onnx").write_bytes(b"x")
     refused(network, tmp_path / "a.onnx", "weights must be a .safetensors file or one of")
 
