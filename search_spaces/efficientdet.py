@@ -47,8 +47,9 @@ class DetectorSpec:
 
     def __post_init__(self) -> None:
         for name in ("width", "fpn_layers", "head_layers", "num_classes", "anchors"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: must be an integer of at least 1, not {value}")
 
 
 class Sizes(NamedTuple):
@@ -75,7 +76,9 @@ their widths are rounded by hand."""
 
 
 def compound_rule(phi: int) -> Sizes:
-    """The paper's equations 1 to 3 for a coefficient of 0 or more."""
+    """The paper's equations 1 to 3 for a coefficient of 0 or more. Raises ValueError below 0."""
+    if phi < 0:
+        raise ValueError(f"the compound coefficient must be 0 or more, not {phi}")
     return Sizes(64 * 1.35**phi, 3 + phi, 3 + math.floor(phi / 3), 512 + 128 * phi)
 
 
@@ -91,14 +94,17 @@ def efficientdet(phi: int) -> DetectorSpec:
 def tap_stages(backbone: ArchSpec) -> tuple[int, int, int]:
     """The stages (from 0) whose outputs are P3, P4 and P5: the last at each of the three smallest maps.
 
-    Raises ValueError for a backbone with fewer map sizes.
+    Raises ValueError for a backbone with fewer map sizes, or whose maps do not halve (rounded up), as those of unpadded
+    pools do not: the BiFPN could not add them.
     """
     last: dict[int, int] = {}
     for i, shape in enumerate(_stage_shapes(backbone)[1]):
         last[shape.size] = i
     if len(last) < 3:
         raise ValueError(f"a detector needs maps of three sizes, this backbone's stages have {len(last)}")
-    p3, p4, p5 = sorted(last.values())[-3:]
+    (fine, p3), (middle, p4), (coarse, p5) = sorted(last.items(), reverse=True)[-3:]
+    if (middle, coarse) != (-(-fine // 2), -(-middle // 2)):
+        raise ValueError(f"a detector needs maps that halve, this backbone's have {fine}, {middle} and {coarse} pixels")
     return p3, p4, p5
 
 

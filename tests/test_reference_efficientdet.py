@@ -91,10 +91,16 @@ def test_any_backbone_with_three_map_sizes_will_do() -> None:
     flat = ArchSpec((StageSpec(), StageSpec(stride=2)), resolution=32)
     with pytest.raises(ValueError, match="maps of three sizes, this backbone's stages have 2"):
         detector_cost(replace(SMALL, backbone=flat))
+    with pytest.raises(ValueError, match="maps that halve, this backbone's have 55, 27 and 13 pixels"):
+        detector_cost(replace(SMALL, backbone=reference_arch("squeezenet1_1")))
 
 
 def test_wrong_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match="fpn_layers: must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="fpn_layers: must be an integer of at least 1, not 0"):
         replace(SMALL, fpn_layers=0)
+    with pytest.raises(ValueError, match=r"width: must be an integer of at least 1, not 2.5"):
+        replace(SMALL, width=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        compound_rule(-1)
     with pytest.raises(ValueError, match="D0 to D7, not D8"):
         efficientdet(8)
