@@ -148,8 +148,9 @@ RESNET_LAYERS: dict[int, tuple[int, ...]] = {
 def resnet(depth: int, inner: float = 0.25) -> ArchSpec:
     """The residual network of about `depth` layers: basic blocks of two below 50, bottlenecks of three from there.
 
-    A depth that was not published takes the blocks that come nearest to it, divided over the stages as in the nearest
-    published network. inner: the bottlenecks' inner width as a share of their output (0.5: a wide ResNet). Raises
+    With stem and classifier that makes 2n + 2 or 3n + 2 layers, so that a depth in between gets the nearest of these
+    (1000 builds 1001), n divided over the stages as in the nearest published network. These are ImageNet's networks:
+    the 1001 and 1202 layers published for CIFAR-10 have three stages and are others. inner: the bottlenecks' inner width as a share of their output (0.5: a wide ResNet). Raises
     ValueError below 10 layers.
     """
     if depth < 10:
@@ -225,8 +226,8 @@ REFERENCE_NAMES = tuple(_REFERENCES)
 def reference_arch(name: str) -> ArchSpec:
     """A known network by name, for 224 pixels or its published resolution.
 
-    Beside REFERENCE_NAMES, `resnet` with any number is the residual network of that depth. Raises ValueError on an
-    unknown name.
+    Beside REFERENCE_NAMES, `resnet` with any number is the residual network of that depth, or the nearest there is (see
+    `resnet`). Raises ValueError on an unknown name.
     """
     if name in _REFERENCES:
         return _REFERENCES[name]()

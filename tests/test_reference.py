@@ -72,12 +72,12 @@ def test_fvcore_and_the_built_network_agree(name: str) -> None:
 
 
 def test_residual_networks_of_any_depth() -> None:
-    arch = reference_arch("resnet500")
-    assert sum(stage.layers for stage in arch.stages) == 166
+    arch = reference_arch("resnet1000")
+    assert sum(stage.layers for stage in arch.stages) == 333  # 3 * 333 + 2 layers, the nearest to 1000
     with torch.device("meta"):
         network = build_network(arch)
     assert sum(p.numel() for p in network.parameters()) == count_params(arch)
-    assert sum(isinstance(module, Residual) for module in network.modules()) == 166
+    assert sum(isinstance(module, Residual) for module in network.modules()) == 333
     for depth in (*range(10, 50), *range(50, 205, 7)):
         arch = resnet(depth)
         convs = 3 if depth >= 50 else 2
