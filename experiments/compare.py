@@ -52,7 +52,7 @@ def run_entries(bench: Bench) -> list[Entry]:
 
 def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
     """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
-    return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in names]
+    return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in dict.fromkeys(names)]
 
 
 def compare_target(bench: Bench) -> float | None:
@@ -131,8 +131,8 @@ def draw_frontier(runs: Sequence[str], output: Path, published: Sequence[str] = 
             _named(point, run if short.count(Path(run).name) > 1 else Path(run).name) if len(runs) > 1 else point
             for point in read_points(table)
         ]
-    with from_user():
-        points += [_quoted(point) for point in published_points(*published) if published and point.macs is not None]
+    for family in dict.fromkeys(published):
+        points += _quoted_points(family)
     with from_user(str(output)):
         if output.suffix == ".csv":
             write_text(output, points_csv(points))
@@ -141,6 +141,15 @@ def draw_frontier(runs: Sequence[str], output: Path, published: Sequence[str] = 
         else:
             raise UserError(f"{output}: a frontier is written as .csv, {', '.join(PICTURES)}")
     return points
+
+
+def _quoted_points(family: str) -> list[FrontierPoint]:
+    """The points of a published family whose cost is known. Raises UserError where there is none."""
+    with from_user("--published"):
+        quoted = [_quoted(point) for point in published_points(family) if point.macs is not None]
+    if not quoted:
+        raise UserError(f"--published {family}: its multiply-adds were not published, so it has no place; leave it out")
+    return quoted
 
 
 def _quoted(point: PublishedPoint) -> FrontierPoint:

@@ -1,6 +1,6 @@
 """Published accuracies on ImageNet, for an overlay of the frontier: quoted from papers, not measured here.
 
-They belong to 224 to 600 pixel images of 1000 classes and to each paper's own training; next to points of another data
+They belong to 128 to 600 pixel images of 1000 classes and to each paper's own training; next to points of another data
 set or recipe they show where the field stands, and no more. The papers' figures are kept as printed, rounded as they
 are; `search_spaces.count_macs` tells what the networks that can be built here really cost.
 """
@@ -25,8 +25,8 @@ EFFICIENTNET = "Tan and Le 2019 (arXiv 1905.11946 v5), table 2"
 SCALED = "Tan and Le 2019 (arXiv 1905.11946 v5), table 3"
 SCALED_B0 = "Tan and Le 2019 (arXiv 1905.11946 v5), table 7"
 MNASNET = "Tan et al. 2019 (arXiv 1807.11626 v3), table 1"
-AMOEBANET = "Real et al. 2019 (arXiv 1802.01548), ImageNet results"
-GPIPE = "Huang et al. 2019 (arXiv 1811.06965), section 4"
+AMOEBANET = "Real et al. 2019 (arXiv 1802.01548 v7), table 2"
+GPIPE = "Huang et al. 2019 (arXiv 1811.06965 v5), section 4"
 MOBILENET_V1 = "Howard et al. 2017 (arXiv 1704.04861), tables 6 and 7"
 MOBILENET_V2 = "Sandler et al. 2018 (arXiv 1801.04381), table 4"
 SHUFFLENET = "Zhang et al. 2018 (arXiv 1707.01083 v2), tables 2 and 5"
