@@ -80,7 +80,8 @@ GROWTH = [
     click.option("--seeds", type=int, metavar="N", help="Seeds for each point. [3]"),
     click.option("--lengths", type=Lengths(), help="Epochs of the trainings to compare. [--epochs and twice that]"),
     click.option("--precision", type=float, help="Stop when every share is known this closely (needs --budget)."),
-    click.option("--budget", type=int, metavar="N", help="At most N trainings. [all]"),
+    click.option("--budget", metavar="N|HOURSh", help="Trainings, or hours such as 1.5h, for the grid. [all]"),
+    click.option("--plot-phi", type=float, metavar="PHI", help="Largest phi of the scaling plot; 0: no plot. [2]"),
 ]
 FINAL = [
     click.option("--final-epochs", type=int, metavar="N", help="Epochs of every training on the frontier. [20]"),

@@ -13,8 +13,10 @@ from experiments.bench import Bench
 from experiments.errors import UserError, from_user
 from experiments.naming import is_reference, load_arch, resolve_target
 from experiments.plots import save_figure
-from experiments.plots_scaling import drift_plot, triangle_plot
+from experiments.plots_scaling import drift_plot, scaling_plot, triangle_plot
 from experiments.run_folder import read_json, write_json, write_text
+from experiments.scaling_curves import curves_csv, train_curves
+from experiments.settings import Budget, parse_budget
 from experiments.tables import analysis_record, grid_csv, grid_records
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
@@ -30,6 +32,7 @@ from scaling_search import (
 from search_spaces import ArchSpec, fit_arch
 
 NAME = "scale"
+SUFFIXES = (".png", ".svg")
 AXES: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1, 2),
     "beta": FloatDistribution(1, 2),
@@ -75,9 +78,12 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         )
     bench.claim(NAME, {"train fraction": settings.train_fraction})
     lengths = settings.lengths or (settings.epochs, 2 * settings.epochs)
-    if settings.budget is not None and settings.budget < len(lengths):
+    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
+    if budget.trainings is not None and budget.trainings < len(lengths):
         raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths {lengths}")
-    searches = {epochs: _search(bench, arch, points, epochs, len(lengths)) for epochs in sorted(set(lengths))}
+    searches = {
+        epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in sorted(set(lengths))
+    }
     moved = _drift(searches, settings.final_epochs)
     found = searches[max(searches)]
     warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
@@ -97,14 +103,19 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
     write_json(bench.folder.coefficients, record)
     _draw(bench.folder.path, searches, moved)
+    if settings.plot_phi > 0:
+        curves = train_curves(bench, arch, found.coefficients, found.fidelity)
+        write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
+        for suffix in SUFFIXES:
+            save_figure(scaling_plot(curves), bench.folder.path / f"scaling{suffix}")
     _say(bench, found, record)
     return record
 
 
 def _search(
-    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, lengths: int
+    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, budget: Budget
 ) -> CoefficientSearch:
-    """The search at one training length, with its part of the budget."""
+    """The search at one training length, within its part of the budget."""
     settings = bench.settings
     of_arch = {point.arch_id: point.coefficients for point in points}
 
@@ -121,7 +132,8 @@ def _search(
         fidelity=Fidelity(epochs, settings.train_fraction),
         points=points,
         seeds=tuple(settings.seed + i for i in range(settings.seeds)),
-        budget=None if settings.budget is None else settings.budget // lengths,
+        budget=budget.trainings,
+        seconds=None if budget.hours is None else 3600 * budget.hours * len(bench.slots),
         precision=settings.precision,
         num_classes=bench.num_classes,
     )
@@ -135,11 +147,12 @@ def _drift(searches: Mapping[int, CoefficientSearch], target: int) -> Drift | No
 def _draw(folder: Path, searches: Mapping[int, CoefficientSearch], moved: Drift | None) -> None:
     found = searches[max(searches)]
     if found.analysis is not None:
-        for suffix in (".png", ".svg"):
+        for suffix in SUFFIXES:
             save_figure(triangle_plot(found), folder / f"triangle{suffix}")
     if moved is not None:
         analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
-        save_figure(drift_plot(moved, analyses), folder / "drift.png")
+        for suffix in SUFFIXES:
+            save_figure(drift_plot(moved, analyses), folder / f"drift{suffix}")
 
 
 def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:

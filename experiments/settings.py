@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -51,9 +52,10 @@ class Settings:
     step: float = 0.05
     tolerance: float = 0.1
     seeds: int = 3
-    budget: int | None = None
+    budget: str | None = None
     lengths: tuple[int, ...] = ()
     precision: float | None = None
+    plot_phi: float = 2.0
 
     final_epochs: int = 20
     final_seeds: int = 3
@@ -64,7 +66,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low in (("seed", 0), ("trials", 1), ("epochs", 1), ("confirm", 0), ("confirm_seeds", 1), ("seeds", 1),
                           ("final_epochs", 1), ("final_seeds", 1), ("top", 1), ("family_phi", 0), ("workers", 1),
-                          ("train_images", 2), ("budget", max(1, len(self.lengths)))):  # fmt: skip
+                          ("train_images", 2), ("plot_phi", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
@@ -77,6 +79,8 @@ class Settings:
         for name, known in (("executor", ("local", "inline")), ("score", tuple(EXPONENTS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.budget is not None:
+            parse_budget(self.budget)
         if self.exponent is not None and self.score == "hard":
             raise ValueError("--score hard has its own exponents (0 and -1): leave out --exponent, or --score")
         if self.exponent is not None and len(self.exponent) not in (1, 2):
@@ -100,6 +104,34 @@ class Settings:
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
         }
         return dataclasses.replace(self, **values)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a coefficient search may spend on its grid: a number of trainings, or hours on all devices together."""
+
+    trainings: int | None = None
+    hours: float | None = None
+
+    def part(self, of: int) -> Budget:
+        """The budget of one of so many equal parts."""
+        return Budget(
+            None if self.trainings is None else self.trainings // of, None if self.hours is None else self.hours / of
+        )
+
+
+def parse_budget(text: str) -> Budget:
+    """`90` is 90 trainings, `1.5h` an hour and a half. Raises ValueError on anything else."""
+    number = text.strip().lower()
+    try:
+        budget = Budget(hours=float(number[:-1])) if number.endswith("h") else Budget(trainings=int(number))
+    except ValueError:
+        raise ValueError(
+            f"--budget takes a number of trainings such as 90 or hours such as 1.5h, not {text!r}"
+        ) from None
+    if not 0 < (budget.trainings or budget.hours or 0) < math.inf:
+        raise ValueError(f"--budget must be above 0, not {text}")
+    return budget
 
 
 def _check_type(name: str, value: Any, declared: str) -> None:

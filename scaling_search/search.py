@@ -16,6 +16,9 @@ from scaling_search.grid import ScalingPoint, scaling_points
 from scaling_search.triangle import to_plane
 from search_spaces import ArchSpec
 
+TIMED = 4
+"""Trainings that are made to learn what one takes, before a budget of seconds is spent."""
+
 Evaluate = Callable[[Sequence[Request]], Mapping[str, Outcome]]
 """evaluate(requests) -> the outcome of each under its request's key; those it could not get to are left out."""
 
@@ -70,6 +73,7 @@ def search_coefficients(
     points: Sequence[ScalingPoint] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     budget: int | None = None,
+    seconds: float | None = None,
     precision: float | None = None,
     num_classes: int = 1000,
 ) -> CoefficientSearch:
@@ -80,15 +84,20 @@ def search_coefficients(
     all points at the first three seeds, then blocks at further seeds of the points that tell most about the optimum;
     it stops early when the 90 % interval of every share is narrower than `precision`. Every choice follows from the
     outcomes so far, so that with outcomes kept an interrupted search repeats none of its trainings, and a larger budget
-    goes on from a smaller one's whole passes.
+    goes on from a smaller one's whole passes. `seconds` of training, summed over the trainings, are a budget of as many
+    trainings as the first `TIMED` say that they suffice for; all points cost about the same.
 
     Raises ValueError when nothing could be trained.
     """
     points = scaling_points(arch, num_classes=num_classes) if points is None else points
     fidelity = fidelity or Fidelity()
     run = _Run(points, fidelity, evaluate)
-    whole = list(seeds) if budget is None else list(seeds)[:WHOLE_PASSES]
     order = spread_order(to_plane([point.shares for point in points]))
+    if seconds is not None:
+        run.train([(point, seeds[0]) for point in order[:TIMED]])
+        affordable = run.affordable(seconds)
+        budget = affordable if budget is None else min(budget, affordable)
+    whole = list(seeds) if budget is None else list(seeds)[:WHOLE_PASSES]
     run.train([(point, seed) for seed in whole for point in order][:budget])
     left = 0 if budget is None else max(0, budget - len(whole) * len(points))
     further = [*list(seeds)[len(whole) :], *range(max(seeds) + 1, max(seeds) + 1 + left)]
@@ -145,6 +154,15 @@ class _Run:
         for pair, request in requests.items():
             if request.key in outcomes:
                 self._outcomes[pair] = outcomes[request.key]
+
+    def affordable(self, seconds: float) -> int:
+        """How many trainings like those so far fit into `seconds`, those so far included and always granted.
+
+        Raises ValueError when none of them succeeded."""
+        lengths = [outcome.seconds for outcome in self._outcomes.values() if outcome.accuracy is not None]
+        if not lengths:
+            raise ValueError("none of the first trainings of the coefficient search succeeded: see their failures")
+        return max(len(self._outcomes), int(seconds / statistics.median(lengths)))
 
     def results(self) -> tuple[PointResult, ...]:
         return tuple(self._result(index) for index in range(len(self._points)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -105,3 +106,20 @@ def test_nothing_trained_is_an_error() -> None:
     everything = frozenset((point.arch_id, 0) for point in POINTS)
     with pytest.raises(ValueError, match="could be trained"):
         search_coefficients(BASE, PlantedSurface(everything), fidelity=FIDELITY, points=POINTS, seeds=(0,))
+
+
+@pytest.mark.parametrize(("seconds", "trainings"), [(600.0, 60), (15.0, 4)])
+def test_seconds_buy_as_many_trainings_as_the_first_ones_say(seconds: float, trainings: int) -> None:
+    class Timed(PlantedSurface):
+        def outcome(self, request: Request) -> Outcome:
+            return replace(super().outcome(request), seconds=10.0)
+
+    evaluate = Timed()
+    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0, 1, 2), seconds=seconds)
+    assert len({request.key for request in evaluate.asked}) == trainings
+
+
+def test_seconds_cannot_be_spent_when_the_first_trainings_all_fail() -> None:
+    evaluate = PlantedSurface(failing=frozenset((point.arch_id, 0) for point in POINTS))
+    with pytest.raises(ValueError, match="none of the first trainings"):
+        search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0,), seconds=60)

@@ -1,0 +1,78 @@
+"""The scaling plot's trainings: each dimension grown alone and all together, at the same costs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from experiments.bench import Bench
+from experiments.plots_scaling import Measured
+from nas.evaluation import Fidelity, Outcome, Request
+from scaling_search import Coefficients, FamilyMember, scaling_lines
+from search_spaces import ArchSpec
+
+NAME = "curves"
+_SMALLEST = 0.5
+
+
+def train_curves(
+    bench: Bench, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity
+) -> dict[str, list[Measured]]:
+    """Accuracy on val of the baseline `arch` grown up to `plot_phi`, at every seed of the grid: {way: networks}.
+
+    Networks that could not be trained are missing.
+    """
+    settings = bench.settings
+    lines = scaling_lines(
+        arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=bench.num_classes
+    )
+    seeds = tuple(settings.seed + i for i in range(settings.seeds))
+    requests = {
+        (member.arch.id, seed): Request(member.arch, fidelity, seed)
+        for members in lines.values()
+        for member in members
+        for seed in seeds
+    }
+    phis = {member.arch.id: member.phi for members in lines.values() for member in members}
+
+    def labels(request: Request) -> Mapping[str, Any]:
+        return {"phi": phis[request.arch.id]}
+
+    outcomes = bench.train(NAME, list(requests.values()), labels, f"scaling plot, {fidelity.epochs} epochs")
+    measured = {
+        name: [
+            point
+            for member in members
+            if (point := _measured(member, [outcomes.get(requests[member.arch.id, seed].key) for seed in seeds]))
+        ]
+        for name, members in lines.items()
+    }
+    return {name: points for name, points in measured.items() if points}
+
+
+def plot_phis(largest: float) -> tuple[float, ...]:
+    """The steps of the plot: 0, halves of a doubling up to the first, then whole ones up to `largest`."""
+    steps = [0.0, *(phi for phi in (_SMALLEST,) if phi < largest)]
+    steps += [float(phi) for phi in range(1, int(largest) + 1)]
+    return tuple(dict.fromkeys([*steps, float(largest)]))
+
+
+def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
+    """One row a network of the plot."""
+    rows = [
+        {"way": name, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
+        for name, points in lines.items()
+        for point in points
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)
+
+
+def _measured(member: FamilyMember, outcomes: Sequence[Outcome | None]) -> Measured | None:
+    values = [outcome.accuracy for outcome in outcomes if outcome is not None and outcome.accuracy is not None]
+    if not values:
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return Measured(member.macs, statistics.fmean(values), spread, len(values))
