@@ -24,6 +24,7 @@ from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot, resolve_devices
+from nas.proxy.checkpoint import trial_checkpoints
 from nas.search import Progress, evaluate_all
 from nas.store import open_study, run_lock
 from search_spaces import ArchSpec, network_cost
@@ -111,8 +112,14 @@ class Bench:
                 params_of=lambda request: {key: value for key, value in labels(request).items() if key in axes},
                 attrs_of=lambda request: {key: value for key, value in labels(request).items() if key not in axes},
                 distributions=axes,
-                on_event=lambda event: note_trial(task, event),
+                on_event=lambda event: self.note(task, event),
             )
+
+    def note(self, task: Task, event: Progress) -> None:
+        """Say what happened to one trial, and forget what was kept of it while it ran."""
+        note_trial(task, event)
+        if event.finished and event.request is not None:
+            trial_checkpoints(self.folder.checkpoints, event.request).remove()
 
     def cost(self, arch: ArchSpec) -> tuple[int, int]:
         """MACs and parameters with the classes of this data set."""

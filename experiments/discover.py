@@ -10,7 +10,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from experiments.bench import Bench, note_trial
+from experiments.bench import Bench
 from experiments.errors import RunFailedError, from_user
 from experiments.naming import resolve_space, resolve_target
 from experiments.run_folder import write_json, write_text
@@ -84,7 +84,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             seed=settings.seed,
             cost=bench.cost,
             max_macs=plan.max_macs,
-            on_event=lambda event: note_trial(task, event),
+            on_event=lambda event: bench.note(task, event),
         )
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
     if not found:

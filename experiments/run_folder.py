@@ -46,6 +46,11 @@ class RunFolder:
     def cache(self) -> Path:
         return self.path / "cache"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where trials longer than a minute are kept while they run."""
+        return self.path / "checkpoints"
+
     def journal(self, name: str) -> Path:
         """The journal of one study: discover, confirm, scale or compare."""
         return self.path / f"{name}.journal"

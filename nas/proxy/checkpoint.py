@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from nas.evaluation import Request
 from nas.proxy.loop import Training
 
 _DAMAGED = (
@@ -49,18 +50,19 @@ class Checkpoints:
     """The newest checkpoint of a training and the weights of its best epoch, in a folder of their own.
 
     epoch-N.safetensors holds the network (and its average), epoch-N.pt the optimiser, random numbers and progress,
-    best-N.safetensors the weights after the best epoch. Each file is put in place in one step and the .pt comes last,
-    so that a checkpoint is there as a whole or not at all; older files go when it is.
+    best-N.safetensors the weights after the best epoch where they are wanted. Each file is put in place in one step and
+    the .pt comes last, so that a checkpoint is there as a whole or not at all; older files go when it is.
     """
 
     folder: Path
+    keep_best: bool = True
 
     def save(self, training: Training, progress: Progress) -> None:
         """Keep the state after an epoch."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         name = f"epoch-{len(progress.curve)}"
         best = self._best(progress)
-        if progress.best == len(progress.curve):
+        if self.keep_best and progress.best == len(progress.curve):
             save_weights(training.result, best)
         _save_tensors(_weights(training), self.folder / f"{name}.safetensors")
         state = {
@@ -124,6 +126,11 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return [path for pattern in ("epoch-*", "best-*") for path in self.folder.glob(pattern)]
+
+
+def trial_checkpoints(folder: Path, request: Request) -> Checkpoints:
+    """Where, under `folder`, the training that `request` asks for is kept while it is not finished."""
+    return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

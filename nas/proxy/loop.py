@@ -57,6 +57,8 @@ class Training:
 
     seed: orders and augments the images of each epoch; dropout and stochastic depth draw from torch's global numbers.
     flip: whether a mirrored image still shows its class. body_rate: the factor on the rate of all but the classifier.
+    splits: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those of
+    whole batches, but batch norms are given the statistics of the parts.
     """
 
     network: nn.Module
@@ -66,6 +68,7 @@ class Training:
     seed: int
     flip: bool
     body_rate: float = 1.0
+    splits: int = 1
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False, default=None)
 
@@ -90,29 +93,35 @@ class Training:
         for step, (images, labels) in enumerate(self.train.shuffled(batch, draws, recipe, flip=self.flip)):
             progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
             set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))
-            loss = F.cross_entropy(self.network(images), labels, label_smoothing=recipe.label_smoothing)
-            total += _descend(self.optimizer, loss)
+            total += self._descend(images, labels)
             if self.average is not None:
                 self.average.update(self.network)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
 
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    """One step of gradient descent; the loss, detached and not waited for."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.detach()
+    def _descend(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step of gradient descent; the loss, detached and not waited for."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=labels.device)
+        for part, answers in zip(images.chunk(self.splits), labels.chunk(self.splits), strict=True):
+            loss = F.cross_entropy(self.network(part), answers, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(answers) / len(labels))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        self.optimizer.step()
+        return total
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed) -> float:
-    """The accuracy in 0..1 over all images of the feed. Raises DivergedError when a logit is not finite."""
+def measure(network: nn.Module, feed: Feed, splits: int = 1) -> float:
+    """The accuracy in 0..1 over all images of the feed, in batches of the usual size divided by `splits`.
+
+    Raises DivergedError when a logit is not finite.
+    """
     network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=feed.device)
     total = torch.zeros((), device=feed.device)
-    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type]):
+    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type] // splits):
         logits = network(images)
         correct += (logits.argmax(1) == labels).sum()
         total += logits.abs().mean()
