@@ -189,6 +189,11 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
     """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
     recipe = RECIPES[plan.recipe]()
     epochs = plan.epochs or recipe.full_epochs
+    if arch.resolution > dataset.native_size:
+        bench.narrator.say(
+            f"warning: images of {dataset.native_size} pixels are enlarged to the network's {arch.resolution}; "
+            "that costs time and shows it nothing more"
+        )
     if dataset.size < min(arch.resolution, dataset.native_size):
         raise UserError(
             f"the network takes {arch.resolution} pixels, images were cached at {dataset.size} of "
@@ -198,7 +203,10 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
     assert isinstance(network, Network)
     with from_user():
         if plan.weights is not None:
-            _load(network, plan)
+            classifier = "the file's" if _load(network, plan) else "a new one"
+            bench.narrator.say(
+                f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}"
+            )
         feeds = {
             split: open_feed(
                 dataset, split, device, share=1.0, resolution=arch.resolution, channels=arch.input_channels
@@ -214,17 +222,20 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
     return _Job(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
 
 
-def _load(network: Network, plan: TrainPlan) -> None:
-    """Fill the network from the file; its classifier only where the file has one of its shape."""
+def _load(network: Network, plan: TrainPlan) -> bool:
+    """Fill the network from the file; returns whether its classifier too, which needs one of its shape in the file."""
     source = str(plan.weights)
+    head = not plan.new_head
     try:
-        load_weights(network, source, head=not plan.new_head)
+        load_weights(network, source, head=head)
     except WeightsError:
-        if plan.new_head:
+        if not head:
             raise
         load_weights(network, source, head=False)
+        head = False
     if plan.freeze_body:
         freeze_body(network)
+    return head
 
 
 def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan) -> Mapping[str, Any]:

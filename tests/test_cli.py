@@ -7,22 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import Run, expect_mistake
 from PIL import Image
 
 from search_spaces import ArchSpec, reference_arch
 
-Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
-
-
-def expect_mistake(answer: tuple[int, str, str], *words: str) -> None:
-    status, _, err = answer
-    assert status == 2
-    line = err.strip().splitlines()[-1]
-    assert line.startswith("scalenas: ")
-    assert "Traceback" not in err
-    for word in words:
-        assert word in line
 
 
 def images(folder: Path, **classes: int) -> Path:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import Run, expect_mistake
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -26,7 +26,6 @@ from nas.proxy.loop import measure
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights, reference_arch
 from search_spaces.network import classifier_name
 
-Run = Callable[..., tuple[int, str, str]]
 ARCH = ArchSpec(
     stages=(StageSpec(expand=2, channels=8, layers=2), StageSpec(expand=2, channels=16, stride=2)),
     stem=StemSpec(channels=8, stride=1),
@@ -50,16 +49,6 @@ def result_of(answer: tuple[int, str, str]) -> dict[str, Any]:
     assert status == 0, err
     record: dict[str, Any] = json.loads(out)
     return record
-
-
-def expect_mistake(answer: tuple[int, str, str], *words: str) -> None:
-    status, _, err = answer
-    assert status == 2
-    line = err.strip().splitlines()[-1]
-    assert line.startswith("scalenas: ")
-    assert "Traceback" not in err
-    for word in words:
-        assert word in line
 
 
 def same_training(one: Path, other: Path) -> None:
@@ -190,6 +179,23 @@ def test_a_frozen_body_stays_as_it_came(scalenas: Run, arch: Path, pretrained: P
             assert len(after[key]) == 10
         else:
             assert torch.equal(before[key], after[key]), key
+
+
+def test_it_is_told_what_is_loaded_and_what_is_enlarged(
+    scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    larger = tmp_path / "larger.json"
+    larger.write_text(replace(ARCH, resolution=12).to_json())
+    command = ("digits", *COMMON, "--epochs", "1", "--cache", tmp_path / "cache", "--run")
+    said = [
+        scalenas("train", larger, *command, tmp_path / "new", "--weights", pretrained)[2],
+        scalenas("train", arch, *command, tmp_path / "old", "--weights", tmp_path / "new" / "weights.safetensors")[2],
+    ]
+    new, old = (" ".join(text.split()) for text in said)
+    assert "images of 8 pixels are enlarged to the network's 12" in new
+    assert "classifier of 10 classes: a new one" in new
+    assert "classifier of 10 classes: the file's" in old
+    assert "enlarged" not in old
 
 
 def test_a_lower_rate_moves_the_body_less(scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path) -> None:
