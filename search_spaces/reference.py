@@ -150,7 +150,9 @@ def resnet(depth: int, inner: float = 0.25) -> ArchSpec:
 
     With stem and classifier that makes 2n + 2 or 3n + 2 layers, so that a depth in between gets the nearest of these
     (1000 builds 1001), n divided over the stages as in the nearest published network. These are ImageNet's networks:
-    the 1001 and 1202 layers published for CIFAR-10 have three stages and are others. inner: the bottlenecks' inner width as a share of their output (0.5: a wide ResNet). Raises
+    the 1001 and 1202 layers published for CIFAR-10 have three stages and are others.
+
+    inner: the bottlenecks' inner width as a share of their output (0.5: a wide ResNet). Raises
     ValueError below 10 layers.
     """
     if depth < 10:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from experiments.compare import draw_frontier
+from experiments.errors import UserError
+from experiments.frontier import points_csv
 from experiments.published import FAMILIES, PUBLISHED, published_points
 from search_spaces import ArchSpec, count_macs, count_params, reference_arch, resize
 from search_spaces.reference import mobilenet_v1, mobilenet_v2
@@ -72,3 +76,13 @@ def test_families_are_picked_by_name() -> None:
     assert {point.family for point in published_points("ResNet", "GPipe")} == {"ResNet", "GPipe"}
     with pytest.raises(ValueError, match="no published points of 'VGG'; there are EfficientNet"):
         published_points("VGG")
+
+
+def test_a_family_without_costs_is_refused_rather_than_left_out(tmp_path: Path) -> None:
+    (tmp_path / "frontier.csv").write_text(points_csv([]))
+    drawn = draw_frontier([str(tmp_path)], tmp_path / "f.csv", ["AmoebaNet", "AmoebaNet"])
+    assert [(point.label, point.role) for point in drawn] == [
+        (point.name, "published") for point in published_points("AmoebaNet")
+    ]
+    with pytest.raises(UserError, match="--published GPipe: its multiply-adds were not published"):
+        draw_frontier([str(tmp_path)], tmp_path / "f.csv", ["GPipe"])
