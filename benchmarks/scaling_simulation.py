@@ -1,6 +1,6 @@
 """How well the coefficient analysis finds planted optima: coverage, error against the best of the grid, false verdicts.
 
-    python -m benchmarks.scaling_simulation [--runs 100]
+    python -m benchmarks.scaling_simulation [--runs 200]
 
 Planted surfaces: accuracy = -curvature * squared distance (in shares) from the optimum, 1.25 points at `strength` 1,
 noise of 0.4 points per training, half of its variance shared by all points of a seed. Only their ratio matters, so a
@@ -185,7 +185,7 @@ def run_cell(cell: Cell, grids: list[Layout], runs: int) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--runs", type=int, default=100, help="of each cell; a shape and strength has two cells")
+    parser.add_argument("--runs", type=int, default=200, help="of each cell; a shape and strength has two cells")
     parser.add_argument("--output", type=Path, default=RESULTS / "scaling_simulation.csv")
     arguments = parser.parse_args()
     done = read_rows(arguments.output)
