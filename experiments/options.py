@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,35 +12,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Exponents(click.ParamType[tuple[float, ...]]):
-    """One number or two, separated by a comma."""
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers of one kind, of at least `low`, separated by commas; what: what they are, for people."""
 
-    name = "number[,number]"
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float], what: str, low: float = -math.inf) -> None:
+        self.kind, self.what, self.low = kind, what, low
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(","))
+            numbers = tuple(self.kind(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a number, or two separated by a comma", param, ctx)
-
-
-class Lengths(click.ParamType[tuple[int, ...]]):
-    """Whole numbers separated by commas."""
-
-    name = "n[,n...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            lengths = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers of epochs such as 5,10", param, ctx)
-        if min(lengths) < 1:
-            self.fail(f"{value!r}: a training has at least one epoch", param, ctx)
-        return lengths
+            self.fail(f"{value!r} is not {self.what}", param, ctx)
+        if min(numbers) < self.low:
+            self.fail(f"{value!r} is not {self.what}: {min(numbers)} is below {self.low:g}", param, ctx)
+        return numbers
 
 
 RUN = [
@@ -69,7 +59,12 @@ SEARCH = [
     click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),
     click.option("--sampler", metavar="NAME", help="default, random, tpe, evolution ... [default]"),
     click.option("--score", metavar="FORM", help="soft, hard or absolute. [soft]"),
-    click.option("--exponent", type=Exponents(), help="w, or w below and above the target. [-0.07]"),
+    click.option(
+        "--exponent",
+        type=Numbers(float, "a number, or two separated by a comma"),
+        metavar="W[,W]",
+        help="w, or w below and above the target. [-0.07]",
+    ),
     click.option("--confirm", type=int, metavar="N", help="Best candidates trained again at fresh seeds. [3]"),
     click.option("--confirm-seeds", type=int, metavar="N", help="Fresh seeds for each of them. [3]"),
 ]
@@ -78,7 +73,12 @@ GROWTH = [
     click.option("--step", type=float, help="Step of the nominal grid. [0.05]"),
     click.option("--tolerance", type=float, help="Allowed distance of its cost from 2. [0.1]"),
     click.option("--seeds", type=int, metavar="N", help="Seeds for each point. [3]"),
-    click.option("--lengths", type=Lengths(), help="Epochs of the trainings to compare. [--epochs and twice that]"),
+    click.option(
+        "--lengths",
+        type=Numbers(int, "a list of numbers of epochs such as 5,10", low=1),
+        metavar="N[,N...]",
+        help="Epochs of the trainings to compare. [--epochs and twice that]",
+    ),
     click.option("--precision", type=float, help="Stop when every share is known this closely (needs --budget)."),
     click.option("--budget", metavar="N|HOURSh", help="Trainings, or hours such as 1.5h, for the grid. [all]"),
     click.option("--plot-phi", type=float, metavar="PHI", help="Largest phi of the scaling plot; 0: no plot. [2]"),
