@@ -4,9 +4,10 @@
 
 For each seed a small network is trained on the images of the first half of the classes; then, on few images of the
 other half, it is trained from scratch, and from those weights with a new classifier: the body at a tenth of the
-learning rate, at the full rate, and frozen. All start from the same seed, see the same images for the same epochs by
-the same recipe, and are measured with their last weights on the same test images. Prints the command, the machine,
-n, mean and standard deviation over seeds, and the paired difference from scratch. Goes on from DIR when started again.
+learning rate, at 0.3 of it, at the full rate, and frozen. All start from the same seed, see the same images for the
+same epochs by the same recipe, and are measured with their last weights on the same test images. Prints the command,
+the machine, n, mean and standard deviation over seeds, and the paired difference from scratch. Goes on from DIR when
+started again.
 """
 
 from __future__ import annotations
@@ -84,8 +85,9 @@ def trainings(options: argparse.Namespace, seed: int) -> dict[str, float]:
     again = TrainPlan(options.recipe, options.epochs, "last", weights, new_head=True)
     plans: Mapping[str, TrainPlan] = {
         "scratch": TrainPlan(options.recipe, options.epochs, "last"),
-        "fine-tuned, body at 0.1 of the rate": again,
-        "fine-tuned, body at the full rate": dataclasses.replace(again, body_rate=1.0),
+        "fine-tuned, body at 0.1 of the rate": dataclasses.replace(again, body_rate=0.1),
+        "fine-tuned, body at 0.3 of the rate": dataclasses.replace(again, body_rate=0.3),
+        "fine-tuned, body at the full rate": again,
         "fine-tuned, body frozen": dataclasses.replace(again, freeze_body=True),
     }
     return {"first half": first} | {name: train(options, seed, name, plan) for name, plan in plans.items()}

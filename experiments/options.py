@@ -104,7 +104,7 @@ TRAIN = [
     click.option(
         "--weights", metavar="FILE", help="Fine-tune these (.safetensors, .pth); a new classifier if need be."
     ),
-    click.option("--body-rate", type=float, metavar="SHARE", help="Learning rate of all but the classifier. [0.1]"),
+    click.option("--body-rate", type=float, metavar="SHARE", help="Learning rate of all but the classifier. [1]"),
     click.option("--freeze-body", is_flag=True, help="Train the classifier alone."),
     click.option("--new-head", is_flag=True, help="A new classifier even where the file's fits."),
 ]

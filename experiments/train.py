@@ -36,7 +36,7 @@ class TrainPlan:
     """What is asked of a training. Raises ValueError on a value out of its range.
 
     epochs: None for the recipe's full length. keep: the weights of the "best" epoch on val, or the "last". weights: a
-    file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 0.1), or
+    file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 1), or
     freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit.
     """
 
@@ -69,7 +69,7 @@ class TrainPlan:
     @property
     def rate_factor(self) -> float:
         """The factor on the learning rate of all but the classifier."""
-        return 1.0 if self.weights is None else self.body_rate or 0.1
+        return 1.0 if self.body_rate is None else self.body_rate
 
 
 def run_train(bench: Bench, text: str, plan: TrainPlan) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def test_discover_options_that_cannot_be(
         (("--points", "square"), ["square", "matched"]),
         (("--arch", "efficientnet_b99"), ["efficientnet_b99", "efficientnet_b0"]),
         (("--seeds", "0"), ["seeds"]),
+        (("--lengths", "5,0"), ["lengths", "0 is below 1"]),
+        (("--lengths", "5,ten"), ["lengths", "5,10"]),
     ],
 )
 def test_scale_options_that_cannot_be(scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]) -> None:

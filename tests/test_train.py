@@ -19,6 +19,7 @@ from command import Run, expect_mistake
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from experiments.train import TrainPlan
 from nas.proxy.checkpoint import Checkpoints
 from nas.proxy.data import open_dataset
 from nas.proxy.feed import open_feed
@@ -179,6 +180,11 @@ def test_a_frozen_body_stays_as_it_came(scalenas: Run, arch: Path, pretrained: P
             assert len(after[key]) == 10
         else:
             assert torch.equal(before[key], after[key]), key
+
+
+def test_the_body_learns_at_the_full_rate_unless_told_otherwise() -> None:
+    assert TrainPlan(weights="w.pth").rate_factor == TrainPlan().rate_factor == 1.0
+    assert TrainPlan(weights="w.pth", body_rate=0.3).rate_factor == 0.3
 
 
 def test_it_is_told_what_is_loaded_and_what_is_enlarged(
