@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
+from nas.shared import SharedBookkeeping, SharedStudy
 from nas.store import outcome_attrs, request_attrs, stored_outcome
 from nas.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
 from search_spaces import ArchSpec
@@ -68,18 +69,21 @@ def discover(
     max_macs: float | None = None,
     max_params: float | None = None,
     on_event: OnProgress = lambda _: None,
+    shared: SharedStudy | None = None,
 ) -> list[Candidate]:
     """Search until the study holds `trials` trials, those there already included, and return its candidates.
 
     Trials that an earlier run left unfinished go on first, under their own numbers. A request that is answered in the
     journal is not trained again: the trial takes that outcome, and `duplicate_of` names the other. Networks above
-    max_macs or max_params, and parameters that decode to none, are told to the sampler without training.
+    max_macs or max_params, and parameters that decode to none, are told to the sampler without training. Where the
+    study is `shared`, other drivers do the same meanwhile, and the search ends when all trials have.
 
     Raises KeyboardInterrupt when interrupted and TooManyFailuresError, both with all that is finished stored.
     """
     study.sampler = sampler
     limits = (("MACs", max_macs), ("parameters", max_params))
-    search = Bookkeeping(space, score, study, trials, fidelity, seed, cost, limits, on_event)
+    common = (space, score, study, trials, fidelity, seed, cost, limits, on_event)
+    search = Bookkeeping(*common) if shared is None else SharedBookkeeping(*common, shared=shared)
     drive(search.jobs(), executor, search.handle)
     return candidates(study, score)
 

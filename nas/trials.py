@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from nas.journal import batch
-from nas.pool.executor import Event, Finished, one_line
+from nas.pool.drive import Job
+from nas.pool.executor import Event, Finished, Reported, one_line
 from nas.store import outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
 
@@ -22,6 +25,8 @@ REPEAT = "scalenas:repeat"
 
 FINAL_FAILURES = ("oom", "diverged")
 """Kinds of failure that the same request would meet again; the others may be bad luck."""
+
+_REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs are reported
 
 Cost = Callable[[ArchSpec], tuple[int, int]]
 """cost(arch) -> (MACs, parameters)."""
@@ -81,9 +86,11 @@ class Bookkeeping:
     answers: dict[str, tuple[int, Outcome]] = field(default_factory=dict)  # request key -> trial number, outcome
     running: dict[int, _Running] = field(default_factory=dict)  # by trial number
     seeds: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # arch id -> seeds asked for
+    unwritten: list[tuple[Trial, Reported]] = field(default_factory=list)
+    written: float = 0.0  # monotonic seconds
     done: int = 0
 
-    def jobs(self) -> Iterator[tuple[int, Request] | None]:
+    def jobs(self) -> Iterator[Job]:
         """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
         unfinished = []
         for frozen in self.study.get_trials(deepcopy=False):
@@ -92,11 +99,11 @@ class Bookkeeping:
             elif frozen.state == TrialState.RUNNING:
                 unfinished.append(frozen)
         for frozen in unfinished:
-            with batch(self.study):
+            with self._batch():
                 job = self._prepare(self._resume(frozen))
             yield job
         while self._begun() < self.trials:
-            with batch(self.study):
+            with self._batch():
                 job = self._prepare(self.study.ask(self.space.distributions()))
             yield job
 
@@ -105,15 +112,28 @@ class Bookkeeping:
         running = self.running[event.ticket]
         if isinstance(event, Finished):
             del self.running[event.ticket]
-            with batch(self.study):
+            with self._batch():
                 self._finish(running.trial, running.request, running.macs, event.outcome)
                 for trial in running.waiting:
                     self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
             return
         if event.epoch not in running.epochs:
             running.epochs.add(event.epoch)
-            running.trial.report(event.accuracy, event.epoch)
+            self.unwritten.append((running.trial, event))
+            if time.monotonic() - self.written > _REPORTS_WAIT:
+                with self._batch():
+                    pass
         self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """A batch of the journal that begins with the reports held back: so that many epochs cost one write."""
+        with batch(self.study):
+            for trial, report in self.unwritten:
+                trial.report(report.accuracy, report.epoch)
+            self.unwritten.clear()
+            self.written = time.monotonic()
+            yield
 
     def _remember(self, frozen: FrozenTrial) -> None:
         self.done += 1
@@ -135,7 +155,7 @@ class Bookkeeping:
     def _begun(self) -> int:
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
-    def _prepare(self, trial: Trial) -> tuple[int, Request] | None:
+    def _prepare(self, trial: Trial) -> Job:
         """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         try:
@@ -152,15 +172,21 @@ class Bookkeeping:
                 return None
         macs = costs[0]
         stored = stored_outcome(frozen)
+        if stored is None:
+            return self._place(trial, request, macs)
+        self._finish(trial, request, macs, stored)
+        return None
+
+    def _place(self, trial: Trial, request: Request, macs: int) -> Job:
+        """Answer the trial, let it wait for another that asks the same, or have it trained."""
         same = next((running for running in self.running.values() if running.request.key == request.key), None)
-        if stored is not None:
-            self._finish(trial, request, macs, stored)
-        elif request.key in self.answers:
+        if request.key in self.answers:
             self._answer(trial, request, macs, *self.answers[request.key])
         elif same is not None:
             same.waiting.append(trial)
         else:
-            self.running[trial.number] = _Running(trial, request, macs, set(frozen.intermediate_values))
+            reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            self.running[trial.number] = _Running(trial, request, macs, set(reported))
             self._tell_running(trial.number, request)
             return trial.number, request
         return None

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Literal
 
 from nas.evaluation import Outcome, Request
 from nas.pool.executor import Event, Executor, Finished
 
+LATER: Literal["later"] = "later"
+Job = tuple[int, Request] | None | Literal["later"]
+"""A ticket and its request; None for a job that turned out to need no slot; LATER while there may be more to come."""
+
+_LATER = 1.0  # seconds
 _FEW = 10
 _TOLERATED_FAILURES = 0.9
 
@@ -20,11 +27,11 @@ class TooManyFailuresError(RuntimeError):
     """Nearly every trial of this run failed; the message tells the commonest reason."""
 
 
-def drive(jobs: Iterator[tuple[int, Request] | None], executor: Executor, on_event: Callable[[Event], None]) -> None:
-    """Run all jobs, pairs of a ticket and its request, on the executor; every event goes to `on_event`.
+def drive(jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], None]) -> None:
+    """Run all jobs on the executor; every event goes to `on_event`.
 
     The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
-    sampler asks it as late, and with as much known, as can be. None stands for a job that turned out to need no slot.
+    sampler asks it as late, and with as much known, as can be.
 
     An interrupt or SIGTERM ends the waiting for events: what is finished is handled and KeyboardInterrupt is raised;
     what still runs is the executor's owner's to close. Raises TooManyFailuresError when of ten or more trials over
@@ -34,18 +41,19 @@ def drive(jobs: Iterator[tuple[int, Request] | None], executor: Executor, on_eve
     tally = _Tally()
     with _interrupts() as interrupts:
         while True:
-            while executor.free_slots and not interrupts.wanted:
+            job: Job = None
+            while executor.free_slots and not interrupts.wanted and job != LATER:
                 try:
                     job = next(jobs)
                 except StopIteration:
                     break
-                if job is not None:
+                if isinstance(job, tuple):
                     executor.submit(*job)
                     running.add(job[0])
-            if not running:
+            if not running and job != LATER:
                 interrupts.raise_if_wanted()
                 return
-            for event in _next_events(executor, interrupts):
+            for event in _next_events(executor, interrupts, _LATER if job == LATER else None):
                 on_event(event)
                 if isinstance(event, Finished):
                     running.discard(event.ticket)
@@ -54,10 +62,14 @@ def drive(jobs: Iterator[tuple[int, Request] | None], executor: Executor, on_eve
             tally.raise_if_hopeless()
 
 
-def _next_events(executor: Executor, interrupts: _Interrupts) -> list[Event]:
+def _next_events(executor: Executor, interrupts: _Interrupts, timeout: float | None) -> list[Event]:
     try:
         with interrupts.at_once():
-            return executor.wait()
+            begin = time.monotonic()
+            events = executor.wait(timeout)
+            if timeout is not None and not events:  # also where nothing runs, for which no executor waits
+                time.sleep(max(0.0, begin + timeout - time.monotonic()))
+            return events
     except KeyboardInterrupt:
         interrupts.wanted = True
         return executor.wait(0)

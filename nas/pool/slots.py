@@ -18,12 +18,14 @@ class Slot:
     threads: int = 1
 
 
-def resolve_devices(devices: str = "auto", workers: int | None = None) -> tuple[Slot, ...]:
+def resolve_devices(
+    devices: str = "auto", workers: int | None = None, per_device: int | None = None
+) -> tuple[Slot, ...]:
     """The slots for `devices`: "auto", "cpu", or a list such as "cuda:0,cuda:1".
 
     auto takes every GPU, and the CPU where there is none. On GPUs there is one slot for each device listed, on the CPU
-    one for each usable core; `workers` sets the number instead, dealt out over the devices in turn. A CPU slot always
-    has one thread, so that results do not depend on the number of slots.
+    one for each usable core; `workers` sets the number instead, dealt out over the devices in turn, or `per_device` the
+    number on each. A CPU slot always has one thread, so that results do not depend on the number of slots.
 
     Raises ValueError, naming the device, when it is unknown or not there.
     """
@@ -31,7 +33,7 @@ def resolve_devices(devices: str = "auto", workers: int | None = None) -> tuple[
         raise ValueError(f"workers must be at least 1, not {workers}")
     cores = usable_cores()
     names = _device_names(devices)
-    count = workers or (cores if names == ["cpu"] else len(names))
+    count = workers or (per_device * len(names) if per_device else cores if names == ["cpu"] else len(names))
     threads = max(1, cores // count)
     return tuple(Slot(name, 1 if name == "cpu" else threads) for name in (names[i % len(names)] for i in range(count)))
 

@@ -93,13 +93,13 @@ class Training:
         for step, (images, labels) in enumerate(self.train.shuffled(batch, draws, recipe, flip=self.flip)):
             progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
             set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))
-            total += self._descend(images, labels)
+            total += self.step(images, labels)
             if self.average is not None:
                 self.average.update(self.network)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
 
-    def _descend(self, images: Tensor, labels: Tensor) -> Tensor:
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of gradient descent; the loss, detached and not waited for."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=labels.device)

@@ -1,0 +1,194 @@
+"""What the pool costs beside the trainings: the driver's time per trial, idle slots, and starting up.
+
+    python -m benchmarks.pool [--trials 5000] [--slots 64]
+
+Prints the driver's time per trial with simulated slots that answer at once, so that all that is measured is asking,
+counting, storing and telling; how busy slots are with 2-second trials on 2 real worker processes; and the seconds from
+the start of a pool to the end of the first epoch of its first trial, and of a later trial on a warm worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import random
+import statistics
+import tempfile
+import time
+from collections import deque
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from nas.evaluation import Fidelity, Outcome, Report, Request
+from nas.pool.executor import Event, Executor, Finished, Reported
+from nas.pool.local import LocalExecutor
+from nas.pool.slots import Slot, usable_cores
+from nas.proxy.data import open_dataset
+from nas.proxy.train import ProxyEvaluator
+from nas.samplers import make_sampler
+from nas.score import Score
+from nas.search import discover
+from nas.store import open_study
+from nas.trials import Progress
+from search_spaces import ArchSpec, fit_arch, mnasnet_space, network_cost, reference_arch
+
+TARGET = 20e6
+RESOLUTION = 32
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """A trial of a stated length."""
+
+    seconds: float
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:  # noqa: ARG002
+        time.sleep(self.seconds)
+        return Outcome(accuracy=0.5)
+
+
+class SimulatedSlots:
+    """An executor whose trials take no time: reports and outcomes of running trials come in random order."""
+
+    def __init__(self, slots: int, reports: int) -> None:
+        self._free = slots
+        self._reports = reports
+        self._random = random.Random(0)
+        self._running: list[tuple[int, deque[float]]] = []
+
+    @property
+    def free_slots(self) -> int:
+        return self._free
+
+    def submit(self, ticket: int, request: Request) -> None:  # noqa: ARG002
+        self._free -= 1
+        curve = sorted(self._random.random() for _ in range(self._reports))
+        self._running.append((ticket, deque(curve)))
+
+    def wait(self, timeout: float | None = None) -> list[Event]:  # noqa: ARG002
+        if not self._running:
+            return []
+        i = self._random.randrange(len(self._running))
+        ticket, left = self._running[i]
+        if len(left) > 1 or (left and self._random.random() < 0.5):
+            epoch = self._reports - len(left) + 1
+            return [Reported(ticket, epoch, left.popleft())]
+        self._running[i] = self._running[-1]
+        self._running.pop()
+        self._free += 1
+        return [Finished(ticket, Outcome(accuracy=self._random.random(), seconds=1.0, device="simulated"))]
+
+    def stop(self, ticket: int) -> None: ...
+
+    def cancel(self, ticket: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def cost(arch: ArchSpec) -> tuple[int, int]:
+    """MACs and parameters for ten classes."""
+    counted = network_cost(arch, None, 10)
+    return counted.macs, counted.params
+
+
+def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[float]:
+    """Run a search with random sampling; the time of each trial's end."""
+    ends: list[float] = []
+
+    def note(event: Progress) -> None:
+        if event.finished:
+            ends.append(time.perf_counter())
+
+    space = mnasnet_space(TARGET, RESOLUTION, num_classes=10)
+    score = Score(target_macs=TARGET)
+    sampler = make_sampler("random", seed=0, score=score)
+    study = open_study(folder / "discover.journal", "discover", sampler=sampler, score=score)
+    discover(
+        space, score, sampler, executor, study,
+        trials=trials, fidelity=Fidelity(epochs), seed=0, cost=cost, on_event=note,
+    )  # fmt: skip
+    return ends
+
+
+def overhead(trials: int, slots: int, reports: int) -> None:
+    """Print the driver's milliseconds per trial: all, around trial 100 and around the last."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        ends = search(SimulatedSlots(slots, reports), Path(folder), trials, reports)
+        size = (Path(folder) / "discover.journal").stat().st_size
+    each = [1000 * (b - a) for a, b in zip([start, *ends[:-1]], ends, strict=True)]
+    early, late = each[50:150], each[-100:]
+    for name, part in (("all", each), ("trials 50 to 150", early), ("the last 100", late)):
+        quarter = statistics.quantiles(part, n=4)
+        print(
+            f"driver's ms per trial, {name}: mean {statistics.fmean(part):.1f}, median {quarter[1]:.1f} "
+            f"(quartiles {quarter[0]:.1f} to {quarter[2]:.1f}), n {len(part)}"
+        )
+    print(f"the last 100 over trials 50 to 150, by means: {statistics.fmean(late) / statistics.fmean(early):.2f}")
+    print(f"journal: {size / 1e6:.1f} MB, {size / trials / 1000:.1f} kB a trial")
+
+
+def busy_share(trials: int, seconds: float, slots: int) -> None:
+    """Print the share of slots' time spent in trials, once the first have begun."""
+    with tempfile.TemporaryDirectory() as folder, closing(LocalExecutor(Sleeper(seconds), [Slot()] * slots)) as executor:
+        warm(executor, slots)
+        start = time.perf_counter()
+        search(executor, Path(folder), trials, 1)
+        share = trials * seconds / slots / (time.perf_counter() - start)
+    print(f"busy share of {slots} slots, {trials} trials of {seconds:g} s: {100 * share:.1f} %")
+
+
+def warm(executor: Executor, slots: int) -> None:
+    """Wait until every worker has answered once."""
+    for ticket in range(slots):
+        executor.submit(-1 - ticket, Request(reference_arch("efficientnet_b0"), Fidelity(1)))
+    left = slots
+    while left:
+        left -= sum(isinstance(event, Finished) for event in executor.wait())
+
+
+def first_epochs() -> None:
+    """Print the seconds to the end of the first epoch, of the first trial and of later ones."""
+    arch = fit_arch(reference_arch("efficientnet_b0"), 8, 5e5, num_classes=10)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = open_dataset("digits", Path(folder), train_images=640)
+        evaluator = ProxyEvaluator(dataset)
+        times = []
+        start = time.perf_counter()
+        with closing(LocalExecutor(evaluator, [Slot()])) as executor:
+            for ticket in range(6):
+                executor.submit(ticket, Request(arch, Fidelity(1), seed=ticket))
+                while not any(isinstance(event, Reported) for event in executor.wait()):
+                    pass
+                times.append(time.perf_counter() - start)
+                while not executor.free_slots:
+                    executor.wait()
+                start = time.perf_counter()
+    later = statistics.median(times[1:])
+    print(
+        f"seconds to the end of the first epoch (digits, 640 images): first trial {times[0]:.2f}, later ones "
+        f"{later:.3f} (median of {len(times) - 1}); {times[0] / later:.0f} times less"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--only", choices=["overhead", "busy", "start"])
+    asked = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, optuna {optuna.__version__}")
+    if asked.only in (None, "overhead"):
+        overhead(asked.trials, asked.slots, reports=5)
+    if asked.only in (None, "busy"):
+        busy_share(40, 2.0, 2)
+    if asked.only in (None, "start"):
+        first_epochs()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""One of several drivers of a study in PostgreSQL, for tests: FOLDER URL TRIALS DELAY."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from evaluators import FIDELITY, Formula
+from search_driver import SCORE, WIDE, RestartableRandom, cost
+
+from nas.pool.local import LocalExecutor
+from nas.pool.slots import Slot
+from nas.search import discover
+from nas.shared import open_shared_study
+
+
+def run(folder: Path, url: str, trials: int, delay: float) -> None:
+    evaluator = Formula(delay, str(folder.parent / "trainings.log"))
+    sampler = RestartableRandom()
+    with (
+        open_shared_study(url, "together", folder.name, sampler) as shared,
+        contextlib.closing(LocalExecutor(evaluator, [Slot()] * 2)) as executor,
+    ):
+        discover(
+            WIDE, SCORE, sampler, executor, shared.study,
+            trials=trials, fidelity=FIDELITY, seed=0, cost=cost, shared=shared,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    folder, url, trials, delay = sys.argv[1:]
+    run(Path(folder), url, int(trials), float(delay))

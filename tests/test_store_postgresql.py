@@ -1,0 +1,143 @@
+"""A study in PostgreSQL that two drivers fill: a real server on loopback, skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.shared import hide_password, open_shared_study
+
+pytest.importorskip("psycopg", reason="psycopg is not installed")
+DRIVER = Path(__file__).with_name("shared_driver.py")
+TRIALS = 24
+
+
+def server_programs() -> Path:
+    found = [Path("/usr/local/bin"), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
+    for folder in reversed(found):
+        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
+            return folder
+    pytest.skip("PostgreSQL's server is not installed", allow_module_level=True)
+
+
+PROGRAMS = server_programs()
+
+
+def as_somebody(command: list[str]) -> list[str]:
+    """The server refuses to run as root."""
+    if os.geteuid() != 0:
+        return command
+    if shutil.which("runuser") is None or "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it as")
+    return ["runuser", "-u", "postgres", "--", *command]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a fresh server on loopback."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    folder.chmod(0o777)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data, log = folder / "data", folder / "log"
+    settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+
+    def run(*command: str | Path) -> None:
+        subprocess.run(as_somebody([str(part) for part in command]), check=True, capture_output=True, cwd=folder)
+
+    run(PROGRAMS / "initdb", "-D", data, "-U", "scalenas", "-A", "trust", "-E", "UTF8", "--no-sync")
+    try:
+        # pg_ctl's child keeps the pipes open, so its output must go elsewhere.
+        start = [PROGRAMS / "pg_ctl", "-D", data, "-o", settings, "-l", log, "-w", "start"]
+        subprocess.run(
+            as_somebody([str(part) for part in start]), check=True, cwd=folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        yield f"postgresql://scalenas@127.0.0.1:{port}/postgres"
+        run(PROGRAMS / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: Path, url: str, trials: int = TRIALS, delay: float = 0.03) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), str(folder), url, str(trials), str(delay)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def trials_of(url: str) -> list[FrozenTrial]:
+    storage = RDBStorage(url.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        return optuna.load_study(study_name="together", storage=storage).trials
+    finally:
+        storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_two_drivers_fill_one_study_without_a_duplicate(server: str, tmp_path: Path) -> None:
+    drivers = [start(tmp_path / name, server) for name in ("one", "two")]
+    for driver in drivers:
+        _, errors = driver.communicate(timeout=300)
+        assert driver.returncode == 0, errors
+    trials = trials_of(server)
+    assert [trial.number for trial in trials] == list(range(TRIALS))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert {trial.user_attrs["driver"] for trial in trials} == {"one", "two"}
+    lines = (tmp_path / "trainings.log").read_text().splitlines()
+    begun = Counter(line.split()[1] for line in lines if line.startswith("begin"))
+    assert set(begun.values()) == {1}
+    assert begun.keys() == {trial.user_attrs["request_key"] for trial in trials}
+
+    # One is killed and started again: it takes up what it left, and nothing that is finished is trained again.
+    more = TRIALS + 12
+    killed = start(tmp_path / "one", server, more, delay=0.3)
+    end = time.monotonic() + 60
+    while len(trials_of(server)) < TRIALS + 3 and time.monotonic() < end:
+        time.sleep(0.1)
+    killed.kill()
+    killed.communicate()
+    left = [trial.number for trial in trials_of(server) if trial.state == TrialState.RUNNING]
+    assert left
+    again = start(tmp_path / "one", server, more)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    trials = trials_of(server)
+    assert [trial.number for trial in trials] == list(range(more))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert {trials[number].user_attrs["driver"] for number in left} == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nonsense", "--storage nonsense: not an address such as postgresql://user@host/database"),
+        ("sqlite:///x.db", "--storage sqlite:///x.db: must be a postgresql:// address"),
+        ("postgresql://me:secret@127.0.0.1:1/x", r"--storage postgresql://me:\*\*\*@127.0.0.1:1/x: cannot be used: .+"),
+    ],
+)
+def test_an_address_that_is_none_is_told_in_one_line(url: str, text: str) -> None:
+    with (
+        pytest.raises(ValueError, match="^" + text + "$"),
+        open_shared_study(url, "s", "d", optuna.samplers.RandomSampler()),
+    ):
+        pass
+
+
+def test_passwords_are_hidden() -> None:
+    assert hide_password("postgresql://me:secret@host/x") == "postgresql://me:***@host/x"
+    assert hide_password("nonsense") == "nonsense"
