@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.problem import Problem, open_images, open_table
 from experiments.progress import Narrator, Task
+from experiments.report import LiveReport
 from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
 from nas.evaluation import Fidelity, Outcome, Request
@@ -58,6 +59,11 @@ class Bench:
     def final(self) -> Fidelity:
         """The longer training that everything on the frontier gets."""
         return Fidelity(self.settings.final_epochs)
+
+    @cached_property
+    def report(self) -> LiveReport:
+        """The run's page."""
+        return LiveReport(self.folder, self.narrator.say)
 
     @cached_property
     def executor(self) -> Executor:
@@ -120,6 +126,8 @@ class Bench:
         note_trial(task, event)
         if event.finished and event.request is not None:
             trial_checkpoints(self.folder.checkpoints, event.request).remove()
+        if event.finished:
+            self.report.tick()
 
     def cost(self, arch: ArchSpec) -> tuple[int, int]:
         """MACs and parameters with the classes of this data set."""

@@ -151,6 +151,19 @@ def status(run_dir: str, as_json: bool) -> None:
         Console().print(status_table(facts))
 
 
+@cli.command()
+@click.argument("run_dir", metavar="RUN")
+@click.option("-o", "--output", metavar="FILE", help="Where to write it. [RUN/report.html]")
+def report(run_dir: str, output: str | None) -> None:
+    """Write a run's report: one HTML file that opens offline. Runs write it themselves at every step."""
+    from experiments.report import write_report  # noqa: PLC0415
+    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+
+    with from_user():
+        written = write_report(existing_run_folder(run_dir), None if output is None else Path(output))
+    click.echo(str(written))
+
+
 def main() -> None:
     """Entry point: every outcome has its exit status, and what the user did wrong is told in one line."""
     logging.basicConfig(format="%(levelname)s: %(message)s")

@@ -101,7 +101,9 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
         )
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
-    return write_frontier(bench.folder.path, measured)
+    points = write_frontier(bench.folder.path, measured)
+    bench.report.write()
+    return points
 
 
 def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:

@@ -87,11 +87,13 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             on_event=lambda event: bench.note(task, event),
         )
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
+    bench.report.write()
     if not found:
         raise RunFailedError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
     best = _recommended(study, found, macs, plan.score, settings.confirm) if bench.problem.noisy else found
     baseline = _confirm(bench, plan.score, best)
     write_json(bench.folder.baseline, baseline)
+    bench.report.write()
     bench.narrator.say(
         f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
         f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from experiments.errors import UserError
 from search_spaces import ArchSpec, count_macs, count_params
 
-ROLES = ("baseline", "family", "candidate", "reference", "published")
+ROLES = ("baseline", "family", "candidate", "reference", "published", "own")
+OVERLAID = ("published", "own")
+"""Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
+OPTIONAL = ("latency_ms",)
+"""Columns that a frontier.csv may lack."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class FrontierPoint:
     """One network, trained `n` times for `epochs` epochs of `recipe` and measured on `split` of `data`.
 
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
-    at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from.
+    at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
+    on the machine at hand, where it was measured. Of points from elsewhere an unknown count is 0.
     """
 
     label: str
@@ -39,6 +46,27 @@ class FrontierPoint:
     params: int
     resolution: int
     arch_id: str
+    latency_ms: float | None = None
+
+
+class Axis(NamedTuple):
+    """What points are plotted against: its label, its unit, and a point's figure (None where it is not known)."""
+
+    label: str
+    unit: str
+    of: Callable[[FrontierPoint], float | None]
+
+
+AXES = {
+    "macs": Axis("FLOPs (multiply-adds)", "", lambda point: point.macs or None),
+    "params": Axis("parameters", "", lambda point: point.params or None),
+    "latency": Axis("measured latency, ms", "ms", lambda point: point.latency_ms),
+}
+
+
+def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """The points that were trained by the runs themselves."""
+    return [point for point in points if point.role not in OVERLAID]
 
 
 def measured_point(
@@ -71,14 +99,14 @@ def read_points(path: Path) -> list[FrontierPoint]:
         table = pd.read_csv(path, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
-    missing = [name for name in _columns() if name not in table]
+    missing = [name for name in _columns() if name not in table and name not in OPTIONAL]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}; a frontier.csv has {', '.join(_columns())}")
     fields = dataclasses.fields(FrontierPoint)
-    kinds = {"str": str, "int": int, "float": float}
+    kinds: dict[str, Callable[[Any], Any]] = {"str": str, "int": int, "float": float, "float | None": _number}
     try:
         return [
-            FrontierPoint(**{field.name: kinds[str(field.type)](row[field.name]) for field in fields})
+            FrontierPoint(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields if f.name in row})
             for row in table.to_dict("records")
         ]
     except ValueError as error:
@@ -93,6 +121,55 @@ def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> 
     again = {(point.label, point.role) for point in new}
     renewed = {"baseline", "family", "candidate"} if any(point.role == "baseline" for point in new) else set()
     return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
+
+
+def read_own_points(path: Path) -> list[FrontierPoint]:
+    """Points of the user's own, for an overlay: a CSV with columns label, accuracy (0..1, or percent where any is above
+    1) and at least one of macs, params, latency_ms; std is optional. Raises UserError, naming file and column.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+        costs = [name for name in ("macs", "params", "latency_ms") if name in table]
+        for name in ("label", "accuracy"):
+            if name not in table:
+                raise ValueError(f"no column {name!r}; own points have label, accuracy and macs, params or latency_ms")
+        if not costs:
+            raise ValueError("no column macs, params or latency_ms: accuracy against what?")
+        rows = [
+            {**{name: _number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
+            for row in table.to_dict("records")
+        ]
+        return _own(rows, path.name)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
+    if any(row["accuracy"] is None for row in rows):
+        raise ValueError("column 'accuracy' has an empty cell")
+    unit = 100.0 if any(row["accuracy"] > 1 for row in rows) else 1.0
+    for row in rows:
+        bad = [key for key in ("macs", "params", "latency_ms") if (row.get(key) or 0) < 0]
+        if not 0 <= row["accuracy"] <= unit or bad:
+            raise ValueError(f"{row['label']}: {bad[0] if bad else 'accuracy'} is out of range")
+    return [
+        FrontierPoint(
+            row["label"], "own", name, name, "own", 0, "own", 2 if row.get("std") else 1, row["accuracy"] / unit,
+            (row.get("std") or 0.0) / unit, round(row.get("macs") or 0), round(row.get("params") or 0), 0, "",
+            row.get("latency_ms"),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _number(cell: Any) -> float | None:
+    """A cell's number; None where it is empty. Raises ValueError for anything else, infinity included."""
+    if cell == "" or cell is None:
+        return None
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell!r} is not a finite number")
+    return number
 
 
 def _columns() -> list[str]:

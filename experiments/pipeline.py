@@ -30,7 +30,7 @@ def run_all(bench: Bench) -> dict[str, Any]:
     baseline = adopt_baseline(bench) if bench.settings.arch else run_discover(bench)
     coefficients = run_scale(bench)
     points = run_compare(bench, run_entries(bench))
-    bench.narrator.say(f"done: see {bench.folder.path / 'frontier.png'}, {bench.folder.path / 'family.json'}")
+    bench.narrator.say(f"done: see {bench.folder.path / 'report.html'}, {bench.folder.path / 'family.json'}")
     return {
         "baseline": baseline,
         "coefficients": {name: coefficients[name] for name in ("alpha", "beta", "gamma")},

@@ -108,6 +108,7 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
         for suffix in SUFFIXES:
             save_figure(scaling_plot(curves), bench.folder.path / f"scaling{suffix}")
+    bench.report.write()
     _say(bench, found, record)
     return record
 

@@ -1,0 +1,53 @@
+"""One self-contained page about a run: what was asked, what came out, and every trial behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.report.collect import collect
+from experiments.report.page import render
+from experiments.run_folder import RunFolder, write_text
+
+__all__ = ["LiveReport", "collect", "render", "write_report"]
+
+FILE = "report.html"
+
+
+def write_report(folder: RunFolder, output: Path | None = None) -> Path:
+    """Write the page of a run, finished or not, to `output` (None: report.html in the run folder).
+
+    Raises UserError where a file of the run cannot be read.
+    """
+    path = output or folder.path / FILE
+    write_text(path, render(collect(folder)))
+    return path
+
+
+@dataclass
+class LiveReport:
+    """Keeps the page of a run that is going on up to date. Whatever goes wrong is said in one line: a page must not
+    fail a run."""
+
+    folder: RunFolder
+    say: Callable[[str], None]
+    written: float = field(default_factory=time.monotonic)
+    took: float = 0.0
+
+    def tick(self) -> None:
+        """Something happened: write the page if the last is a minute old, and old enough to cost 5 % of the time."""
+        if time.monotonic() - self.written > max(60.0, 20 * self.took):
+            self.write()
+
+    def write(self) -> None:
+        """Write the page now, as at the end of a step."""
+        start = time.monotonic()
+        try:
+            write_report(self.folder)
+        except Exception as error:
+            line = " ".join(str(error).split())
+            self.say(f"warning: the report could not be written: {type(error).__name__}: {line}")
+        self.written = time.monotonic()
+        self.took = self.written - start

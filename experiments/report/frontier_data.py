@@ -1,0 +1,67 @@
+"""The points of a frontier as the page's chart takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.frontier import AXES, FrontierPoint, measured_points
+from experiments.report.drawing import stage_words
+from nas.pareto import hypervolume, knee, pareto_front
+from search_spaces import ArchSpec
+
+
+def frontier_data(
+    points: Sequence[FrontierPoint], archs: Mapping[str, ArchSpec], curves: Mapping[str, Sequence[float]], x: str
+) -> dict[str, Any] | None:
+    """Points that have a figure on axis `x` (a key of AXES), the front, its knee, and each run's hypervolume.
+
+    archs: architectures by id, shown where a point is looked at; curves: accuracies of the seeds by architecture id.
+    None where no point is left.
+    """
+    axis = AXES[x]
+    shown = [point for point in points if axis.of(point) is not None]
+    if not shown:
+        return None
+    measured = measured_points(shown)
+    costs = [axis.of(point) or 0.0 for point in measured]
+    values = [point.accuracy for point in measured]
+    front = pareto_front(costs, values)
+    top = knee(costs, values)
+    return {
+        "axis": axis.label,
+        "unit": axis.unit,
+        "accuracy": f"{measured[0].split} accuracy" if measured else "accuracy",
+        "points": [_point(point, axis.of(point) or 0.0, archs, curves) for point in shown],
+        "front": [shown.index(measured[i]) for i in front],
+        "knee": None if top is None else shown.index(measured[top]),
+        "volumes": volumes(measured, x),
+    }
+
+
+def volumes(measured: Sequence[FrontierPoint], x: str) -> list[dict[str, Any]]:
+    """The hypervolume of each run's front against the costliest and the least accurate of all points."""
+    of = AXES[x].of
+    if not measured:
+        return []
+    reference = max(of(p) or 0.0 for p in measured), min(p.accuracy for p in measured)
+    rows = []
+    for run in sorted({point.run for point in measured}):
+        own = [point for point in measured if point.run == run]
+        area = hypervolume([of(p) or 0.0 for p in own], [p.accuracy for p in own], reference)
+        rows.append({"run": run, "points": len(own), "hypervolume": area})
+    return rows
+
+
+def _point(
+    point: FrontierPoint, cost: float, archs: Mapping[str, ArchSpec], curves: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    arch = archs.get(point.arch_id)
+    return {
+        "label": point.label, "role": point.role, "run": point.run, "x": cost, "y": point.accuracy,
+        "std": point.std if point.n > 1 else 0.0, "n": point.n, "split": point.split, "data": point.data,
+        "epochs": point.epochs, "recipe": point.recipe, "macs": point.macs or None, "params": point.params or None,
+        "latency_ms": point.latency_ms, "resolution": point.resolution or None, "id": point.arch_id,
+        "seeds": list(curves.get(point.arch_id, ())),
+        "stages": [] if arch is None else [stage_words(stage) for stage in arch.stages],
+    }  # fmt: skip
