@@ -14,6 +14,7 @@ from torch import nn
 from nas.evaluation import Failure, Outcome, Report, Request
 from nas.proxy.checkpoint import CheckpointError, Checkpoints, Progress, trial_checkpoints
 from nas.proxy.dataset import Dataset
+from nas.proxy.depthwise import accelerate
 from nas.proxy.feed import Feed, open_feed
 from nas.proxy.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
 from nas.proxy.recipe import Recipe, fast
@@ -79,6 +80,8 @@ class ProxyEvaluator:
     def _run(self, request: Request, device: torch.device, report: Report, kept: Checkpoints | None) -> Outcome:
         """The outcome, its seconds those of earlier tries."""
         network = self._network(request).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu" and not self.plain:
+            accelerate(network)
         train = self._feed(request, "train", device)
         val = self._feed(request, "val", device)
         final = val if request.split == "val" else self._feed(request, request.split, device)
