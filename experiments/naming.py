@@ -44,8 +44,9 @@ def load_arch(text: str) -> ArchSpec:
             data = data["arch"]
         with from_user(str(path)):
             return ArchSpec.from_dict(data)
-    if text in REFERENCE_NAMES:
-        return reference_arch(text)
+    if _is_known(text):
+        with from_user():
+            return reference_arch(text)
     raise UserError(
         f"unknown architecture {text!r}: give a JSON file, a run folder or one of {', '.join(REFERENCE_NAMES)}"
     )
@@ -53,7 +54,11 @@ def load_arch(text: str) -> ArchSpec:
 
 def is_reference(text: str) -> bool:
     """Whether a text names a known network, to be fitted to the task, rather than an architecture to be taken as is."""
-    return text in REFERENCE_NAMES and not Path(text).exists()
+    return _is_known(text) and not Path(text).exists()
+
+
+def _is_known(text: str) -> bool:
+    return text in REFERENCE_NAMES or re.fullmatch(r"resnet\d{1,6}", text) is not None
 
 
 def resolve_resolution(text: str, native: int | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 from command import Run, expect_mistake
 from PIL import Image
 
-from search_spaces import ArchSpec, reference_arch
+from search_spaces import ArchSpec, count_macs, reference_arch
 
 SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
 
@@ -29,6 +29,8 @@ def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
     assert status == 0
     assert (facts["macs"], facts["params"]) == (385_814_752, 5_288_548)
     assert sum(stage["macs"] for stage in facts["stages"]) == facts["macs"]
+    _, out, _ = scalenas("inspect", "resnet110", "--json")
+    assert json.loads(out)["macs"] == count_macs(reference_arch("resnet110"))
     _, table, _ = scalenas("inspect", "mnasnet_a1", "--resolution", "96")
     assert "stage 7" in table
 
