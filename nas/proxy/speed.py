@@ -15,7 +15,7 @@ from torch import Tensor
 from nas.evaluation import Outcome, Report, Request
 from nas.proxy.augment import draw_epoch
 from nas.proxy.feed import open_feed
-from nas.proxy.loop import EVAL_BATCH, Training, prepare_network, repeatable
+from nas.proxy.loop import EVAL_BATCH, Training, repeatable
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import network_cost
 
@@ -92,8 +92,7 @@ def time_training(evaluator: ProxyEvaluator, request: SpeedRequest, device: torc
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     begin = time.perf_counter()
-    network = prepare_network(evaluator.build, arch, dataset.num_classes, recipe, 1)
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = evaluator.network(arch, 1, device)
     feed = open_feed(dataset, "train", device, share=1.0, resolution=arch.resolution, channels=arch.input_channels)
     training = Training(network, recipe, feed, 1, 0, flip=dataset.flip)
     setup = time.perf_counter() - begin

@@ -29,7 +29,7 @@ class ProxyEvaluator:
     torch as it is: executors set it for their slots. build(arch, num_classes) makes the network from torch's global
     random numbers. checkpoints: a folder where a training that takes longer than `checkpoint_after` seconds is kept
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
-    stored its outcome removes it.
+    stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too.
     """
 
     dataset: Dataset
@@ -38,6 +38,7 @@ class ProxyEvaluator:
     build: Callable[[ArchSpec, int], nn.Module] = build_network
     checkpoints: Path | None = None
     checkpoint_after: float = 60.0
+    plain: bool = False
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         """Train, reporting the val accuracy after each epoch, and return the accuracy on the request's split.
@@ -79,9 +80,7 @@ class ProxyEvaluator:
 
     def _run(self, request: Request, device: torch.device, report: Report, kept: Checkpoints | None) -> Outcome:
         """The outcome, its seconds those of earlier tries."""
-        network = self._network(request).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if device.type == "cpu" and not self.plain:
-            accelerate(network)
+        network = self.network(request.arch, request.fidelity.epochs, device)
         train = self._feed(request, "train", device)
         val = self._feed(request, "val", device)
         final = val if request.split == "val" else self._feed(request, request.split, device)
@@ -126,5 +125,10 @@ class ProxyEvaluator:
             self.dataset, split, device, share=share, resolution=resolution, channels=request.arch.input_channels
         )
 
-    def _network(self, request: Request) -> nn.Module:
-        return prepare_network(self.build, request.arch, self.dataset.num_classes, self.recipe, request.fidelity.epochs)
+    def network(self, arch: ArchSpec, epochs: int, device: torch.device) -> nn.Module:
+        """A fresh network for a training of `epochs` on `device`."""
+        network = prepare_network(self.build, arch, self.dataset.num_classes, self.recipe, epochs)
+        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu" and not self.plain:
+            accelerate(network)
+        return network
