@@ -14,6 +14,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from experiments.errors import RunFailedError, UserError, from_user
+from experiments.forecast import Pace
+from experiments.pool import Pool
 from experiments.problem import Problem, open_images, open_table
 from experiments.progress import Narrator, Task
 from experiments.report import LiveReport
@@ -22,11 +24,10 @@ from experiments.settings import Settings
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
-from nas.pool.inline import InlineExecutor
-from nas.pool.local import LocalExecutor
-from nas.pool.slots import Slot, resolve_devices
+from nas.pool.slots import Slot
 from nas.proxy.checkpoint import trial_checkpoints
-from nas.search import Progress, evaluate_all
+from nas.search import Progress, evaluate_all, unanswered
+from nas.shared import hide_password
 from nas.store import open_study, run_lock
 from search_spaces import ArchSpec, network_cost
 
@@ -67,19 +68,21 @@ class Bench:
 
     @cached_property
     def executor(self) -> Executor:
-        """The pool; started when the first training is asked for."""
-        evaluator = self.problem.evaluator
-        if self.settings.executor == "inline" or not self.problem.noisy:
-            executor: Executor = InlineExecutor(evaluator, self.slots[0].device, self.slots[0].threads)
-        else:
-            executor = LocalExecutor(evaluator, self.slots)
-        self.closing.callback(executor.close)
-        return executor
+        """What trains; started when the first training is asked for."""
+        return self.pool.executor
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The executor and what is known of its speed."""
+        return Pool(
+            self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, lambda a: self.cost(a)[0]
+        )
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
         common = {"data": dict(self.problem.facts), "devices": [slot.device for slot in self.slots]}
         asked = dataclasses.asdict(self.settings)
+        asked["storage"] = None if self.settings.storage is None else hide_password(self.settings.storage)
         self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
 
     @property
@@ -109,6 +112,9 @@ class Bench:
         """
         axes = axes or {}
         study = open_study(self.folder.journal(name), name)
+        left = unanswered(requests, study)
+        self.pool.calibrate([request.arch for request in left])
+        pace = self.pool.pace(left)
         with self.narrator.task(what, len({request.key for request in requests})) as task:
             return evaluate_all(
                 requests,
@@ -118,12 +124,23 @@ class Bench:
                 params_of=lambda request: {key: value for key, value in labels(request).items() if key in axes},
                 attrs_of=lambda request: {key: value for key, value in labels(request).items() if key not in axes},
                 distributions=axes,
-                on_event=lambda event: self.note(task, event),
+                on_event=lambda event: self.note(task, event, pace),
             )
 
-    def note(self, task: Task, event: Progress) -> None:
+    def unanswered(self, name: str, requests: Sequence[Request]) -> list[Request]:
+        """Those of the requests that the journal `name` does not answer."""
+        path = self.folder.journal(name)
+        return unanswered(requests, open_study(path, name)) if path.exists() else list(requests)
+
+    def note(self, task: Task, event: Progress, pace: Pace | None = None) -> None:
         """Say what happened to one trial, and forget what was kept of it while it ran."""
-        note_trial(task, event)
+        left = None
+        if pace is not None and event.finished:
+            expected = None if event.request is None else self.pool.expected(event.request)
+            if expected is not None and event.outcome is not None and event.outcome.accuracy and event.outcome.seconds:
+                pace.note(expected, event.outcome.seconds)
+            left = pace.seconds(event.total - event.done)
+        note_trial(task, event, left)
         if event.finished and event.request is not None:
             trial_checkpoints(self.folder.checkpoints, event.request).remove()
         if event.finished:
@@ -135,16 +152,16 @@ class Bench:
         return counted.macs, counted.params
 
 
-def note_trial(task: Task, event: Progress) -> None:
-    """Say where a step stands after what happened to one trial."""
+def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
+    """Say where a step stands after what happened to one trial. left: seconds that are expected still."""
     if not event.finished:
         return
     if event.outcome is None:
-        task.reach(event.done, f"#{event.number} not trained")
+        task.reach(event.done, f"#{event.number} not trained", left)
     elif event.outcome.failure is not None:
-        task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}")
+        task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}", left)
     else:
-        task.reach(event.done, f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %")
+        task.reach(event.done, f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %", left)
 
 
 @contextmanager
@@ -154,8 +171,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with from_user():
-        slots = resolve_devices(settings.devices, settings.workers)
+    slots = Pool.slots_asked(settings)
     folder = open_run_folder(run)
     with ExitStack() as stack:
         with from_user():

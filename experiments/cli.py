@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.options import ARCH, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, TRAIN, WHOLE, options
+from experiments.options import ARCH, DRY, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, TRAIN, WHOLE, options
 from experiments.settings import Settings, preset
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
@@ -53,24 +53,24 @@ def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any
 @cli.command()
 @click.argument("data", required=False)
 @click.option("--benchmark", metavar="FILE", help="Search a published table (CSV) in place of DATA; trains nothing.")
-@options(RUN, TARGET, PROXY, SEARCH)
-def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+@options(RUN, TARGET, PROXY, SEARCH, DRY)
+def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
     """Search for a baseline on DATA, or in a published table."""
-    from experiments.discover import run_discover  # noqa: PLC0415
+    from experiments.discover import forecast_discover, run_discover  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
-        _answer(run_discover(bench), as_json)
+        _answer(forecast_discover(bench) if dry_run else run_discover(bench), as_json)
 
 
 @cli.command()
 @click.argument("data")
-@options(RUN, ARCH, TARGET, PROXY, GROWTH)
-def scale(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+@options(RUN, ARCH, TARGET, PROXY, GROWTH, DRY)
+def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
     """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
-    from experiments.rescale import run_scale  # noqa: PLC0415
+    from experiments.rescale import forecast_scale, run_scale  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
-        _answer(run_scale(bench), as_json)
+        _answer(forecast_scale(bench) if dry_run else run_scale(bench), as_json)
 
 
 @cli.command()

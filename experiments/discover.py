@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import json
+import platform
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +18,7 @@ from optuna.study import Study
 from experiments.bench import Bench
 from experiments.errors import RunFailedError, from_user
 from experiments.naming import resolve_space, resolve_target
+from experiments.outlook import outlook_discover
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
@@ -21,7 +27,8 @@ from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
 from nas.score import Score
 from nas.search import Candidate, discover
-from nas.store import open_study
+from nas.shared import SharedStudy, hide_password, open_shared_study
+from nas.store import copy_study, open_study, read_study
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, count_macs, format_blocks, stride_plan
 from search_spaces.mnasnet import size_in_words
 
@@ -58,6 +65,12 @@ def plan_search(bench: Bench) -> Search:
     return Search(score, space, fitted_to, max_macs)
 
 
+def forecast_discover(bench: Bench) -> dict[str, Any]:
+    """Say, and return, what the search would cost; nothing is trained but a few steps to time them."""
+    plan = plan_search(bench)
+    return outlook_discover(bench, plan.space, plan.score.target_macs, plan.max_macs).record
+
+
 def run_discover(bench: Bench) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
     settings = bench.settings
@@ -71,21 +84,26 @@ def run_discover(bench: Bench) -> dict[str, Any]:
          "score": dataclasses.asdict(plan.score)},
     )  # fmt: skip
     _announce(bench, plan)
-    study = open_study(bench.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score)
-    with bench.narrator.task("search", settings.trials) as task:
+    outlook = outlook_discover(bench, plan.space, plan.score.target_macs, plan.max_macs)
+    pace = outlook.pace
+    with _open_study(bench, plan, sampler) as (opened, shared), bench.narrator.task("search", settings.trials) as task:
         found = discover(
             plan.space,
             plan.score,
             sampler,
             bench.executor,
-            study,
+            opened,
             trials=settings.trials,
             fidelity=bench.proxy,
             seed=settings.seed,
             cost=bench.cost,
             max_macs=plan.max_macs,
-            on_event=lambda event: bench.note(task, event),
+            on_event=lambda event: bench.note(task, event, pace),
+            shared=shared,
         )
+        if shared is not None:  # the folder's own copy, for the steps to come
+            copy_study(opened, bench.folder.journal(NAME), plan.score)
+    study = read_study(bench.folder.journal(NAME), NAME)
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
     bench.report.write()
     if not found:
@@ -99,6 +117,27 @@ def run_discover(bench: Bench) -> dict[str, Any]:
         f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"
     )
     return baseline
+
+
+@contextlib.contextmanager
+def _open_study(bench: Bench, plan: Search, sampler: BaseSampler) -> Iterator[tuple[Study, SharedStudy | None]]:
+    """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
+    url = bench.settings.storage
+    if url is None:
+        yield open_study(bench.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
+        return
+    settings = bench.settings
+    asked = [
+        dict(bench.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
+        settings.epochs, settings.train_fraction, settings.sampler,
+    ]  # fmt: skip
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
+    driver = f"{platform.node()}:{bench.folder.path.resolve()}"
+    with contextlib.ExitStack() as stack:
+        with from_user():
+            shared = stack.enter_context(open_shared_study(url, f"{NAME} {digest}", driver, sampler))
+        bench.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
+        yield shared.study, shared
 
 
 def _sampler(bench: Bench, plan: Search, macs: Macs) -> BaseSampler:

@@ -41,11 +41,15 @@ RUN = [
     click.option("--max-unreadable", type=float, metavar="SHARE", help="Share of unreadable files to skip. [0.01]"),
     click.option("--resolution", metavar="PIXELS|auto", help="Input size of the baseline. [auto]"),
     click.option("--devices", metavar="LIST", help="auto, cpu, or cuda:0,cuda:1. [auto]"),
-    click.option("--workers", type=int, metavar="N", help="Trainings at a time. [one a GPU, or one a CPU core]"),
+    click.option("--workers", type=int, metavar="N", help="Trainings at a time. [by measuring, or one a CPU core]"),
+    click.option("--per-device", type=int, metavar="N", help="Trainings at a time on each GPU. [by measuring]"),
     click.option("--evaluator", metavar="MODULE:FUNCTION", help="Trains in place of the built-in proxy (see docs)."),
-    click.option("--executor", metavar="NAME", help="local (worker processes) or inline. [local]"),
+    click.option("--executor", metavar="NAME", help="local (worker processes), inline or ray. [local]"),
+    click.option("--ray-address", metavar="ADDRESS", help="The Ray cluster's, or auto. [one of this machine alone]"),
+    click.option("--trial-timeout", type=float, metavar="SECONDS", help="Longest training. [20 times the forecast]"),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
 ]
+DRY = [click.option("--dry-run", is_flag=True, help="Say what it would cost; train nothing.")]
 TARGET = [
     click.option("--target-macs", metavar="N|b0|auto", help="MACs wanted, such as 20M. [auto: B0 fitted, half width]"),
 ]
@@ -54,6 +58,7 @@ PROXY = [
     click.option("--train-fraction", type=float, metavar="SHARE", help="Share of the training images it sees. [1]"),
 ]
 SEARCH = [
+    click.option("--storage", metavar="URL", help="postgresql://...: a search that several drivers share. [DIR]"),
     click.option("--max-macs", metavar="N|b0|auto", help="Never train a network that costs more. [none]"),
     click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
     click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 PLAIN_INTERVAL = 2.0
 
@@ -26,20 +26,23 @@ class Task:
     done: int = 0
     said: float = 0.0
 
-    def reach(self, done: int, note: str = "") -> None:
-        """So many steps are done; `note` is a few words about the last."""
+    def reach(self, done: int, note: str = "", left: float | None = None) -> None:
+        """So many steps are done; `note` is a few words about the last, `left` the seconds still expected (None: as
+        many as the steps done took, in proportion).
+        """
         if self.began_at is None:
             self.began_at = done - 1 if note else done
         if done == self.done:
             return
         self.done = done
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, note=note)
-            return
         now = time.monotonic()
+        if left is None:
+            left = (now - self.began) / max(1, done - self.began_at) * (self.total - done)
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=_clock(left))
+            return
         if now - self.said >= PLAIN_INTERVAL or done >= self.total:
             self.said = now
-            left = (now - self.began) / max(1, done - self.began_at) * (self.total - done)
             text = f"[{self.label}] {done}/{self.total}, {_clock(left)} left  {note}"
             self.console.print(text, highlight=False, markup=False)
 
@@ -75,10 +78,10 @@ class Narrator:
             return
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("ETA {task.fields[left]}"), TextColumn("{task.fields[note]}", markup=False),
         )  # fmt: skip
         with Progress(*columns, console=self.console) as bar:
-            bar.add_task(label, total=total, note="")
+            bar.add_task(label, total=total, note="", left="")
             yield Task(label, total, bar, self.console)
 
 

@@ -11,7 +11,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from experiments.bench import Bench
 from experiments.errors import UserError, from_user
+from experiments.forecast import Forecast
 from experiments.naming import is_reference, load_arch, resolve_target
+from experiments.outlook import outlook_scale
 from experiments.plots import save_figure
 from experiments.plots_scaling import drift_plot, scaling_plot, triangle_plot
 from experiments.run_folder import read_json, write_json, write_text
@@ -66,17 +68,21 @@ def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
         return fit_arch(arch, bench.resolution, target, num_classes=bench.num_classes)
 
 
+def forecast_scale(bench: Bench) -> dict[str, Any]:
+    """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
+    arch = baseline_arch(bench)
+    return _outlook(bench, arch, _points(bench, arch)).record
+
+
 def run_scale(bench: Bench) -> dict[str, Any]:
     """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
     the coefficients.
     """
     settings = bench.settings
     arch = baseline_arch(bench)
-    with from_user():
-        points = scaling_points(
-            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
-        )
+    points = _points(bench, arch)
     bench.claim(NAME, {"train fraction": settings.train_fraction})
+    _outlook(bench, arch, points)
     lengths = settings.lengths or (settings.epochs, 2 * settings.epochs)
     budget = Budget() if settings.budget is None else parse_budget(settings.budget)
     if budget.trainings is not None and budget.trainings < len(lengths):
@@ -111,6 +117,29 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     bench.report.write()
     _say(bench, found, record)
     return record
+
+
+def _points(bench: Bench, arch: ArchSpec) -> Sequence[ScalingPoint]:
+    settings = bench.settings
+    with from_user():
+        return scaling_points(
+            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
+        )
+
+
+def _outlook(bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint]) -> Forecast:
+    settings = bench.settings
+    requests = [
+        Request(point.arch, Fidelity(epochs, settings.train_fraction), settings.seed + i)
+        for epochs in sorted(set(settings.lengths or (settings.epochs, 2 * settings.epochs)))
+        for i in range(settings.seeds)
+        for point in points
+    ]
+    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
+    forecast = outlook_scale(bench, requests, bench.cost(arch)[0], budget.trainings)
+    if budget.hours is not None:
+        bench.narrator.say(f"  no more than {budget.hours:g} h of it, by --budget")
+    return forecast
 
 
 def _search(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from nas.shared import hide_password
 
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
@@ -86,7 +87,7 @@ class RunFolder:
         before = self.read()
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         steps = dict(before.get("steps", {}))
-        command = shlex.join(["scalenas", *sys.argv[1:]])
+        command = hide_password(shlex.join(["scalenas", *sys.argv[1:]]))
         steps[step] = {"command": command, "started": now, "settings": dict(settings)}
         record = {
             **before,

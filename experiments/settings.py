@@ -31,7 +31,11 @@ class Settings:
     max_unreadable: float = 0.01
     devices: str = "auto"
     workers: int | None = None
+    per_device: int | None = None
     executor: str = "local"
+    ray_address: str | None = None
+    storage: str | None = None
+    trial_timeout: float | None = None
     resolution: str = "auto"
 
     evaluator: str | None = None
@@ -66,6 +70,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low in (("seed", 0), ("trials", 1), ("epochs", 1), ("confirm", 0), ("confirm_seeds", 1), ("seeds", 1),
                           ("final_epochs", 1), ("final_seeds", 1), ("top", 1), ("family_phi", 0), ("workers", 1),
+                          ("per_device", 1), ("trial_timeout", 1),
                           ("train_images", 2), ("plot_phi", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < low:
@@ -76,11 +81,15 @@ class Settings:
             value = getattr(self, name)
             if not 0 <= value <= 1 or (name == "train_fraction" and value == 0):
                 raise ValueError(f"--{name.replace('_', '-')} must be a share from 0 to 1, not {value:g}")
-        for name, known in (("executor", ("local", "inline")), ("score", tuple(EXPONENTS))):
+        for name, known in (("executor", ("local", "inline", "ray")), ("score", tuple(EXPONENTS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.budget is not None:
             parse_budget(self.budget)
+        if self.ray_address is not None and self.executor != "ray":
+            raise ValueError("--ray-address is for a Ray cluster: add --executor ray")
+        if self.workers is not None and self.per_device is not None:
+            raise ValueError("--workers is the number in all, --per-device that on each: give one of them")
         if self.exponent is not None and self.score == "hard":
             raise ValueError("--score hard has its own exponents (0 and -1): leave out --exponent, or --score")
         if self.exponent is not None and len(self.exponent) not in (1, 2):

@@ -21,7 +21,9 @@ from nas.store import outcome_attrs, request_attrs, stored_outcome
 from nas.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
 from search_spaces import ArchSpec
 
-__all__ = ["Candidate", "Progress", "Space", "TooManyFailuresError", "candidates", "discover", "evaluate_all"]
+__all__ = [
+    "Candidate", "Progress", "Space", "TooManyFailuresError", "candidates", "discover", "evaluate_all", "unanswered",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,18 @@ def discover(
     return candidates(study, score)
 
 
+def unanswered(requests: Sequence[Request], study: Study) -> list[Request]:
+    """Those of the requests, each once, that `evaluate_all` would train."""
+    answers = _answers(study)
+    return [request for key, request in {request.key: request for request in requests}.items() if key not in answers]
+
+
+def _answers(study: Study) -> dict[str, Outcome]:
+    """What the study holds, by the requests' keys, but failures that may have been bad luck."""
+    stored = {trial.user_attrs.get("request_key"): stored_outcome(trial) for trial in study.get_trials(deepcopy=False)}
+    return {str(key): outcome for key, outcome in stored.items() if outcome is not None and is_final(outcome)}
+
+
 def evaluate_all(
     requests: Sequence[Request],
     executor: Executor,
@@ -109,9 +123,8 @@ def evaluate_all(
     Raises what `discover` raises.
     """
     wanted = {request.key: request for request in requests}
-    stored = {trial.user_attrs.get("request_key"): stored_outcome(trial) for trial in study.get_trials(deepcopy=False)}
-    outcomes = {key: outcome for key, outcome in stored.items() if key in wanted and outcome and is_final(outcome)}
-    open_requests = [request for key, request in wanted.items() if key not in outcomes]
+    outcomes = {key: outcome for key, outcome in _answers(study).items() if key in wanted}
+    open_requests = unanswered(requests, study)
 
     def progress(number: int, **news: Any) -> None:
         on_event(Progress(number, open_requests[number], len(outcomes), len(wanted), **news))

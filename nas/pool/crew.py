@@ -126,7 +126,8 @@ class WorkerExecutor(abc.ABC):
         for seat in self._seats:
             if seat.job is not None and seat.job.ticket == ticket:
                 seat.job.stopped = True
-                seat.worker.send(Stop(ticket))
+                if seat.ready:
+                    seat.worker.send(Stop(ticket))
 
     def cancel(self, ticket: int) -> None:
         self._events = [event for event in self._events if event.ticket != ticket]
@@ -150,18 +151,24 @@ class WorkerExecutor(abc.ABC):
         return seat.job is None and all(job.alone_at != seat.place for job in (*self._waiting, *running))
 
     def _assign(self) -> None:
+        """Give waiting jobs their seats; a job whose worker is not ready yet moves where one is."""
+        for seat in self._seats:
+            if seat.job is not None and not seat.ready and any(s.ready and self._is_open(s) for s in self._seats):
+                self._waiting.insert(0, seat.job)
+                seat.job = None
         for job in list(self._waiting):
-            seat = self._seat_for(job)
-            if seat is not None:
+            found = self._seat_for(job)
+            if found is not None:
                 self._waiting.remove(job)
-                self._run(seat, job)
+                self._run(found, job)
 
     def _seat_for(self, job: _Job) -> _Seat | None:
         if job.alone_at is not None:
             there = [seat for seat in self._seats if seat.place == job.alone_at]
             return there[0] if there and not any(seat.job for seat in there) else None
         elsewhere = [seat for seat in self._seats if seat.place != job.avoid]
-        return next((seat for seat in elsewhere or self._seats if self._is_open(seat)), None)
+        fitting = [seat for seat in elsewhere or self._seats if self._is_open(seat)]
+        return min(fitting, key=lambda seat: not seat.ready, default=None)
 
     def _run(self, seat: _Seat, job: _Job) -> None:
         neighbours = [other.job for other in self._seats if other.place == seat.place and other.job is not None]
@@ -169,9 +176,13 @@ class WorkerExecutor(abc.ABC):
             neighbour.crowded = True
         job.crowded = bool(neighbours)
         job.limit = limit_of(self._time_limit, job.request)
-        job.begin = time.monotonic()
         job.curve.clear()
         seat.job = job
+        if seat.ready:
+            self._send(seat, job)
+
+    def _send(self, seat: _Seat, job: _Job) -> None:
+        job.begin = time.monotonic()
         seat.worker.send(Run(job.ticket, job.request))
         if job.stopped:
             seat.worker.send(Stop(job.ticket))
@@ -197,7 +208,7 @@ class WorkerExecutor(abc.ABC):
                 self._stillborn = 0
                 seat.ready, seat.place = True, place
                 if seat.job is not None:
-                    seat.job.begin = time.monotonic()
+                    self._send(seat, seat.job)
             case Broken(text):
                 raise RuntimeError(f"worker processes cannot load the evaluator: {text}")
             case Lost(text):

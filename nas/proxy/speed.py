@@ -124,7 +124,7 @@ def fit_speed(timings: Sequence[Timing]) -> Speed:
     """
     if not timings:
         raise ValueError("no timings to fit a speed to")
-    low, high = min(timings, key=lambda t: t.macs), max(timings, key=lambda t: t.macs)
+    low, high = (_middle([t for t in timings if t.macs == end]) for end in _ends([t.macs for t in timings]))
     work = [3 * t.macs * t.batch for t in (low, high)]
     per_mac = (high.train_step - low.train_step) / (work[1] - work[0]) if work[1] > work[0] else 0.0
     step = low.train_step - per_mac * work[0]
@@ -134,9 +134,18 @@ def fit_speed(timings: Sequence[Timing]) -> Speed:
         step=step,
         per_mac=per_mac,
         eval_per_mac=high.eval_batch / (high.macs * high.eval_batch_size),
-        setup=max(t.setup for t in timings),
+        setup=min(t.setup for t in timings),  # the first of a process also loads what later ones find loaded
         peak_bytes=max(t.peak_bytes for t in timings),
     )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _middle(timings: Sequence[Timing]) -> Timing:
+    """The one of the median step, of those of several slots."""
+    return sorted(timings, key=lambda t: t.train_step)[len(timings) // 2]
 
 
 def _time(once: Callable[[], object], seconds: float, device: torch.device) -> float:

@@ -127,8 +127,8 @@ class ProxyEvaluator:
 
     def network(self, arch: ArchSpec, epochs: int, device: torch.device) -> nn.Module:
         """A fresh network for a training of `epochs` on `device`."""
-        network = prepare_network(self.build, arch, self.dataset.num_classes, self.recipe, epochs)
-        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fresh = prepare_network(self.build, arch, self.dataset.num_classes, self.recipe, epochs)
+        network: nn.Module = fresh.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device.type == "cpu" and not self.plain:
             accelerate(network)
         return network

@@ -1,0 +1,170 @@
+"""The executor of a Ray cluster: an actor for each slot, wherever Ray finds room for it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from nas.evaluation import Evaluator
+from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
+from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
+from nas.pool.messages import Broken, Message, Ready, Run, Stop
+from nas.pool.slots import Slot, pin_threads
+from nas.pool.worker import lost_device
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be used; the text is one line for people."""
+
+
+def cluster_slots(address: str | None, workers: int | None, per_device: int | None) -> tuple[Slot, ...]:
+    """The slots of the cluster at `address` ("auto", "host:port", "ray://host:port"; None starts one here).
+
+    One for each GPU, or `per_device`; on a cluster without GPUs one for each CPU core. `workers` sets the number
+    instead. Raises ClusterError when it does not answer or has no room.
+    """
+    connect(address)
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    on_gpus = [Slot("cuda:0", max(1, cores // (gpus * (per_device or 1))))] * (gpus * (per_device or 1)) if gpus else []
+    slots = on_gpus or [Slot("cpu", 1)] * cores
+    if not slots:
+        raise ClusterError(f"the Ray cluster {address or 'of this machine'} has neither GPUs nor CPU cores")
+    if workers is not None:
+        slots = [slots[0]] * workers
+    return tuple(slots)
+
+
+def connect(address: str | None) -> None:
+    """Join the cluster, once in a process. Raises ClusterError when that fails."""
+    if ray.is_initialized():
+        return
+    local = {"include_dashboard": False} if address is None else {"address": address}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise ClusterError(f"--ray-address {address or 'local'}: {one_line(error)}") from None
+
+
+class RayExecutor(WorkerExecutor):
+    """Runs trials in actors of the Ray cluster that this process has joined (see `connect`), one for each slot.
+
+    An actor takes the slot's threads as CPUs, and on a GPU the share `gpu_share` of one. Data that evaluators read from
+    files must lie where every node finds it. See WorkerExecutor for tries, limits and failures.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        slots: Sequence[Slot],
+        *,
+        gpu_share: float = 1.0,
+        time_limit: TimeLimit = None,
+        retries: int = 1,
+    ) -> None:
+        self._evaluator = ray.put(pickle.dumps(evaluator))
+        self._gpu_share = gpu_share
+        super().__init__(slots, time_limit, retries)
+
+    def _start_worker(self, slot: Slot) -> Worker:
+        gpus = self._gpu_share if slot.device.startswith("cuda") else 0
+        options = {
+            "num_cpus": slot.threads if not gpus else 0,
+            "num_gpus": gpus,
+            "max_concurrency": 3,  # a trial, a wait for its news, and a request to stop
+            "max_restarts": 0,
+        }
+        actor = _Actor.options(**options).remote(self._evaluator, slot)  # type: ignore[attr-defined]
+        return _RayWorker(actor, actor.news.remote())
+
+    def _wait_for_news(self, workers: Sequence[Worker], timeout: float) -> list[Worker]:
+        by_news = {worker.pending: worker for worker in workers if isinstance(worker, _RayWorker)}
+        ready, _ = ray.wait(list(by_news), num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = ray.wait(list(by_news), num_returns=len(by_news), timeout=0)
+        return [by_news[news] for news in ready]
+
+
+@dataclass(eq=False)
+class _RayWorker:
+    actor: Any
+    pending: Any  # the next news
+
+    def send(self, message: Run | Stop) -> None:
+        with contextlib.suppress(RayError):
+            self.actor.take.remote(message)
+
+    def receive(self) -> list[Message]:
+        try:
+            messages: list[Message] = ray.get(self.pending, timeout=0)
+        except GetTimeoutError:
+            return []
+        except RayActorError as error:
+            raise WorkerDiedError(f"the Ray actor is gone ({_first_line(error)})") from None
+        self.pending = self.actor.news.remote()
+        return messages
+
+    def kill(self) -> None:
+        with contextlib.suppress(RayError):
+            ray.kill(self.actor, no_restart=True)
+
+
+@ray.remote
+class _Actor:
+    """Holds the evaluator, runs one trial at a time in a thread of its own, and hands out the news."""
+
+    def __init__(self, evaluator_pickle: bytes, slot: Slot) -> None:
+        self._slot = slot
+        self._news: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._stopped: set[int] = set()
+        self._evaluator: Evaluator | None = None
+        context = ray.get_runtime_context()
+        gpus = ",".join(map(str, ray.get_gpu_ids()))
+        self._place = f"{context.get_node_id()[:8]}/{gpus or 'cpu'}"
+        try:
+            self._evaluator = pickle.loads(evaluator_pickle)
+        except Exception as error:
+            self._news.put(Broken(one_line(error)))
+            return
+        pin_threads(slot.threads)
+        self._news.put(Ready(self._place))
+
+    def news(self) -> list[Message]:
+        """Everything there is; waits until there is something."""
+        messages = [self._news.get()]
+        while not self._news.empty():
+            messages.append(self._news.get())
+        return messages
+
+    def take(self, message: Run | Stop) -> None:
+        """Begin a trial, which goes on after this returns, or ask one to stop."""
+        if isinstance(message, Stop):
+            self._stopped.add(message.ticket)
+        else:
+            threading.Thread(target=self._evaluate, args=(message,), daemon=True).start()
+
+    def _evaluate(self, job: Run) -> None:
+        def report(epoch: int, accuracy: float) -> bool:
+            self._news.put(Reported(job.ticket, epoch, accuracy))
+            return job.ticket not in self._stopped
+
+        assert self._evaluator is not None
+        outcome = evaluate_safely(self._evaluator, job.request, self._slot.device, report)
+        # On a cluster "cuda:0" is every actor's name for its GPU: what is stored names the node too.
+        if outcome.device == self._slot.device and self._slot.device != "cpu":
+            outcome = replace(outcome, device=self._place)
+        self._news.put(lost_device(outcome) or Finished(job.ticket, outcome))
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:120] if text else type(error).__name__

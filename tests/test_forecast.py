@@ -1,0 +1,180 @@
+"""The forecast: exact in its arithmetic, right about what it advises, corrected by what is measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.forecast import (
+    DAY,
+    HOUR,
+    Forecast,
+    Images,
+    Pace,
+    Work,
+    advice,
+    fit_into,
+    spread,
+    time_limit,
+    training_seconds,
+)
+from nas.evaluation import Fidelity
+from nas.pool.packing import Packed, choose_slots, worth_trying
+from nas.proxy.speed import Speed, Timing, fit_speed
+
+SPEED = Speed(step=0.01, per_mac=1e-11, eval_per_mac=2e-11, setup=0.5, peak_bytes=3e8)
+IMAGES = Images(train=1000, val=200, batch_size=100)
+
+
+def work(trainings: int = 10, macs: float = 1e6, epochs: int = 2) -> Work:
+    return Work("search", trainings, macs, Fidelity(epochs), IMAGES)
+
+
+def test_seconds_and_macs_by_hand() -> None:
+    steps, macs = 10, 1e6
+    epoch = steps * (0.01 + 1e-11 * 3 * macs * 100) + 200 * 2e-11 * macs
+    assert training_seconds(SPEED, macs, Fidelity(2), IMAGES) == pytest.approx(0.5 + 2 * epoch)
+    assert training_seconds(SPEED, macs, Fidelity(2, 0.5), IMAGES) == pytest.approx(
+        0.5 + 2 * (5 * (0.01 + 3e-3) + 200 * 2e-11 * macs)
+    )
+    assert work().total_macs == 10 * 2 * (3 * 1000 + 200) * 1e6
+    forecast = Forecast((work(), work(5)), SPEED, 3, 0.0, "cpu")
+    assert forecast.trainings == 15
+    assert forecast.seconds == pytest.approx(15 * (0.5 + 2 * epoch) / 3)
+
+
+@given(st.floats(1e-4, 1), st.floats(1e-13, 1e-10))
+def test_a_speed_is_found_again_from_its_timings(step: float, per_mac: float) -> None:
+    timings = [Timing(m, step + per_mac * 3 * m * 32, 32, 1e-12 * m * 64, 64, 0.1, 1.0) for m in (1e6, 9e6)]
+    found = fit_speed(timings)
+    assert found.step == pytest.approx(step, rel=1e-6, abs=1e-9)
+    assert found.per_mac == pytest.approx(per_mac, rel=1e-6)
+    assert found.eval_per_mac == pytest.approx(1e-12)
+
+
+def test_noisy_timings_give_no_negative_times() -> None:
+    small, large = (Timing(m, seconds, 32, 0.1, 64, 0.1, 1.0) for m, seconds in ((1e6, 0.2), (2e6, 0.1)))
+    found = fit_speed([small, large])
+    assert found.step == 0
+    assert found.per_mac > 0
+    assert fit_speed([small]).per_mac * 3 * 1e6 * 32 == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("trials", [3, 60, 100_000])
+@pytest.mark.parametrize("macs", [1e6, 1e9, 1e11])
+def test_what_is_advised_fits_into_an_hour(trials: int, macs: float) -> None:
+    target, count = fit_into(SPEED, 2, work(trials, macs), target_macs=macs)
+    each = training_seconds(SPEED, target, Fidelity(2), IMAGES)
+    assert 1 <= count <= trials
+    assert count * each / 2 <= HOUR
+    assert target <= macs
+    if target < macs:  # a larger target would not do
+        assert HOUR * 2 / training_seconds(SPEED, 2 * target, Fidelity(2), IMAGES) < min(50, trials)
+
+
+def test_advice_is_given_beyond_a_day_alone() -> None:
+    short, long = (Forecast((w,), SPEED, 1, 0.0, "cpu") for w in (work(), work(1_000_000)))
+    assert short.seconds is not None
+    assert long.seconds is not None
+    assert short.seconds < DAY < long.seconds
+    assert advice(short, work(), 1e6, "--trials") is None
+    text = advice(long, work(1_000_000), 1e6, "--trials")
+    assert text is not None
+    assert "--target-macs 1M --trials " in text
+
+
+def test_the_time_left_is_corrected_by_what_trainings_took() -> None:
+    pace = Pace(each=10.0, slots=2)
+    assert pace.seconds(6) == 30
+    pace.note(expected=10, measured=20)
+    pace.note(expected=30, measured=60)
+    assert pace.seconds(6) == 60
+    assert pace.seconds(0) == 0
+
+
+def test_a_limit_is_generous() -> None:
+    assert time_limit(1.0) == 600
+    assert time_limit(100.0) == 2000
+
+
+def test_the_networks_to_time_are_near_both_ends() -> None:
+    macs = [float(m) for m in range(100, 0, -1)]
+    cheap, dear = spread(macs)
+    assert (macs[cheap], macs[dear]) == (11, 90)
+    assert spread([5.0]) == (0, 0)
+
+
+def test_a_dry_run_tells_and_trains_nothing(scalenas: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    common = ("digits", "--run", run, "--target-macs", "1M", "--devices", "cpu", "--executor", "inline",
+              "--train-images", "64", "--epochs", "2", "--dry-run", "--json")  # fmt: skip
+    status, out, err = scalenas("discover", *common, "--trials", "7", "--confirm", "2", "--confirm-seeds", "2")
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["trainings"] == 7 + 4
+    assert told["seconds"] > 0
+    assert told["macs"] == pytest.approx(
+        sum(w["trainings"] * w["macs_each"] * 2 * (3 * 64 + 269) for w in told["work"])
+    )
+    assert "forecast: 11 trainings" in err
+    speed = (run / "speed.json").read_text()
+    status, out, err = scalenas("scale", *common, "--seeds", "1", "--budget", "6", "--lengths", "1,2")
+    assert status == 0, err
+    assert json.loads(out)["trainings"] == 6
+    assert (run / "speed.json").read_text() == speed  # measured once
+    assert sorted(path.name for path in run.glob("*.journal")) == []
+
+
+# --- Packing -----------------------------------------------------------------------------------------------------
+
+
+def packed(*rows: tuple[int, float, float]) -> list[Packed]:
+    """Rows of slots, images a second, and gigabytes left of 80."""
+    return [Packed(slots, speed, 1e9 * free, 80e9) for slots, speed, free in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "slots"),
+    [
+        ((), 1),
+        (((1, 100, 75),), 1),
+        (((1, 100, 75), (2, 190, 70), (4, 300, 60), (8, 310, 40)), 4),  # 8 gain too little
+        (((1, 100, 75), (2, 190, 70), (4, 300, 60), (8, 400, 5)), 4),  # 8 leave too little memory
+        (((1, 100, 75), (2, 90, 70)), 1),
+        (((1, 100, 2),), 1),
+    ],
+)
+def test_as_many_slots_as_pay_and_fit(rows: tuple[tuple[int, float, float], ...], slots: int) -> None:
+    assert choose_slots(packed(*rows)) == slots
+
+
+@given(st.lists(st.tuples(st.floats(1, 1000), st.floats(0, 80)), min_size=1, max_size=5))
+def test_the_choice_is_near_the_best_that_fits(figures: list[tuple[float, float]]) -> None:
+    measured = packed(*((2**i, speed, free) for i, (speed, free) in enumerate(figures)))
+    chosen = choose_slots(measured)
+    fitting = {each.slots: each.images_per_second for each in measured if each.free_bytes >= 8e9}
+    if fitting:
+        assert fitting[chosen] >= 0.9 * max(fitting.values())
+    else:
+        assert chosen == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "slots", "worth"),
+    [
+        ((), 1, True),
+        (((1, 100, 75),), 2, True),
+        (((1, 100, 30),), 2, False),  # 50 GB each
+        (((1, 100, 75), (2, 101, 70)), 4, False),  # the last doubling gave nothing
+        (((1, 100, 75), (2, 180, 70)), 4, True),
+    ],
+)
+def test_more_are_tried_while_they_may_pay_and_fit(
+    rows: tuple[tuple[int, float, float], ...], slots: int, worth: bool
+) -> None:
+    assert worth_trying(packed(*rows), slots) == worth
