@@ -13,10 +13,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt setup.py nas/proxy/_depthwise.c
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e . --group dev
 	touch $@
 
+$(VENV)/.extras: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray,postgresql]"
+	touch $@
+
 demo: setup
 	$(BIN)/scalenas run digits --run runs/demo --preset demo
 
-test: setup
+test: setup $(VENV)/.extras
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup

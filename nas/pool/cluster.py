@@ -33,7 +33,7 @@ def cluster_slots(address: str | None, workers: int | None, per_device: int | No
     instead. Raises ClusterError when it does not answer or has no room.
     """
     connect(address)
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources = ray.cluster_resources()
     gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     on_gpus = [Slot("cuda:0", max(1, cores // (gpus * (per_device or 1))))] * (gpus * (per_device or 1)) if gpus else []
     slots = on_gpus or [Slot("cpu", 1)] * cores
