@@ -41,7 +41,7 @@ class Pool:
     slots: tuple[Slot, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.slots = self.asked
+        self.slots = self.asked[:1] if self._is_inline else self.asked
 
     @cached_property
     def executor(self) -> Executor:
@@ -101,6 +101,10 @@ class Pool:
         return None if expected is None else time_limit(expected)
 
     @property
+    def _is_inline(self) -> bool:
+        return self.settings.executor == "inline" or not self.problem.noisy
+
+    @property
     def _conditions(self) -> dict[str, object]:
         """What the speed depends on, beside the networks."""
         return {
@@ -113,7 +117,7 @@ class Pool:
     def _open(self, slots: Sequence[Slot]) -> Executor:
         inner = self.problem.evaluator
         evaluator: Evaluator = WithSpeed(inner) if isinstance(inner, ProxyEvaluator) else inner
-        if self.settings.executor == "inline" or not self.problem.noisy:
+        if self._is_inline:
             return InlineExecutor(evaluator, slots[0].device, slots[0].threads, time_limit=self.limit)
         if self.settings.executor == "ray":
             from nas.pool.cluster import RayExecutor  # noqa: PLC0415  needs an optional package

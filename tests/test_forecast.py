@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+# ruff: noqa: ARG002  a simulated executor takes what the seam passes
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,12 @@ from experiments.forecast import (
     time_limit,
     training_seconds,
 )
-from nas.evaluation import Fidelity
-from nas.pool.packing import Packed, choose_slots, worth_trying
+from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.executor import Event, Finished
+from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying
+from nas.pool.slots import Slot
 from nas.proxy.speed import Speed, Timing, fit_speed
+from search_spaces import ArchSpec
 
 SPEED = Speed(step=0.01, per_mac=1e-11, eval_per_mac=2e-11, setup=0.5, peak_bytes=3e8)
 IMAGES = Images(train=1000, val=200, batch_size=100)
@@ -178,3 +183,39 @@ def test_more_are_tried_while_they_may_pay_and_fit(
     rows: tuple[tuple[int, float, float], ...], slots: int, worth: bool
 ) -> None:
     assert worth_trying(packed(*rows), slots) == worth
+
+
+def test_packing_is_measured_while_it_pays() -> None:
+    asked: list[int] = []
+
+    class Device:
+        """Trials that share 300 images a second, and 10 GB each of 80."""
+
+        def __init__(self, slots: Sequence[Slot]) -> None:
+            self.free_slots = len(slots)
+            self.tickets: list[int] = []
+
+        def submit(self, ticket: int, request: Request) -> None:
+            self.tickets.append(ticket)
+
+        def wait(self, timeout: float | None = None) -> list[Event]:
+            together, self.tickets = len(self.tickets), []
+            asked.append(together)
+            figures = {
+                "images_per_second": min(100, 300 / together),
+                "free_bytes": 80e9 - 10e9 * together,
+                "total_bytes": 80e9,
+            }
+            return [Finished(t, Outcome(accuracy=0.0, metrics=figures)) for t in range(together)]
+
+        def stop(self, ticket: int) -> None: ...
+
+        def cancel(self, ticket: int) -> None: ...
+
+        def close(self) -> None:
+            asked.append(0)
+
+    measured = measure_packing(Device, Slot("cuda:0"), Request(ArchSpec(stages=()), Fidelity(1)))
+    assert [each.slots for each in measured] == [1, 2, 4]
+    assert asked == [1, 1, 2, 2, 4, 4, 0]  # 8 would leave no memory
+    assert choose_slots(measured) == 4

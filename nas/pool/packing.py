@@ -58,27 +58,33 @@ def measure_packing(
     """Measure 1, 2, 4 ... trials at a time on the slot's device, up to `most`, while that may still be better.
 
     request: answered by the executor's evaluator with the metrics images_per_second, free_bytes and total_bytes (see
-    nas.proxy.speed). One warm-up round lets all begin together. Numbers at which a trial fails are left out.
+    nas.proxy.speed). Ends before a number at which a trial fails.
     """
     measured: list[Packed] = []
     with closing(open_executor([slot] * most)) as executor:
         slots = 1
         while slots <= most and worth_trying(measured, slots):
-            _round(executor, request, slots)
-            outcomes = _round(executor, request, slots)
-            if any(outcome.failure is not None for outcome in outcomes):
+            found = measure_together(executor, request, slots)
+            if found is None:
                 break
-            figures = [outcome.metrics for outcome in outcomes]
-            measured.append(
-                Packed(
-                    slots,
-                    sum(each["images_per_second"] for each in figures),
-                    min(each["free_bytes"] for each in figures),
-                    max(each["total_bytes"] for each in figures),
-                )
-            )
+            measured.append(found)
             slots *= 2
     return measured
+
+
+def measure_together(executor: Executor, request: Request, slots: int) -> Packed | None:
+    """So many trials side by side, after a round that lets all begin together; None when one of them fails."""
+    ask_all(executor, [request] * slots)
+    outcomes = ask_all(executor, [request] * slots)
+    if any(outcome.failure is not None for outcome in outcomes):
+        return None
+    figures = [outcome.metrics for outcome in outcomes]
+    return Packed(
+        slots,
+        sum(each["images_per_second"] for each in figures),
+        min(each["free_bytes"] for each in figures),
+        max(each["total_bytes"] for each in figures),
+    )
 
 
 def ask_all(executor: Executor, requests: Sequence[Request]) -> list[Outcome]:
@@ -90,7 +96,3 @@ def ask_all(executor: Executor, requests: Sequence[Request]) -> list[Outcome]:
         finished = (event for event in executor.wait() if isinstance(event, Finished))
         outcomes |= {event.ticket: event.outcome for event in finished}
     return [outcomes[ticket] for ticket in range(len(requests))]
-
-
-def _round(executor: Executor, request: Request, slots: int) -> list[Outcome]:
-    return ask_all(executor, [request] * slots)
