@@ -26,6 +26,7 @@ from nas.proxy.train import ProxyEvaluator
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 from search_spaces.network import branch_ends
 
+CPU = torch.device("cpu")
 ARCH = ArchSpec(
     stages=(StageSpec(expand=2, channels=8, layers=2), StageSpec(expand=2, channels=16, stride=2, layers=2)),
     stem=StemSpec(channels=8, stride=1),
@@ -267,7 +268,7 @@ def test_a_defect_raises(digits: Dataset) -> None:
 
 def test_residual_branches_start_at_zero_and_norms_take_the_recipes_momentum(digits: Dataset) -> None:
     evaluator = ProxyEvaluator(digits, recipe=replace(fast(), norm_momentum=0.3))
-    network = evaluator._network(Request(ARCH, Fidelity(1)))
+    network = evaluator.network(ARCH, 1, CPU)
     ends = list(branch_ends(network))
     assert ends
     assert all(not norm.weight.any() for norm in ends)
@@ -277,13 +278,11 @@ def test_residual_branches_start_at_zero_and_norms_take_the_recipes_momentum(dig
 
 
 def test_weight_decay_spares_norms_and_biases(digits: Dataset) -> None:
-    network = ProxyEvaluator(digits)._network(Request(ARCH, Fidelity(1)))
-    decayed, spared = make_optimizer(network, fast()).param_groups
-    assert decayed["weight_decay"] > 0
-    assert spared["weight_decay"] == 0
-    assert {p.ndim for p in decayed["params"]} == {2, 4}
-    assert {p.ndim for p in spared["params"]} == {1}
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(network.parameters()))
+    network = ProxyEvaluator(digits).network(ARCH, 1, CPU)
+    groups = make_optimizer(network, fast()).param_groups
+    assert {p.ndim for group in groups if group["weight_decay"] for p in group["params"]} == {2, 4}
+    assert {p.ndim for group in groups if not group["weight_decay"] for p in group["params"]} == {1}
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
 
 
 def regularised(rates: Callable[[ArchSpec], float], epochs: int, digits: Dataset) -> float:
@@ -293,7 +292,7 @@ def regularised(rates: Callable[[ArchSpec], float], epochs: int, digits: Dataset
         seen.append(arch)
         return build_small(arch, num_classes)
 
-    ProxyEvaluator(digits, build=build)._network(Request(replace(ARCH, dropout=0.4), Fidelity(epochs)))
+    ProxyEvaluator(digits, build=build).network(replace(ARCH, dropout=0.4), epochs, CPU)
     return rates(seen[0])
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nas.proxy.muon import Muon
 from nas.proxy.recipe import Recipe
 from search_spaces.network import split_parameters
+
+_ADAM_SHARE = 0.3
+"""The rate of what Muon leaves to Adam, as a share of the matrices' rate."""
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe, body_rate: float = 1.0) -> torch.optim.Optimizer:
@@ -19,27 +23,38 @@ def make_optimizer(network: nn.Module, recipe: Recipe, body_rate: float = 1.0) -
 
     body_rate: the factor on the learning rate of all but the classifier. Each group holds its factor as "rate_factor".
     """
-    parts = [(list(network.parameters()), 1.0)]
-    if body_rate != 1.0:
-        body, classifier = split_parameters(network)
-        parts = [(body, body_rate), (classifier, 1.0)]
+    body, classifier = split_parameters(network)
+    factors = {id(parameter): body_rate for parameter in body} | {id(parameter): 1.0 for parameter in classifier}
     decayed = {id(parameter) for parameter in _decayed(network, recipe)}
-    groups: list[dict[str, Any]] = []
-    for parameters, factor in parts:
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        for decay in (recipe.weight_decay, 0.0):
-            members = [parameter for parameter in trained if (id(parameter) in decayed) == bool(decay)]
-            if members:
-                groups.append({"params": members, "weight_decay": decay, "rate_factor": factor})
+    matrices = {id(parameter) for parameter in body if recipe.optimizer == "muon" and _is_matrix(parameter)}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            key = id(parameter)
+            share = 1.0 if recipe.optimizer != "muon" or key in matrices else _ADAM_SHARE
+            decay = recipe.weight_decay if key in decayed else 0.0
+            groups.setdefault((factors[key] * share, decay, key in matrices), []).append(parameter)
+    options: list[dict[str, Any]] = [
+        {"params": members, "weight_decay": decay, "rate_factor": factor}
+        | ({"matrices": orthogonal} if recipe.optimizer == "muon" else {})
+        for (factor, decay, orthogonal), members in groups.items()
+    ]
     if recipe.optimizer == "rmsprop":
-        return RMSProp(groups, lr=0.0, momentum=recipe.momentum)
-    return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=True, fused=True)
+        return RMSProp(options, lr=0.0, momentum=recipe.momentum)
+    if recipe.optimizer == "muon":
+        return Muon(options, lr=0.0, momentum=recipe.momentum)
+    return torch.optim.SGD(options, lr=0.0, momentum=recipe.momentum, nesterov=True, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Let every group learn at `rate` times its factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_factor"]
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether a weight mixes channels: dense and pointwise filters do, depthwise ones do not."""
+    return parameter.ndim > 1 and parameter.shape[1] > 1
 
 
 def _decayed(network: nn.Module, recipe: Recipe) -> list[nn.Parameter]:

@@ -17,6 +17,9 @@ from nas.samplers.surrogate import Data, Surrogates
 from nas.score import Score
 
 _START = 10
+_DOUBT = 1.5
+"""How much wider than the model says its uncertainty is taken to be: it errs by several of its standard deviations at
+the very networks that are worth asking for, where parameters act otherwise than they do elsewhere."""
 
 
 class CostAwareGP:
@@ -54,7 +57,7 @@ class CostAwareGP:
         def acquisition(rows: Rows) -> Floats:
             macs = self._macs(grid, rows)
             mean, std = model.predict(rows, np.log(macs))
-            out = log_expected_improvement(mean + self._objective.known(macs), std, float(told.max()))
+            out = log_expected_improvement(mean + self._objective.known(macs), _DOUBT * std, float(told.max()))
             return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
 
         return maximise(grid, acquisition, candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng))

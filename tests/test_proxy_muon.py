@@ -1,0 +1,87 @@
+"""Muon's two rules against sums that were written out, and what its orthogonalisation promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from nas.proxy.muon import Muon, orthogonalise
+from nas.proxy.optimizer import make_optimizer, set_rate
+from nas.proxy.recipe import fast
+from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
+from search_spaces.network import split_parameters
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 5), st.integers(1, 24), st.integers(1, 24), st.integers(0, 1000))
+def test_orthogonalised_matrices_have_singular_values_near_one(n: int, rows: int, columns: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    left = torch.linalg.qr(torch.randn(n, rows, rows, generator=generator))[0]
+    right = torch.linalg.qr(torch.randn(n, columns, columns, generator=generator))[0]
+    short = min(rows, columns)
+    values = torch.diag_embed(torch.rand(n, short, generator=generator) + 0.2)
+    matrices = left[:, :, :short] @ values @ right[:, :short]
+    found = torch.linalg.svdvals(orthogonalise(matrices))
+    assert found.min() > 0.5
+    assert found.max() < 1.3
+
+
+def test_a_batch_is_orthogonalised_matrix_by_matrix() -> None:
+    matrices = (
+        torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 10, 0.1, 3])[:, None, None]
+    )
+    alone = torch.cat([orthogonalise(matrix[None]) for matrix in matrices])
+    torch.testing.assert_close(orthogonalise(matrices), alone)
+
+
+def test_the_other_parameters_go_by_adam() -> None:
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(6, 5))
+    mine, theirs = (nn.Parameter(torch.tensor(start)) for _ in range(2))
+    optimizers = Muon([mine], lr=0.1, weight_decay=0.2), torch.optim.AdamW([theirs], 0.1, (0.9, 0.99), weight_decay=0.2)
+    for gradient in gradients:
+        for weight, optimizer in zip((mine, theirs), optimizers, strict=True):
+            weight.grad = torch.tensor(gradient)
+            optimizer.step()
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_a_matrix_moves_by_the_orthogonalised_mix_of_gradient_and_moment() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.randn(8, 2, 1, 3, generator=generator))
+    expected, moment = weight.detach().clone(), torch.zeros_like(weight)
+    optimizer = Muon([{"params": [weight], "matrices": True}], lr=0.1, weight_decay=0.5)
+    for _ in range(3):
+        gradient = torch.randn(weight.shape, generator=generator)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        moment = 0.9 * moment + 0.1 * gradient
+        step = orthogonalise((0.1 * gradient + 0.9 * moment).reshape(1, 8, 6))[0].reshape(weight.shape)
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * (8 / 6) ** 0.5 * step
+    torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_filters_that_mix_channels_are_matrices_and_the_classifier_is_not() -> None:
+    arch = ArchSpec((StageSpec(expand=2, channels=8),), StemSpec(8, stride=1), HeadSpec(16), resolution=8)
+    network = build_network(arch, 3)
+    optimizer = make_optimizer(network, fast())
+    matrices = {id(p) for group in optimizer.param_groups if group["matrices"] for p in group["params"]}
+    depthwise = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1}
+    body, _ = split_parameters(network)
+    assert matrices == {id(p) for p in body if p.ndim > 1} - depthwise
+    set_rate(optimizer, 1.0)
+    assert {(group["matrices"], group["lr"]) for group in optimizer.param_groups} == {(True, 1.0), (False, 0.3)}
+
+
+def test_parameters_without_gradient_stay() -> None:
+    still, moved = nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3, 3))
+    optimizer = Muon([{"params": [still, moved], "matrices": True}], lr=0.1, weight_decay=0.1)
+    moved.grad = torch.eye(3)
+    optimizer.step()
+    assert torch.equal(still, torch.ones(3, 3))
+    assert not torch.equal(moved, torch.ones(3, 3))
+    assert moved.detach().norm() == pytest.approx(3, abs=0.5)
