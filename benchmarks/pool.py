@@ -10,6 +10,8 @@ the start of a pool to the end of the first epoch of its first trial, and of a l
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import platform
 import random
 import statistics
@@ -94,13 +96,13 @@ def cost(arch: ArchSpec) -> tuple[int, int]:
     return counted.macs, counted.params
 
 
-def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[float]:
-    """Run a search with random sampling; the time of each trial's end."""
-    ends: list[float] = []
+def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[tuple[float, float]]:
+    """Run a search with random sampling; wall and CPU time at each trial's end."""
+    ends: list[tuple[float, float]] = []
 
     def note(event: Progress) -> None:
         if event.finished:
-            ends.append(time.perf_counter())
+            ends.append((time.perf_counter(), time.process_time()))
 
     space = mnasnet_space(TARGET, RESOLUTION, num_classes=10)
     score = Score(target_macs=TARGET)
@@ -114,26 +116,33 @@ def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[f
 
 
 def overhead(trials: int, slots: int, reports: int) -> None:
-    """Print the driver's milliseconds per trial: all, around trial 100 and around the last."""
+    """Print the driver's milliseconds per trial, by the wall and of CPU: all, around trial 100 and around the last."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start = (time.perf_counter(), time.process_time())
         ends = search(SimulatedSlots(slots, reports), Path(folder), trials, reports)
         size = (Path(folder) / "discover.journal").stat().st_size
-    each = [1000 * (b - a) for a, b in zip([start, *ends[:-1]], ends, strict=True)]
-    early, late = each[50:150], each[-100:]
-    for name, part in (("all", each), ("trials 50 to 150", early), ("the last 100", late)):
-        quarter = statistics.quantiles(part, n=4)
+    for clock, name in enumerate(("wall", "CPU")):
+        marks = [mark[clock] for mark in (start, *ends)]
+        each = [1000 * (b - a) for a, b in itertools.pairwise(marks)]
+        early, late = each[50:150], each[-100:]
+        for part, what in ((each, "all"), (early, "trials 50 to 150"), (late, "the last 100")):
+            quarter = statistics.quantiles(part, n=4)
+            print(
+                f"driver's {name} ms per trial, {what}: mean {statistics.fmean(part):.1f}, median {quarter[1]:.1f} "
+                f"(quartiles {quarter[0]:.1f} to {quarter[2]:.1f}), n {len(part)}"
+            )
         print(
-            f"driver's ms per trial, {name}: mean {statistics.fmean(part):.1f}, median {quarter[1]:.1f} "
-            f"(quartiles {quarter[0]:.1f} to {quarter[2]:.1f}), n {len(part)}"
+            f"the last 100 over trials 50 to 150, by {name} means: {statistics.fmean(late) / statistics.fmean(early):.2f}"
         )
-    print(f"the last 100 over trials 50 to 150, by means: {statistics.fmean(late) / statistics.fmean(early):.2f}")
     print(f"journal: {size / 1e6:.1f} MB, {size / trials / 1000:.1f} kB a trial")
 
 
 def busy_share(trials: int, seconds: float, slots: int) -> None:
     """Print the share of slots' time spent in trials, once the first have begun."""
-    with tempfile.TemporaryDirectory() as folder, closing(LocalExecutor(Sleeper(seconds), [Slot()] * slots)) as executor:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LocalExecutor(Sleeper(seconds), [Slot()] * slots)) as executor,
+    ):
         warm(executor, slots)
         start = time.perf_counter()
         search(executor, Path(folder), trials, 1)
@@ -181,7 +190,9 @@ def main() -> None:
     parser.add_argument("--only", choices=["overhead", "busy", "start"])
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, optuna {optuna.__version__}")
+    print(
+        f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, optuna {optuna.__version__}"
+    )
     if asked.only in (None, "overhead"):
         overhead(asked.trials, asked.slots, reports=5)
     if asked.only in (None, "busy"):

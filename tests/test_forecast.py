@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from evaluators import request as some_request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from nas.pool.executor import Event, Finished
 from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying
 from nas.pool.slots import Slot
 from nas.proxy.speed import Speed, Timing, fit_speed
-from search_spaces import ArchSpec
 
 SPEED = Speed(step=0.01, per_mac=1e-11, eval_per_mac=2e-11, setup=0.5, peak_bytes=3e8)
 IMAGES = Images(train=1000, val=200, batch_size=100)
@@ -215,7 +215,7 @@ def test_packing_is_measured_while_it_pays() -> None:
         def close(self) -> None:
             asked.append(0)
 
-    measured = measure_packing(Device, Slot("cuda:0"), Request(ArchSpec(stages=()), Fidelity(1)))
+    measured = measure_packing(Device, Slot("cuda:0"), some_request())
     assert [each.slots for each in measured] == [1, 2, 4]
     assert asked == [1, 1, 2, 2, 4, 4, 0]  # 8 would leave no memory
     assert choose_slots(measured) == 4
