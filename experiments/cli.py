@@ -104,18 +104,26 @@ def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool,
 
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("-o", "--output", required=True, metavar="FILE", help=".png, .svg, .pdf or .csv")
+@click.option("-o", "--output", required=True, metavar="FILE", help=".png, .svg, .pdf, .html (interactive) or .csv")
 @click.option(
     "--published", multiple=True, metavar="FAMILY", help="Overlay published ImageNet figures, such as EfficientNet."
 )
+@click.option("--points", multiple=True, metavar="FILE", help="Overlay points of your own: a CSV (see docs/report.md).")
+@click.option("-x", "--x", type=click.Choice(["macs", "params", "latency"]), default="macs", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
-def frontier(runs: tuple[str, ...], output: str, published: tuple[str, ...], as_json: bool) -> None:
-    """Draw the frontier of one run or several, or write its points."""
-    from experiments.compare import draw_frontier  # noqa: PLC0415
-    from experiments.frontier import points_table  # noqa: PLC0415
+def frontier(  # noqa: PLR0917  click passes all by name
+    runs: tuple[str, ...], output: str, published: tuple[str, ...], points: tuple[str, ...], x: str, as_json: bool
+) -> None:
+    """Draw the frontier of one run or several, or write its points.
 
-    points = draw_frontier(runs, Path(output), published)
-    _answer(points_table(points).to_dict("records"), as_json)
+    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
+    """
+    from experiments.frontier import points_table  # noqa: PLC0415
+    from experiments.latency import measured_in  # noqa: PLC0415
+    from experiments.overlay import draw_frontier  # noqa: PLC0415
+
+    drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
+    _answer(points_table(drawn).to_dict("records"), as_json)
 
 
 @cli.command()
@@ -162,6 +170,41 @@ def report(run_dir: str, output: str | None) -> None:
     with from_user():
         written = write_report(existing_run_folder(run_dir), None if output is None else Path(output))
     click.echo(str(written))
+
+
+@cli.command()
+@click.argument("arch")
+@click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
+@click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
+@click.option("--num-classes", type=click.IntRange(1), help="Classes. [those of the weights, else 1000]")
+@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def export(  # noqa: PLR0917  click passes all by name
+    arch: str,
+    output: tuple[str, ...],
+    weights: str | None,
+    num_classes: int | None,
+    resolution: int | None,
+    as_json: bool,
+) -> None:
+    """Write a network for other programs, with its weights, and check each file by reading it back.
+
+    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights in a .safetensors file beside it), .json (the
+    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training.
+    """
+    from experiments.export import export as write  # noqa: PLC0415
+    from experiments.export.source import load_exported  # noqa: PLC0415
+
+    exported = load_exported(arch, weights, num_classes, resolution)
+    with from_user():
+        facts = [write(exported, Path(file)) for file in output]
+    for fact in () if as_json else facts:
+        checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
+        click.echo(
+            f"{fact['file']}: {fact['macs']:,} MACs, {fact['params']:,} params at {fact['resolution']} pixels, "
+            f"{fact['num_classes']} classes; read back, {checked}; weights: {fact['weights']}"
+        )
+    _answer(facts, as_json)
 
 
 def main() -> None:

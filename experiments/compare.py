@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.bench import Bench
 from experiments.discover import plan_search
-from experiments.errors import RunFailedError, UserError, from_user
+from experiments.errors import RunFailedError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
-from experiments.published import PublishedPoint, published_points
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
 from nas.evaluation import Request
@@ -20,7 +19,6 @@ from nas.store import read_study
 from search_spaces import ArchSpec
 
 NAME = "compare"
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -115,52 +113,3 @@ def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[Fron
     for suffix in (".png", ".svg"):
         save_figure(figure, table.with_suffix(suffix))
     return points
-
-
-def draw_frontier(runs: Sequence[str], output: Path, published: Sequence[str] = ()) -> list[FrontierPoint]:
-    """The points of several runs, and of published families, as one picture or table.
-
-    Raises UserError for what the user can mend.
-    """
-    points: list[FrontierPoint] = []
-    # Runs are told apart by their folders' names, or by their paths where names are the same.
-    short = [Path(run).name for run in runs]
-    for run in runs:
-        table = Path(run) / "frontier.csv"
-        if not table.exists():
-            raise UserError(f"{run}: has no frontier.csv yet; `scalenas run` or `scalenas compare` makes it")
-        points += [
-            _named(point, run if short.count(Path(run).name) > 1 else Path(run).name) if len(runs) > 1 else point
-            for point in read_points(table)
-        ]
-    for family in dict.fromkeys(published):
-        points += _quoted_points(family)
-    with from_user(str(output)):
-        if output.suffix == ".csv":
-            write_text(output, points_csv(points))
-        elif output.suffix in PICTURES:
-            save_figure(frontier_figure(points), output)
-        else:
-            raise UserError(f"{output}: a frontier is written as .csv, {', '.join(PICTURES)}")
-    return points
-
-
-def _quoted_points(family: str) -> list[FrontierPoint]:
-    """The points of a published family whose cost is known. Raises UserError where there is none."""
-    with from_user("--published"):
-        quoted = [_quoted(point) for point in published_points(family) if point.macs is not None]
-    if not quoted:
-        raise UserError(f"--published {family}: its multiply-adds were not published, so it has no place; leave it out")
-    return quoted
-
-
-def _quoted(point: PublishedPoint) -> FrontierPoint:
-    """A published figure as a point that is marked as such; its seeds and resolution are the paper's own affair."""
-    return FrontierPoint(
-        point.name, "published", point.source, "ImageNet", "val", 0, "published", 1, point.top1 / 100, 0.0,
-        round(point.macs or 0), round(point.params or 0), 0, "",
-    )  # fmt: skip
-
-
-def _named(point: FrontierPoint, run: str) -> FrontierPoint:
-    return replace(point, label=f"{run}: {point.label}", run=run)

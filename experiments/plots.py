@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,70 +14,72 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from matplotlib.transforms import Bbox
 
-from experiments.frontier import FrontierPoint
-from nas.pareto import pareto_front
+from experiments.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
+from experiments.plots_labels import Name, plain, write_names
+from nas.pareto import knee, pareto_front
 
 
 class Style(NamedTuple):
-    """How points of one role look; size in square points."""
+    """How points of one role look, and what the legend says of them; size in square points."""
 
     marker: str
     color: str
     size: float
+    legend: str
+    hollow: bool = False
 
 
 _STYLE = {
-    "baseline": Style("*", "#c1272d", 190),
-    "family": Style("o", "#c1272d", 55),
-    "candidate": Style("X", "#e08a8d", 40),
-    "reference": Style("D", "#1f4e79", 45),
-    "published": Style("o", "0.45", 30),
+    "baseline": Style("*", "#c1272d", 190, "baseline"),
+    "family": Style("o", "#c1272d", 55, "its family, scaled by phi"),
+    "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
+    "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
+    "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
+    "own": Style("^", "#2f7d4f", 42, "own points", True),
 }
-_LEGEND = {
-    "baseline": "baseline",
-    "family": "its family, scaled by phi",
-    "candidate": "other candidates of the search",
-    "reference": "known networks, trained the same way",
-    "published": "published: ImageNet, each paper's own training",
-}
+_RUNS = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
+"""Colour and line of each run where there are several: told apart by lightness and dashes in grey too."""
+_RANKS = {"baseline": 4, "family": 3, "reference": 1, "published": 1, "own": 1, "candidate": 0}
 _FADED = 0.35
-# Where a label may stand around its point, in points of the page; the first free place is taken.
-_BESIDE_A_LINE = [(9, -9), (-9, 9)]  # families rise
-_PLACES = [(9, 0), (-9, 0), (0, 9), (0, -9), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 20), (0, -20), (14, 18), (-14, 18),
-           (14, -18), (-14, -18), (0, 31), (0, -31), (30, 0), (-30, 0)]  # fmt: skip
 
 
-def frontier_figure(points: Sequence[FrontierPoint], title: str = "") -> Figure:
-    """Accuracy (percent) against FLOPs (multiply-adds, log axis).
+def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
+    """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES.
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
-    what it dominates is faded; the family is joined by a line. Published points are hollow and take part in neither
-    front nor checks. Raises ValueError when there is no point, or when the
-    points differ in data, split, epochs or recipe, since these do not compare.
+    what it dominates is faded; a ring marks the front's knee; each family is joined by a line, and where several runs
+    have one their colours tell them apart. Published points and the user's own are hollow and take part in neither
+    front nor checks. Raises ValueError when there is no point with this cost, or when the points differ in data, split,
+    epochs or recipe, since these do not compare.
     """
-    measured = [point for point in points if point.role != "published"]
+    axis = AXES[x]
+    points = [point for point in points if axis.of(point) is not None]
+    measured = measured_points(points)
     if not measured:
-        raise ValueError("no points to plot")
+        raise ValueError(f"no points to plot against {axis.label}")
     protocols = {(point.data, point.split, point.epochs, point.recipe) for point in measured}
     if len(protocols) > 1:
         listed = "; ".join(f"{d} {s}, {e} epochs of {r}" for d, s, e, r in sorted(protocols))
         raise ValueError(f"points measured differently do not share an axis: {listed}")
-    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    figure = Figure(figsize=(8, 6.2), layout="constrained")
     FigureCanvasAgg(figure)  # measures texts
     axes = figure.add_subplot()
-    front = [measured[i] for i in pareto_front([p.macs for p in measured], [p.accuracy for p in measured])]
-    axes.plot(
-        [point.macs for point in front], [100 * point.accuracy for point in front],
-        color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round",
-    )  # fmt: skip
-    _draw_family(axes, points)
+    costs, values = [_cost(axis, p) for p in measured], [p.accuracy for p in measured]
+    front = [measured[i] for i in pareto_front(costs, values)]
+    axes.plot(*_line(axis, front), color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round")
+    runs = _runs(measured)
+    families = _draw_families(axes, axis, measured, runs)
+    top = knee(costs, values)
     for role in _STYLE:
-        _draw_role(axes, role, [(point, point in front) for point in points if point.role == role])
-    _decorate(axes, points, measured, title)
+        _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
+    if top is not None:
+        axes.scatter(costs[top], 100 * values[top], s=330, facecolors="none", edgecolors="0.25", linewidths=1, zorder=3)
+    _decorate(axes, axis, points, measured, title)
+    _legend(figure, points, runs, top is not None)
     figure.draw_without_rendering()
-    _label(axes, [point for point in points if point.role != "candidate"])
+    names = [_name(axis, point, point in front, runs) for point in points]
+    write_names(axes, names, [_line(axis, front), *families])
     return figure
 
 
@@ -87,70 +90,107 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=metadata)
 
 
-def _draw_family(axes: Axes, points: Sequence[FrontierPoint]) -> None:
+def _cost(axis: Axis, point: FrontierPoint) -> float:
+    return axis.of(point) or 0.0
+
+
+def _line(axis: Axis, points: Sequence[FrontierPoint]) -> tuple[list[float], list[float]]:
+    return [_cost(axis, point) for point in points], [100 * point.accuracy for point in points]
+
+
+def _runs(measured: Sequence[FrontierPoint]) -> dict[str, tuple[str, str]]:
+    """Colour and line of each run, where more than one has a baseline; else nothing."""
+    names = list(dict.fromkeys(point.run for point in measured if point.role == "baseline"))
+    return {name: _RUNS[i % len(_RUNS)] for i, name in enumerate(names)} if len(names) > 1 else {}
+
+
+def _draw_families(
+    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: dict[str, tuple[str, str]]
+) -> list[tuple[list[float], list[float]]]:
+    lines = []
     for run in sorted({point.run for point in points}):
         family = [p for p in points if p.run == run and p.role in ("family", "baseline")]
-        family.sort(key=lambda point: point.macs)
+        family.sort(key=lambda point: _cost(axis, point))
         if len(family) > 1:
-            axes.plot([p.macs for p in family], [100 * p.accuracy for p in family], color="#c1272d", lw=1.4, zorder=2)
+            color, dashes = runs.get(run, ("#c1272d", "-"))
+            lines.append(_line(axis, family))
+            axes.plot(*lines[-1], color=color, linestyle=dashes, lw=1.4, zorder=2)
+    return lines
 
 
-def _draw_role(axes: Axes, role: str, points: Sequence[tuple[FrontierPoint, bool]]) -> None:
+def _draw_role(
+    axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: dict[str, tuple[str, str]]
+) -> None:
+    """Points that look alike are drawn together: a thousand artists would take minutes."""
     style = _STYLE[role]
+    alike: dict[tuple[str, float], list[FrontierPoint]] = defaultdict(list)
     for point, leads in points:
-        alpha = 1.0 if leads or role == "published" else _FADED
-        if point.n > 1:
-            axes.errorbar(
-                point.macs, 100 * point.accuracy, 100 * point.std,
-                color=style.color, alpha=alpha, capsize=3, lw=1, zorder=3,
-            )  # fmt: skip
+        alpha = 1.0 if leads or role in OVERLAID else _FADED
+        alike[runs.get(point.run, (style.color,))[0], alpha].append(point)
+    for (color, alpha), group in alike.items():
+        barred = [point for point in group if point.n > 1]
+        if barred:
+            bars = [100 * point.std for point in barred]
+            axes.errorbar(*_line(axis, barred), bars, color=color, alpha=alpha, capsize=3, lw=1, ls="none", zorder=3)
         axes.scatter(
-            point.macs, 100 * point.accuracy, marker=style.marker, s=style.size, color=style.color,
-            alpha=alpha, zorder=4, linewidths=1 if role == "published" else 0,
-            facecolors="none" if role == "published" else style.color,
+            *_line(axis, group), marker=style.marker, s=style.size, color=color, alpha=alpha, zorder=4,
+            linewidths=1 if style.hollow else 0, facecolors="none" if style.hollow else color,
         )  # fmt: skip
 
 
-def _decorate(axes: Axes, points: Sequence[FrontierPoint], measured: Sequence[FrontierPoint], title: str) -> None:
+def _name(axis: Axis, point: FrontierPoint, leads: bool, runs: dict[str, tuple[str, str]]) -> Name:
+    # Where colours tell the runs apart the names need not.
+    text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
+    rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
+    return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, rank)
+
+
+def _decorate(
+    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], measured: Sequence[FrontierPoint], title: str
+) -> None:
     first = measured[0]
     axes.set_xscale("log")
-    low, high = min(p.macs for p in points), max(p.macs for p in points)
-    axes.set_xlim(low / 1.35, high * 1.35)
-    axes.xaxis.set_major_locator(FixedLocator(_ticks(low / 1.35, high * 1.35)))
+    low, high = min(_cost(axis, p) for p in points), max(_cost(axis, p) for p in points)
+    pad = max(1.35, (high / low) ** 0.08)
+    axes.set_xlim(low / pad, high * pad)
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(low / pad, high * pad)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("FLOPs (multiply-adds)")
+    axes.set_xlabel(axis.label)
     axes.set_ylabel(f"{first.split} accuracy, %")
     seeds = sorted({point.n for point in measured})
     many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
-    how = f"{first.data}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
-    axes.set_title(f"{title}\n{how}" if title else how, fontsize=10, loc="left", parse_math=False)
+    how = f"{plain(first.data)}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
+    heading = f"{' '.join(title.split())}\n{how}" if title else how
+    axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
     axes.grid(True, which="major", color="0.92")
     axes.set_axisbelow(True)
     axes.margins(y=0.16)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(handles=_legend(points), loc="lower right", frameon=True, framealpha=0.9, edgecolor="0.85", fontsize=8)
 
 
-def _legend(points: Sequence[FrontierPoint]) -> list[Line2D]:
-    """Full-strength markers of the roles there are, whatever is faded in the picture."""
-    front = Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")
-    roles = [role for role in _STYLE if any(point.role == role for point in points)]
-    markers = [
-        Line2D(
-            [],
-            [],
-            color=_STYLE[role].color,
-            marker=_STYLE[role].marker,
-            markersize=_STYLE[role].size ** 0.5,
-            lw=1.4 if role == "family" else 0,
-            markeredgewidth=1 if role == "published" else 0,
-            markerfacecolor="none" if role == "published" else _STYLE[role].color,
-            label=_LEGEND[role],
-        )
-        for role in roles
+def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: dict[str, tuple[str, str]], has_knee: bool) -> None:
+    """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
+    handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")]
+    if has_knee:
+        handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
+                              label="its knee: beyond it cost brings less"))  # fmt: skip
+    for role, style in _STYLE.items():
+        if any(point.role == role for point in points):
+            color = "0.35" if runs and role not in OVERLAID else style.color
+            handles.append(
+                Line2D(
+                    [], [], color=color, marker=style.marker, markersize=style.size**0.5, label=style.legend,
+                    lw=1.4 if role == "family" and not runs else 0, markeredgewidth=1 if style.hollow else 0,
+                    markerfacecolor="none" if style.hollow else color,
+                )
+            )  # fmt: skip
+    handles += [
+        Line2D([], [], color=color, linestyle=dashes, lw=1.8, label=plain(run)) for run, (color, dashes) in runs.items()
     ]
-    return [front, *markers]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -163,50 +203,8 @@ def _ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _label(axes: Axes, points: Sequence[FrontierPoint]) -> None:
-    """Names beside points, moved around them until they cover neither each other nor a point nor the legend."""
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    legend = axes.get_legend()
-    taken = [legend.get_window_extent(renderer)] if legend is not None else []
-    near: list[Bbox] = []
-    for point in points:
-        x, y = axes.transData.transform((point.macs, 100 * point.accuracy))
-        bar = axes.transData.transform((point.macs, 100 * (point.accuracy + point.std)))[1] - y
-        taken += [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6), Bbox.from_extents(x - 4, y - bar, x + 4, y + bar)]
-        # A name that stands this close to another's point would be read as that one's.
-        near.append(Bbox.from_extents(x - 20, y - 9, x + 20, y + 9))
-    inside = axes.get_window_extent(renderer)
-    for point in sorted(points, key=lambda p: -p.accuracy):
-        best = None
-        others = taken + [box for other, box in zip(points, near, strict=True) if other is not point]
-        for dx, dy in _BESIDE_A_LINE + _PLACES if point.role in ("baseline", "family") else _PLACES:
-            text = axes.annotate(
-                point.label, (point.macs, 100 * point.accuracy), (dx, dy), textcoords="offset points", fontsize=8,
-                ha="center" if dx == 0 else ("left" if dx > 0 else "right"),
-                va="center" if dy == 0 else ("bottom" if dy > 0 else "top"), parse_math=False, zorder=5,
-                arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if abs(dx) + abs(dy) > 19 else None,
-            )  # fmt: skip
-            box = text.get_window_extent(renderer)
-            clash = sum(_overlap(box, other) for other in others) + (box.width * box.height - _overlap(box, inside))
-            if best is None or clash < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (clash, text, box)
-            else:
-                text.remove()
-            if clash == 0:
-                break
-        if best is not None:
-            taken.append(best[2])
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    shared = Bbox.intersection(a, b)
-    return 0.0 if shared is None else float(shared.width * shared.height)
-
-
-def _short(macs: float) -> str:
+def _short(value: float) -> str:
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if macs >= unit:
-            return f"{macs / unit:g}{name}"
-    return f"{macs:g}"
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.compare import draw_frontier
+from experiments.overlay import draw_frontier
 from experiments.errors import UserError
 from experiments.frontier import points_csv
 from experiments.published import FAMILIES, PUBLISHED, published_points

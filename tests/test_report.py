@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from browser import Page, browser, find_browser
+from run_folders import ODD, made_up_run
+
 from experiments.report import LiveReport, collect, render, write_report
 from experiments.run_folder import RunFolder
-from run_folders import ODD, made_up_run
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -21,7 +21,8 @@ def importance(study: Study) -> list[dict[str, Any]]:
     accuracy with its number of trials.
 
     Source of the shares: PED-ANOVA (Watanabe et al. 2023): how far a choice's values among the most accurate tenth of
-    the trials differ from those among all. Of the accuracy, for the cost is counted and needs no estimate. Empty for fewer than LEAST_TRIALS trials with an accuracy, whose shares would be noise.
+    the trials differ from those among all. Of the accuracy, for the cost is counted and needs no estimate. Empty for
+    fewer than LEAST_TRIALS trials with an accuracy, whose shares would be noise.
     """
     known = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(known) < LEAST_TRIALS or len({_accuracy(trial) for trial in known}) == 1:

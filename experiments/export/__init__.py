@@ -1,0 +1,68 @@
+"""Networks in forms that other programs read. Each file is checked by reading it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.export.onnx_file import write_onnx
+from experiments.export.program import write_program
+from experiments.export.source import Exported
+from experiments.export.standalone import write_standalone
+from experiments.export.timm_text import write_timm
+from experiments.run_folder import write_text
+from search_spaces import ArchSpec, network_cost
+
+__all__ = ["FORMATS", "Exported", "export"]
+
+TOLERANCE = 1e-4
+
+
+def _write_json(exported: Exported, path: Path) -> float | None:
+    write_text(path, exported.arch.to_json() + "\n")
+    if ArchSpec.from_json(path.read_text()) != exported.arch:
+        raise AssertionError(f"{path}: does not read back as the same architecture")
+    return None
+
+
+FORMATS: Mapping[str, Callable[[Exported, Path], float | None]] = {
+    ".onnx": write_onnx,
+    ".pt2": write_program,
+    ".py": write_standalone,
+    ".json": _write_json,
+    ".txt": write_timm,
+}
+"""How each kind of file is written and read back; gives the largest difference of its outputs from torch's, relative
+to the largest output, or None where no network was run."""
+
+
+def export(exported: Exported, path: Path) -> dict[str, Any]:
+    """Write the network to `path`, in the format of its suffix, and check the file.
+
+    Gives what is worth telling: file, id, resolution, num_classes, macs and params (counted with that many classes),
+    the difference found (see FORMATS), and where the weights are from. Raises UserError for a suffix or a network that
+    the format cannot hold, and AssertionError when what was written does not read back as the same network.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path}: an export is written as {', '.join(FORMATS)}")
+    cost = network_cost(exported.arch, None, exported.num_classes)
+    torch_params = sum(parameter.numel() for parameter in exported.network.parameters())
+    if torch_params != cost.params:
+        raise AssertionError(f"{torch_params} parameters in torch, {cost.params} counted")
+    found = FORMATS[path.suffix](exported, path)
+    if found is not None and not found <= TOLERANCE:
+        raise AssertionError(f"{path}: outputs differ from torch's by {found:.2g} of the largest")
+    return {
+        "file": str(path),
+        "id": exported.arch.id,
+        "resolution": exported.arch.resolution,
+        "num_classes": exported.num_classes,
+        "macs": cost.macs,
+        "params": cost.params,
+        "difference": found,
+        "weights": exported.weights,
+        **({"arch": asdict(exported.arch)} if path.suffix == ".json" else {}),
+    }

@@ -1,0 +1,63 @@
+"""What is exported: an architecture with its weights, from a training, a weights file, or fresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from experiments.errors import UserError, from_user
+from experiments.naming import load_arch
+from experiments.run_folder import read_json
+from search_spaces import ArchSpec, build_network, load_weights
+from search_spaces.network import Network
+from search_spaces.weights import read_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A built network in evaluation mode on the CPU. weights: where they are from, in words."""
+
+    arch: ArchSpec
+    num_classes: int
+    network: Network
+    weights: str
+
+
+def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:
+    """The network that `text` names, with its weights.
+
+    text: a run folder of a full training (its architecture and weights), or anything load_arch takes. weights: a file
+    (.safetensors, .pth) in place of the run's. num_classes None: the weights' or 1000. resolution None: the
+    architecture's own. Without any weights they are drawn afresh from seed 0, which is said. Raises UserError.
+    """
+    trained = Path(text) / "train.json"
+    if trained.is_file():
+        record = read_json(trained)
+        arch = ArchSpec.from_dict(record["arch"])
+        classes = num_classes or len(record["classes"])
+        file = weights or str(Path(text) / record["weights"]["file"])
+    else:
+        arch, classes, file = load_arch(text), num_classes, weights
+    if resolution is not None:
+        arch = replace(arch, resolution=resolution)
+    with from_user(), torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        if classes is None and file is not None:
+            classes = _classes_of(file)
+        network = build_network(arch, classes or 1000)
+        if file is not None:
+            load_weights(network, file)
+    network.eval()
+    # Public weights bring their own epsilon of the norms.
+    return Exported(network.arch, classes or 1000, network, file or "untrained, drawn from seed 0")
+
+
+def _classes_of(file: str) -> int:
+    """How many classes the last tensor of a weights file is for."""
+    state = read_weights(file)
+    bias = [value for value in state.values() if value.ndim == 1]
+    if not bias:
+        raise UserError(f"{file}: no classifier to be seen; say --num-classes")
+    return len(bias[-1])
