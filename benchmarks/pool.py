@@ -131,9 +131,8 @@ def overhead(trials: int, slots: int, reports: int) -> None:
                 f"driver's {name} ms per trial, {what}: mean {statistics.fmean(part):.1f}, median {quarter[1]:.1f} "
                 f"(quartiles {quarter[0]:.1f} to {quarter[2]:.1f}), n {len(part)}"
             )
-        print(
-            f"the last 100 over trials 50 to 150, by {name} means: {statistics.fmean(late) / statistics.fmean(early):.2f}"
-        )
+        ratio = statistics.fmean(late) / statistics.fmean(early)
+        print(f"the last 100 over trials 50 to 150, by {name} means: {ratio:.2f}")
     print(f"journal: {size / 1e6:.1f} MB, {size / trials / 1000:.1f} kB a trial")
 
 
@@ -191,7 +190,8 @@ def main() -> None:
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(
-        f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, optuna {optuna.__version__}"
+        f"{platform.machine()}, {usable_cores()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}, optuna {optuna.__version__}"
     )
     if asked.only in (None, "overhead"):
         overhead(asked.trials, asked.slots, reports=5)
