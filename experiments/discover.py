@@ -102,7 +102,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             shared=shared,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
-            copy_study(opened, bench.folder.journal(NAME), plan.score)
+            copy_study(opened, bench.folder.journal(NAME), NAME, plan.score)
     study = read_study(bench.folder.journal(NAME), NAME)
     write_text(bench.folder.path / "trials.csv", trials_csv(study))
     bench.report.write()

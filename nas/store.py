@@ -94,14 +94,14 @@ def rescore(path: Path, name: str, score: Score) -> None:
     The new file takes the old one's place in one step. Trials keep their numbers, parameters, attributes and times;
     what samplers noted about the whole study is left out, for it was drawn from the old values.
     """
-    copy_study(read_study(path, name), path, score)
+    copy_study(read_study(path, name), path, name, score)
 
 
-def copy_study(old: Study, path: Path, score: Score) -> None:
-    """Write a journal with all that `old` holds, the values being those that `score` gives; see `rescore`."""
+def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
+    """Write a journal whose study `name` holds all that `old` does, the values being those that `score` gives; see `rescore`."""
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
-    new = _create(beside, old.study_name, old.directions, None)
+    new = _create(beside, name, old.directions, None)
     for key, value in old.user_attrs.items():
         new.set_user_attr(key, value)
     new.set_user_attr(_SCORE, asdict(score))

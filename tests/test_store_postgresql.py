@@ -16,10 +16,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import Run
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.shared import hide_password, open_shared_study
+from nas.store import read_study
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 DRIVER = Path(__file__).with_name("shared_driver.py")
@@ -120,6 +122,24 @@ def test_two_drivers_fill_one_study_without_a_duplicate(server: str, tmp_path: P
     assert [trial.number for trial in trials] == list(range(more))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {trials[number].user_attrs["driver"] for number in left} == {"one"}
+
+
+def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(
+    scalenas: Run, server: str, tmp_path: Path
+) -> None:
+    asked = ("--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", 3,
+             "--epochs", 1, "--train-images", 64, "--confirm", 0,
+             "--storage", server.replace("scalenas@", "scalenas:secret@"))  # fmt: skip
+    for name in ("one", "two"):
+        status, _, errors = scalenas("discover", "digits", "--run", tmp_path / name, *asked)
+        assert status == 0, errors
+        assert "secret" not in errors
+        assert "secret" not in (tmp_path / name / "run.json").read_text()
+    one, two = (read_study(tmp_path / name / "discover.journal", "discover").trials for name in ("one", "two"))
+    assert len(one) == 3
+    assert [(t.params, t.values, t.user_attrs) for t in one] == [(t.params, t.values, t.user_attrs) for t in two]
+    assert {trial.user_attrs["driver"].rpartition("/")[2] for trial in two} == {"one"}
+    assert (tmp_path / "one" / "baseline.json").read_text() == (tmp_path / "two" / "baseline.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import pickle
 import queue
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, on
 from nas.pool.messages import Broken, Message, Ready, Run, Stop
 from nas.pool.slots import Slot, pin_threads
 from nas.pool.worker import lost_device
+
+_PATIENCE = 10.0  # seconds for the head node to answer
 
 
 class ClusterError(ValueError):
@@ -48,11 +51,22 @@ def connect(address: str | None) -> None:
     """Join the cluster, once in a process. Raises ClusterError when that fails."""
     if ray.is_initialized():
         return
+    _check_address(address)
     local = {"include_dashboard": False} if address is None else {"address": address}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(f"--ray-address {address or 'local'}: {one_line(error)}") from None
+
+
+def _check_address(address: str | None) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        except OSError as error:
+            raise ClusterError(f"--ray-address {address}: {error.strerror or error}; is the head node up?") from None
 
 
 class RayExecutor(WorkerExecutor):
