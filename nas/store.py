@@ -98,7 +98,7 @@ def rescore(path: Path, name: str, score: Score) -> None:
 
 
 def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
-    """Write a journal whose study `name` holds all that `old` does, the values being those that `score` gives; see `rescore`."""
+    """Write a journal whose study `name` holds what `old` does, with the values that `score` gives; see `rescore`."""
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
     new = _create(beside, name, old.directions, None)
