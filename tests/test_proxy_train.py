@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 from typing import Any
 
 import pytest
@@ -310,10 +311,14 @@ def test_batches_are_small_enough_for_some_steps(images: int) -> None:
     assert batch == recipe.batch_size or images // (2 * batch) < recipe.min_steps
 
 
-@given(st.floats(0, 1), st.sampled_from([16, 32, 64, 128]))
-def test_the_rate_rises_to_its_peak_and_falls_to_zero(progress: float, batch: int) -> None:
-    recipe = fast()
-    peak = recipe.learning_rate * batch / recipe.batch_size
+@pytest.mark.parametrize(("optimizer", "share"), [("muon", 1.0), ("sgd", 0.25)])
+@given(progress=st.floats(0, 1))
+def test_the_rate_rises_to_its_peak_and_falls_to_zero(
+    optimizer: Literal["muon", "sgd"], share: float, progress: float
+) -> None:
+    recipe = replace(fast(), optimizer=optimizer)
+    batch = recipe.batch_size // 4
+    peak = recipe.learning_rate * share
     assert 0 <= recipe.rate_at(progress, batch, 5) <= peak
     assert recipe.rate_at(recipe.schedule.warmup, batch, 5) == pytest.approx(peak)
     assert recipe.rate_at(0, batch, 5) == 0

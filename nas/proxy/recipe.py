@@ -48,8 +48,8 @@ class Recipe:
     """Batches, optimiser, rate, regularisation and augmentation of a training.
 
     full_epochs: the length of a full training. batch_size: images a step, fewer where an epoch would have less than
-    `min_steps` steps. learning_rate: the peak, at batch_size, scaled in proportion to smaller batches; schedule: its
-    course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see RMSProp). weight_decay
+    `min_steps` steps. learning_rate: the peak, at batch_size; in proportion for smaller batches, but the same for
+    Muon; schedule: its course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see RMSProp). weight_decay
     spares norms, and biases unless `decay_biases`. average: the decay of the running average of the weights, which
     is then what is measured and kept (see Average), None for the weights themselves. translate: the largest shift,
     as a share of the side; cutout: the side of the hole likewise, 0 for none. norm_momentum: of the batch norms,
@@ -86,7 +86,9 @@ class Recipe:
 
     def rate_at(self, progress: float, batch: int, epochs: int) -> float:
         """The learning rate at a progress in 0..1 of all steps of `epochs`, for batches of `batch` images."""
-        return self.schedule.rate(self.learning_rate * batch / self.batch_size, progress, epochs)
+        # Muon's steps have one size whatever the gradient's noise: fewer images a step are no reason for shorter steps.
+        scale = 1.0 if self.optimizer == "muon" else batch / self.batch_size
+        return self.schedule.rate(self.learning_rate * scale, progress, epochs)
 
     def regularisation(self, epochs: int) -> float:
         """The factor in 0..1 on dropout and stochastic depth in a training of `epochs`."""
