@@ -49,13 +49,13 @@ class Recipe:
 
     full_epochs: the length of a full training. batch_size: images a step, fewer where an epoch would have less than
     `min_steps` steps. learning_rate: the peak, at batch_size; in proportion for smaller batches, but the same for
-    Muon; schedule: its course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see RMSProp). weight_decay
-    spares norms, and biases unless `decay_biases`. average: the decay of the running average of the weights, which
-    is then what is measured and kept (see Average), None for the weights themselves. translate: the largest shift,
-    as a share of the side; cutout: the side of the hole likewise, 0 for none. norm_momentum: of the batch norms,
-    None to keep the architecture's. zero_branches: each residual branch starts at zero. regularised_epochs: dropout
-    and stochastic depth reach the architecture's rates in trainings of this many epochs and are smaller in
-    proportion in shorter ones, which are far from overfitting.
+    Muon; schedule: its course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see
+    RMSProp). weight_decay spares norms, and biases unless `decay_biases`. average: the decay of the running average
+    of the weights, which is then what is measured and kept (see Average), None for the weights themselves.
+    translate: the largest shift, as a share of the side; cutout: the side of the hole likewise, 0 for none.
+    norm_momentum: of the batch norms, None to keep the architecture's. zero_branches: each residual branch starts
+    at zero. regularised_epochs: dropout and stochastic depth reach the architecture's rates in trainings of this
+    many epochs and are smaller in proportion in shorter ones, which are far from overfitting.
     """
 
     name: str
