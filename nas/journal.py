@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 from optuna.study import Study
 
 
@@ -17,22 +18,25 @@ class BatchingJournal(BaseJournalBackend):
 
     Optuna writes and syncs each parameter and attribute of a trial by itself. Inside of `batch` records are kept in
     memory and reach the file in one write at its end. The file's lock is held meanwhile, so that the records keep
-    their place among those of other writers, such as a dashboard.
+    their place among those of other writers, such as a dashboard. What was read or written once is not read again, so
+    that a trial costs the same however long the journal is.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = JournalFileSymlinkLock(str(path))
-        self._file = JournalFileBackend(str(path), lock_obj=_NoLock(str(path)))
+        self._path = path
+        self._known = (0, 0)  # records, and the bytes that they take from the file's begin
         self._batching = False
         self._pending: list[dict[str, Any]] = []
         self._in_file: int | None = None  # records, while nobody else can write
+        path.touch()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         if not self._batching:
-            yield from self._file.read_logs(log_number_from)
+            yield from self._read(log_number_from)
             return
         if self._in_file is None:
-            records = list(self._file.read_logs(log_number_from))
+            records = list(self._read(log_number_from))
             self._in_file = log_number_from + len(records)
             yield from records
         yield from self._pending[max(0, log_number_from - self._in_file) :]
@@ -43,20 +47,56 @@ class BatchingJournal(BaseJournalBackend):
             self._pending += json.loads(json.dumps(logs))
         else:
             with self._locked():
-                self._file.append_logs(logs)
+                self._write(logs, durable=True)
 
     @contextlib.contextmanager
-    def batch(self) -> Iterator[None]:
-        """Keep records in memory until the end; they are written also when an exception ends the batch."""
+    def batch(self, *, durable: bool = True) -> Iterator[None]:
+        """Keep records in memory until the end; they are written also when an exception ends the batch.
+
+        Where they are not `durable` a crash of the machine, though none of the program, may lose them.
+        """
         with self._locked():
             self._batching = True
             try:
                 yield
             finally:
                 pending, self._pending = self._pending, []
-                self._batching, self._in_file = False, None
+                in_file, self._batching, self._in_file = self._in_file, False, None
                 if pending:
-                    self._file.append_logs(pending)
+                    written = self._write(pending, durable=durable)
+                    if self._known[0] == in_file:
+                        self._known = (in_file + len(pending), self._known[1] + written)
+
+    def _read(self, start: int) -> Generator[dict[str, Any], None, None]:
+        """The file's records from number `start` on. Raises ValueError for one that is damaged before the last."""
+        number, position = self._known if self._known[0] <= start else (0, 0)
+        damage: ValueError | None = None
+        with self._path.open("rb") as file:
+            file.seek(position)
+            for line in file:
+                if damage is not None:
+                    raise damage
+                if not line.endswith(b"\n"):
+                    break  # somebody is writing it
+                try:
+                    record: dict[str, Any] = json.loads(line)
+                except ValueError as error:
+                    damage = error
+                    continue
+                number, position = number + 1, position + len(line)
+                if number > self._known[0]:
+                    self._known = (number, position)
+                if number > start:
+                    yield record
+
+    def _write(self, records: list[dict[str, Any]], *, durable: bool) -> int:
+        data = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records).encode()
+        with self._path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        return len(data)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -67,17 +107,7 @@ class BatchingJournal(BaseJournalBackend):
             self._lock.release()
 
 
-class _NoLock(JournalFileSymlinkLock):
-    """For the backend inside, whose lock is held outside."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def batch(study: Study) -> contextlib.AbstractContextManager[None]:
+def batch(study: Study, *, durable: bool = True) -> contextlib.AbstractContextManager[None]:
     """A batch of the study's journal; nothing where the study is kept elsewhere. Batches must not be nested."""
     backend = getattr(study._storage, "_backend", None)
-    return backend.batch() if isinstance(backend, BatchingJournal) else contextlib.nullcontext()
+    return backend.batch(durable=durable) if isinstance(backend, BatchingJournal) else contextlib.nullcontext()

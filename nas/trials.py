@@ -112,7 +112,7 @@ class Bookkeeping:
         running = self.running[event.ticket]
         if isinstance(event, Finished):
             del self.running[event.ticket]
-            with self._batch():
+            with self._batch(durable=True):
                 self._finish(running.trial, running.request, running.macs, event.outcome)
                 for trial in running.waiting:
                     self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
@@ -126,9 +126,12 @@ class Bookkeeping:
         self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
 
     @contextlib.contextmanager
-    def _batch(self) -> Iterator[None]:
-        """A batch of the journal that begins with the reports held back: so that many epochs cost one write."""
-        with batch(self.study):
+    def _batch(self, *, durable: bool = False) -> Iterator[None]:
+        """A batch of the journal that begins with the reports held back: so that many epochs cost one write.
+
+        Outcomes are durable. What a crash of the machine loses of the rest is asked and reported again.
+        """
+        with batch(self.study, durable=durable):
             for trial, report in self.unwritten:
                 trial.report(report.accuracy, report.epoch)
             self.unwritten.clear()

@@ -107,3 +107,52 @@ def test_a_study_kept_elsewhere_has_no_batches() -> None:
     with batch(study):
         study.tell(study.ask(), 0.5)
     assert study.best_value == 0.5
+
+
+def test_nothing_is_read_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    load = json.loads
+
+    def count(line: bytes | str) -> Any:
+        if isinstance(line, bytes):  # a line of the file
+            decoded.append(1)
+        return load(line)
+
+    study = batching(path)
+    monkeypatch.setattr("nas.journal.json.loads", count)
+    for _ in range(20):
+        with batch(study, durable=False):
+            use(study)
+        assert len(study.trials) > 0
+    assert len(decoded) == 0  # all of it is our own writing
+    before = len(path.read_bytes().splitlines())
+    other = plain(path)
+    other.ask()
+    new = len(path.read_bytes().splitlines()) - before
+    decoded.clear()  # the other reads all of it, of course
+    assert len(study.trials) == 21
+    assert len(decoded) == new > 0
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(path: Path) -> None:
+    study = batching(path)
+    study.ask()
+    whole = path.read_bytes()
+    line = whole.splitlines(keepends=True)[-1]
+    with path.open("ab") as file:
+        file.write(line[:10])
+        file.flush()
+        assert len(study.trials) == 1
+        file.write(line[10:])
+    assert len(study.trials) == 2
+
+
+def test_damage_before_the_end_is_an_error(path: Path) -> None:
+    study = batching(path)
+    study.ask()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"{no json\n")
+    assert len(list(BatchingJournal(path).read_logs(0))) == 1
+    path.write_bytes(lines[0] + b"{no json\n" + lines[1])
+    with pytest.raises(ValueError, match="Expecting property name"):
+        list(BatchingJournal(path).read_logs(0))
