@@ -102,7 +102,7 @@ class Bookkeeping:
             with self._batch():
                 job = self._prepare(self._resume(frozen))
             yield job
-        while self._begun() < self.trials:
+        for _ in range(self._begun(), self.trials):
             with self._batch():
                 job = self._prepare(self.study.ask(self.space.distributions()))
             yield job
@@ -160,7 +160,7 @@ class Bookkeeping:
 
     def _prepare(self, trial: Trial) -> Job:
         """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
-        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        frozen = self.study._storage.get_trial(trial._trial_id)
         try:
             arch = self.space.decode(trial.params)
             costs = self.cost(arch)
