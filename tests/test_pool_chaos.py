@@ -34,6 +34,6 @@ def test_kills_of_a_search_on_real_images(tmp_path: Path) -> None:
         "--evaluator", "evaluators:noted_proxy",
     )  # fmt: skip
     driven = Driven(run, [sys.executable, "-m", "experiments", *map(str, arguments)])
-    chaos = Chaos(driven, trials, kills, bytes_per_trial=4000)
+    chaos = Chaos(driven, trials, kills, bytes_per_trial=13_000)
     chaos.run()
     assert sum(chaos.killed.values()) == kills
