@@ -79,16 +79,18 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         request.getfixturevalue("cluster")
     with contextlib.ExitStack() as stack:
 
-        def make_executor(evaluator: Evaluator, **options: Any) -> Executor:
+        def make_executor(evaluator: Evaluator, slots: int = 1, **options: Any) -> Executor:
             executor: Executor
             if request.param == "inline":
+                if slots > 1:
+                    pytest.skip("the inline executor has one slot")
                 executor = InlineExecutor(evaluator, **options)
             elif request.param == "local":
-                executor = LocalExecutor(evaluator, [Slot()], **options)
+                executor = LocalExecutor(evaluator, [Slot()] * slots, **options)
             else:
                 from nas.pool.cluster import RayExecutor  # noqa: PLC0415  needs an optional package
 
-                executor = RayExecutor(evaluator, [Slot()], **options)
+                executor = RayExecutor(evaluator, [Slot()] * slots, **options)
             stack.callback(executor.close)
             return executor
 
@@ -202,6 +204,16 @@ def test_what_fits_in_no_way_is_out_of_memory(make: Make) -> None:
     assert executor.free_slots == 1
 
 
+def test_trials_run_side_by_side_and_finish_in_their_own_time(make: Make) -> None:
+    executor = make(Hangs(), slots=2)
+    executor.submit(0, request(8))
+    executor.submit(1, request(16))
+    finished = [event.ticket for event in drain(executor) if isinstance(event, Finished)]
+    assert finished == [1]
+    assert executor.free_slots == 1
+    assert not any(isinstance(event, Finished) for event in executor.wait(0.2))
+
+
 def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
     executor = make(Hangs())
     executor.submit(0, request(8))
@@ -309,16 +321,6 @@ def test_a_worker_that_dies_once_is_replaced_and_its_trial_run_again(tmp_path: P
     assert outcome.accuracy == formula(request())
     assert outcome.curve == (0.5,)
     assert marker.read_text() == "try\n" * 2
-
-
-def test_trials_run_side_by_side_and_finish_in_their_own_time() -> None:
-    with contextlib.closing(LocalExecutor(Hangs(), [Slot(), Slot()])) as executor:
-        executor.submit(0, request(8))
-        executor.submit(1, request(16))
-        finished = [event.ticket for event in drain(executor) if isinstance(event, Finished)]
-        assert finished == [1]
-        assert executor.free_slots == 1
-        assert not any(isinstance(event, Finished) for event in executor.wait(0.2))
 
 
 def test_a_hang_is_tried_again_in_a_new_worker() -> None:

@@ -50,3 +50,11 @@ def test_slots(devices: str, workers: int | None, expected: list[Slot]) -> None:
 def test_devices_that_are_not_there(devices: str, workers: int | None, text: str) -> None:
     with pytest.raises(ValueError, match="^" + text + "$"):
         resolve_devices(devices, workers)
+
+
+@pytest.mark.parametrize("machine", [(2, 16)], indirect=True)
+@pytest.mark.usefixtures("machine")
+def test_slots_per_device() -> None:
+    expected = [Slot("cuda:0", 2), Slot("cuda:1", 2)] * 4
+    assert resolve_devices("auto", per_device=4) == tuple(expected)
+    assert resolve_devices("cpu", per_device=3) == (Slot("cpu", 1),) * 3
