@@ -124,7 +124,7 @@ def overhead(trials: int, slots: int, reports: int) -> None:
     for clock, name in enumerate(("wall", "CPU")):
         marks = [mark[clock] for mark in (start, *ends)]
         each = [1000 * (b - a) for a, b in itertools.pairwise(marks)]
-        early, late = each[50:150], each[-100:]
+        early, late = each[50:150], each[-100 - slots : -slots]  # the very last are told, but none asked after them
         for part, what in ((each, "all"), (early, "trials 50 to 150"), (late, "the last 100")):
             quarter = statistics.quantiles(part, n=4)
             print(

