@@ -5,8 +5,10 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "nas.proxy._depthwise",
-            ["nas/proxy/_depthwise.c"],
+            "nas.proxy._kernels",
+            ["nas/proxy/_depthwise.c", "nas/proxy/_norm.c"],
+            depends=["nas/proxy/_kernels.h"],
+            libraries=["m"],
             extra_compile_args=["-O3", "-Wno-psabi"],
             optional=True,
         )

@@ -1,10 +1,11 @@
-"""The compiled depthwise loops: gradients against exact ones, and trainings against PyTorch's own."""
+"""The compiled loops: gradients against exact ones, and trainings against PyTorch's own."""
 
 from __future__ import annotations
 
 import copy
 import platform
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,15 +14,18 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from nas.proxy import depthwise
-from nas.proxy.depthwise import DepthwiseConv2d, accelerate, weight_gradient
+from nas.proxy import fast_path
+from nas.proxy.depthwise import DepthwiseConv2d, weight_gradient
+from nas.proxy.fast_path import accelerate
+from nas.proxy.kernels import library
+from nas.proxy.norm import NormActivation
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
 
 ARCH = ArchSpec(
     stages=(
-        StageSpec(expand=2, channels=6, kernel=3, layers=2, se=0.25),
-        StageSpec(expand=3, channels=10, kernel=5, stride=2, layers=2, se=0.25),
-        StageSpec(expand=3, channels=14, kernel=3, stride=2, layers=2),
+        StageSpec(expand=2, channels=6, kernel=3, layers=2),
+        StageSpec(expand=3, channels=10, kernel=5, stride=2, se=0.25),
+        StageSpec(expand=3, channels=14, kernel=3, stride=2),
     ),
     stem=StemSpec(channels=6, stride=1),
     head=HeadSpec(32),
@@ -29,7 +33,7 @@ ARCH = ArchSpec(
 )
 
 needs_library = pytest.mark.skipif(
-    depthwise._library() is None and (shutil.which("gcc") is None or platform.system() != "Linux"),
+    library() is None and (shutil.which("gcc") is None or platform.system() != "Linux"),
     reason="installed without a compiler: the plain path is all there is",
 )
 
@@ -57,7 +61,7 @@ def exact_weight_gradient(gradient: Tensor, images: Tensor, kernel: int, stride:
 
 @needs_library
 def test_the_loops_are_there_and_pass_their_check() -> None:
-    assert depthwise.available()
+    assert fast_path.available()
 
 
 @needs_library
@@ -101,12 +105,13 @@ def test_strips_of_large_images_add_up() -> None:
 
 
 @needs_library
+@pytest.mark.usefixtures("_one_thread")
 def test_the_same_losses_as_the_plain_path_over_fifty_steps() -> None:
     """Within 1 % of the loss: two orders of one sum part slowly, and faster the higher the learning rate."""
     torch.manual_seed(0)
     plain = build_network(ARCH, 10).to(memory_format=torch.channels_last).train()
     fast = accelerate(copy.deepcopy(plain))
-    x = channels_last(256, 3, 12, 12)
+    x = channels_last(128, 3, 12, 12)
     y = (x.mean((1, 2, 3)) * 200).long() % 10
 
     def losses(network: nn.Module) -> Tensor:
@@ -114,7 +119,7 @@ def test_the_same_losses_as_the_plain_path_over_fifty_steps() -> None:
         optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
         found = []
         for step in range(50):
-            part = slice(32 * (step % 8), 32 * (step % 8) + 32)
+            part = slice(16 * (step % 8), 16 * (step % 8) + 16)
             optimizer.zero_grad()
             loss = F.cross_entropy(network(x[part]), y[part])
             loss.backward()
@@ -171,19 +176,95 @@ def test_images_in_another_layout_take_the_plain_path() -> None:
     assert conv.weight.grad is not None
 
 
+@pytest.fixture
+def _unchecked() -> Iterator[None]:
+    fast_path.available.cache_clear()
+    yield
+    fast_path.available.cache_clear()
+
+
+@pytest.mark.usefixtures("_unchecked")
 def test_without_the_library_networks_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depthwise, "_library", lambda: None)
-    depthwise.available.cache_clear()
-    conv = depthwise_conv(8, 3, 1)
-    assert type(accelerate(conv)) is nn.Conv2d
-    monkeypatch.undo()
-    depthwise.available.cache_clear()
+    monkeypatch.setattr(fast_path, "library", lambda: None)
+    assert type(accelerate(depthwise_conv(8, 3, 1))) is nn.Conv2d
 
 
 @needs_library
+@pytest.mark.usefixtures("_unchecked")
 def test_loops_that_disagree_with_pytorch_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depthwise, "weight_gradient", lambda *_, **__: torch.zeros(20, 1, 5, 5))
-    depthwise.available.cache_clear()
+    def wrong(gradient: Tensor, _images: Tensor, *, kernel: int, **_settings: int) -> Tensor:
+        return torch.zeros(gradient.shape[1], 1, kernel, kernel)
+
+    monkeypatch.setattr("nas.proxy.depthwise.weight_gradient", wrong)
     assert type(accelerate(depthwise_conv(8, 3, 1))) is nn.Conv2d
-    monkeypatch.undo()
-    depthwise.available.cache_clear()
+
+
+ACTIVATIONS: tuple[nn.Module, ...] = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.SiLU())
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@needs_library
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda module: type(module).__name__)
+@pytest.mark.parametrize("shape", [(2, 1, 3, 5), (3, 12, 2, 3), (2, 17, 9, 9), (70, 40, 8, 8)])
+def test_norm_and_activation_are_pytorchs_in_float64(shape: tuple[int, ...], activation: nn.Module) -> None:
+    plain = nn.Sequential(nn.BatchNorm2d(shape[1], eps=1e-3), copy.deepcopy(activation))
+    nn.init.normal_(plain[0].weight)
+    nn.init.normal_(plain[0].bias)
+    ours, exact = accelerate(copy.deepcopy(plain)), copy.deepcopy(plain).double()
+    x = channels_last(*shape) * 2 + 5 * torch.randn(shape[1], 1, 1)
+    gradient = channels_last(*shape)
+    found, wanted = (_with_gradients(network, x, gradient) for network in (ours, exact))
+    for ours_part, exact_part in zip(found, wanted, strict=True):
+        scale = float(exact_part.detach().abs().max()) + 1e-3
+        torch.testing.assert_close(ours_part.double(), exact_part.double(), rtol=0, atol=1e-4 * scale)
+    ours.eval()
+    torch.testing.assert_close(ours(x), exact.eval()(x.double()).float(), rtol=1e-4, atol=1e-4)
+
+
+def _with_gradients(network: nn.Module, x: Tensor, gradient: Tensor) -> list[Tensor]:
+    """The result, the gradients of input and parameters, and the buffers after one pass."""
+    x = x.to(next(network.parameters()).dtype).detach().requires_grad_()
+    result = network(x)
+    gradients = torch.autograd.grad(result, [x, *network.parameters()], gradient.to(x.dtype))
+    return [result, *gradients, *network.buffers()]
+
+
+@needs_library
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize("activation", [nn.Identity(), nn.SiLU()], ids=["none", "silu"])
+@pytest.mark.parametrize("shape", [(1, 1, 3, 3), (2, 3, 2, 2), (1, 9, 4, 3)])
+def test_norm_gradients_by_finite_differences(shape: tuple[int, ...], activation: nn.Module) -> None:
+    network = accelerate(nn.Sequential(nn.BatchNorm2d(shape[1]), activation).double())
+    x = channels_last(*shape, dtype=torch.float64).requires_grad_()
+    gamma, beta = torch.randn(2, shape[1], dtype=torch.float64).requires_grad_()
+
+    def run(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        result: Tensor = torch.func.functional_call(network, {"0.weight": gamma, "0.bias": beta}, (x,))
+        return result
+
+    torch.autograd.gradcheck(run, (x, gamma, beta))
+
+
+@needs_library
+def test_a_norm_takes_over_the_activation_behind_it_alone() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(4), nn.SiLU(), nn.SiLU(), nn.BatchNorm2d(4), nn.GELU())
+    keys = list(network.state_dict())
+    accelerate(network)
+    assert list(network.state_dict()) == keys
+    assert [type(module) for module in network] == [NormActivation, nn.Identity, nn.SiLU, NormActivation, nn.GELU]
+
+
+@needs_library
+@pytest.mark.usefixtures("_one_thread")
+def test_one_value_a_channel_cannot_be_normalised() -> None:
+    network = accelerate(nn.Sequential(nn.BatchNorm2d(4)))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.randn(1, 4, 1, 1))

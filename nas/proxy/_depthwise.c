@@ -1,16 +1,11 @@
-/* Depthwise convolutions of channels-last images: the gradient of the weights.
+/* Depthwise convolutions: the gradient of the weights, which are (channels, 1, kernel, kernel).
  *
- * Plain C on raw pointers, called through ctypes (nas/proxy/depthwise.py). Images are (n, height, width, channels),
- * weights (channels, 1, kernel, kernel), all contiguous. Every function has the suffix f32 or f64 and returns 0, or 1
- * when memory runs out. Work goes block by block of channels, one vector register holding several channels of a pixel.
- * A block is first copied next to zeros, so that the loops that cost have neither borders nor odd ends.
- *
- * The file includes itself twice: the part at the bottom is the code for one number type.
+ * Work goes block by block of channels, one vector register holding several channels of a pixel. A block is first
+ * copied next to zeros, so that the loops that cost have neither borders nor odd ends.
  */
 #ifndef REAL
 
-#include <stdlib.h>
-#include <string.h>
+#include "_kernels.h"
 
 typedef struct {
     long images, height, width, channels; /* of the input */
@@ -18,28 +13,7 @@ typedef struct {
     long kernel, stride, padding;
 } Shape;
 
-#define VECTOR_BYTES 32
 #define STRIP_BYTES 49152 /* of a block of input pixels held at a time */
-#define INLINE static inline __attribute__((always_inline))
-
-#if defined(__x86_64__)
-/* One binary for every x86-64: a copy with AVX2 and FMA, and one without, chosen when it runs. */
-#define FOR_CPU(NAME, PARAMETERS, ARGUMENTS)                                                                           \
-    static __attribute__((target("avx2,fma"))) int TYPED(NAME##_avx2) PARAMETERS { return TYPED(NAME##_any) ARGUMENTS; } \
-    static int TYPED(NAME##_sse2) PARAMETERS { return TYPED(NAME##_any) ARGUMENTS; }                                   \
-    int TYPED(NAME) PARAMETERS                                                                                         \
-    {                                                                                                                  \
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? TYPED(NAME##_avx2) ARGUMENTS          \
-                                                                               : TYPED(NAME##_sse2) ARGUMENTS;         \
-    }
-#else
-#define FOR_CPU(NAME, PARAMETERS, ARGUMENTS)                                                                           \
-    int TYPED(NAME) PARAMETERS { return TYPED(NAME##_any) ARGUMENTS; }
-#endif
-
-#define JOIN2(a, b) a##_##b
-#define JOIN(a, b) JOIN2(a, b)
-#define TYPED(name) JOIN(name, SUFFIX)
 
 static long least(long a, long b) { return a < b ? a : b; }
 static long most(long a, long b) { return a > b ? a : b; }
@@ -56,9 +30,7 @@ static long most(long a, long b) { return a > b ? a : b; }
 #else /* the code for one number type */
 
 #define Vector TYPED(Vector)
-#define LANES ((long)(VECTOR_BYTES / sizeof(REAL)))
-
-typedef REAL Vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+VECTOR_TYPE(Vector);
 
 /* Copy `count` pixels of `wide` vectors of channels, of which `used` exist. `end`: where the source must not be read. */
 INLINE void TYPED(pack)(REAL *to, const REAL *from, const REAL *end, long count, long channels, long used, long wide)
@@ -74,7 +46,7 @@ INLINE void TYPED(pack)(REAL *to, const REAL *from, const REAL *end, long count,
     }
 }
 
-/* Add to `taps` neighbouring weights of one kernel row, over `rows` rows of the packed images; see weight_gradient_any. */
+/* Add to `taps` neighbouring weights of one kernel row, over `rows` rows of the packed images. */
 INLINE void TYPED(weight_row)(REAL *sums, long tap_step, const REAL *image, long row_step, const REAL *gradient,
                               long rows, long columns, long stride, long taps, long wide)
 {
@@ -178,9 +150,8 @@ INLINE int TYPED(weight_gradient_any)(const Shape *s, const REAL *images, const 
 }
 
 /* weights[c, tap] = sum over images and pixels of gradients[.., c] * images[.. at that tap, c] */
-FOR_CPU(weight_gradient, (const Shape *s, const REAL *images, const REAL *gradients, REAL *weights),
-        (s, images, gradients, weights))
+EXPORT(weight_gradient, (const Shape *s, const REAL *images, const REAL *gradients, REAL *weights),
+       (s, images, gradients, weights))
 
 #undef Vector
-#undef LANES
 #endif

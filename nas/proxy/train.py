@@ -14,7 +14,7 @@ from torch import nn
 from nas.evaluation import Failure, Outcome, Report, Request
 from nas.proxy.checkpoint import CheckpointError, Checkpoints, Progress, trial_checkpoints
 from nas.proxy.dataset import Dataset
-from nas.proxy.depthwise import accelerate
+from nas.proxy.fast_path import accelerate
 from nas.proxy.feed import Feed, open_feed
 from nas.proxy.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
 from nas.proxy.recipe import Recipe, fast
