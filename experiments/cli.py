@@ -147,16 +147,33 @@ def inspect(arch: str, resolution: int | None, num_classes: int, as_json: bool) 
 @cli.command()
 @click.argument("run_dir", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(run_dir: str, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
+def status(run_dir: str, as_json: bool, watch: bool) -> None:
     """Where a run stands."""
     from experiments.run_folder import existing_run_folder  # noqa: PLC0415
-    from experiments.status import run_status, status_table  # noqa: PLC0415
+    from experiments.status import run_status, status_table, watch_status  # noqa: PLC0415
 
-    facts = run_status(existing_run_folder(run_dir))
-    if as_json:
-        _answer(facts, as_json)
+    folder = existing_run_folder(run_dir)
+    if watch:
+        watch_status(folder, Console())
+    elif as_json:
+        _answer(run_status(folder), as_json)
     else:
-        Console().print(status_table(facts))
+        Console().print(status_table(run_status(folder)))
+
+
+@cli.command()
+@click.argument("run_dir", metavar="RUN")
+@click.option(
+    "--study", default="discover", show_default=True, metavar="NAME", help="discover, confirm, scale, compare"
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+def dashboard(run_dir: str, study: str, port: int) -> None:
+    """Show a run's trials in optuna-dashboard (an optional extra), on this machine alone."""
+    from experiments.dashboard import serve  # noqa: PLC0415
+    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+
+    serve(existing_run_folder(run_dir), study, port)
 
 
 @cli.command()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.bench import Bench
-from experiments.discover import plan_search
 from experiments.errors import RunFailedError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
 from nas.evaluation import Request
+from nas.score import Score
 from nas.search import candidates
 from nas.store import read_study
 from search_spaces import ArchSpec
@@ -42,7 +42,7 @@ def run_entries(bench: Bench) -> list[Entry]:
     taken = {entry.arch.id for entry in entries}
     if folder.journal("discover").exists():
         study = read_study(folder.journal("discover"), "discover")
-        best = [c for c in candidates(study, plan_search(bench).score) if c.arch.id not in taken]
+        best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
         entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
     base_macs = bench.cost(family[0][1])[0]
     return entries + reference_entries(bench, settings.references, base_macs)

@@ -9,7 +9,7 @@ import json
 import platform
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -19,17 +19,18 @@ from experiments.bench import Bench
 from experiments.errors import RunFailedError, from_user
 from experiments.naming import resolve_space, resolve_target
 from experiments.outlook import outlook_discover
+from experiments.pricing import Pricing, macs_of, resolve_pricing, target_cost
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
-from nas.samplers import StagedMacs, make_sampler
+from nas.samplers import make_sampler
 from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
 from nas.score import Score
 from nas.search import Candidate, discover
 from nas.shared import SharedStudy, hide_password, open_shared_study
 from nas.store import copy_study, open_study, read_study
-from search_spaces import ArchSpec, SearchSpace, StagedSpace, count_macs, format_blocks, stride_plan
+from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
 from search_spaces.mnasnet import size_in_words
 
 NAME = "discover"
@@ -37,11 +38,12 @@ NAME = "discover"
 
 @dataclass(frozen=True)
 class Search:
-    """What a discovery is about: the objective, the space, and the MACs that the space was fitted to."""
+    """What a discovery is about: the objective, the space, the MACs it was fitted to, and those that are wanted."""
 
     score: Score
     space: SearchSpace
     fitted_to: int
+    target_macs: int
     max_macs: int | None
 
 
@@ -62,29 +64,34 @@ def plan_search(bench: Bench) -> Search:
     )
     limit = settings.max_macs
     max_macs = None if limit is None else resolve_target(limit, bench.resolution, bench.num_classes, "--max-macs")
-    return Search(score, space, fitted_to, max_macs)
+    return Search(score, space, fitted_to, target, max_macs)
 
 
 def forecast_discover(bench: Bench) -> dict[str, Any]:
     """Say, and return, what the search would cost; nothing is trained but a few steps to time them."""
     plan = plan_search(bench)
-    return outlook_discover(bench, plan.space, plan.score.target_macs, plan.max_macs).record
+    return outlook_discover(bench, plan.space, plan.target_macs, plan.max_macs).record
 
 
 def run_discover(bench: Bench) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
     settings = bench.settings
     plan = plan_search(bench)
-    macs = known_macs(plan.space, bench.num_classes)
-    sampler = _sampler(bench, plan, macs)
+    pricing = resolve_pricing(bench, plan.space)
+    if pricing.name != "macs":
+        with from_user("--target-cost"):
+            plan = replace(plan, score=settings.score_at(target_cost(bench, pricing, plan.space)))
+    sampler = _sampler(bench, plan, pricing)
     bench.claim(
         NAME,
-        {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction},
+        {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction,
+         "cost": pricing.how},
         {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
-         "score": dataclasses.asdict(plan.score)},
+         "score": dataclasses.asdict(plan.score),
+         "cost": {"name": pricing.name, "words": pricing.words, "unit": pricing.unit, "how": pricing.how}},
     )  # fmt: skip
-    _announce(bench, plan)
-    outlook = outlook_discover(bench, plan.space, plan.score.target_macs, plan.max_macs)
+    _announce(bench, plan, pricing)
+    outlook = outlook_discover(bench, plan.space, plan.target_macs, plan.max_macs)
     pace = outlook.pace
     with _open_study(bench, plan, sampler) as (opened, shared), bench.narrator.task("search", settings.trials) as task:
         found = discover(
@@ -100,6 +107,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             max_macs=plan.max_macs,
             on_event=lambda event: bench.note(task, event, pace),
             shared=shared,
+            priced=None if pricing.name == "macs" else pricing.of_arch,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
             copy_study(opened, bench.folder.journal(NAME), NAME, plan.score)
@@ -108,8 +116,8 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     bench.report.write()
     if not found:
         raise RunFailedError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
-    best = _recommended(study, found, macs, plan.score, settings.confirm) if bench.problem.noisy else found
-    baseline = _confirm(bench, plan.score, best)
+    best = _recommended(study, found, pricing.of_params, plan.score, settings.confirm) if bench.problem.noisy else found
+    baseline = _confirm(bench, plan.score, pricing, best)
     write_json(bench.folder.baseline, baseline)
     bench.report.write()
     bench.narrator.say(
@@ -140,38 +148,32 @@ def _open_study(bench: Bench, plan: Search, sampler: BaseSampler) -> Iterator[tu
         yield shared.study, shared
 
 
-def _sampler(bench: Bench, plan: Search, macs: Macs) -> BaseSampler:
+def _sampler(bench: Bench, plan: Search, pricing: Pricing) -> BaseSampler:
     limit = plan.max_macs
+    macs = macs_of(plan.space, bench.num_classes)
     with from_user():
         return make_sampler(
             bench.settings.sampler,
             seed=bench.settings.seed,
-            macs=macs,
+            macs=pricing.of_params,
             score=plan.score,
             feasible=None if limit is None else lambda params: macs(params) <= limit,
         )
 
 
-def _recommended(study: Study, found: list[Candidate], macs: Macs, score: Score, top: int) -> list[Candidate]:
+def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score, top: int) -> list[Candidate]:
     """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
     arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
-    named = [arch_of[each.trials[0]] for each in recommend(study, macs=macs, score=score, top=max(1, top))]
+    named = [arch_of[each.trials[0]] for each in recommend(study, macs=cost, score=score, top=max(1, top))]
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 
 
-def known_macs(space: SearchSpace, num_classes: int) -> Macs:
-    """MACs of a space's parameters, by tables where the space has them."""
-    if isinstance(space, StagedSpace):
-        return StagedMacs(space, num_classes)
-    return lambda params: count_macs(space.decode(params), None, num_classes)
-
-
-def _confirm(bench: Bench, score: Score, best: list[Candidate]) -> dict[str, Any]:
+def _confirm(bench: Bench, score: Score, pricing: Pricing, best: list[Candidate]) -> dict[str, Any]:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
     settings = bench.settings
     if settings.confirm == 0 or not bench.problem.noisy:
-        return _baseline(bench, score, best[0].arch, [best[0].accuracy])
+        return _baseline(bench, score, pricing, best[0].arch, [best[0].accuracy])
     seeds = [settings.seed + 1 + i for i in range(settings.confirm_seeds)]
     requests = [Request(candidate.arch, bench.proxy, seed) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
@@ -181,15 +183,15 @@ def _confirm(bench: Bench, score: Score, best: list[Candidate]) -> dict[str, Any
         found = [outcomes[request.key].accuracy for request in requests if request.arch.id == candidate.arch.id]
         accuracies = [accuracy for accuracy in found if accuracy is not None]
         if accuracies:
-            confirmed.append(_baseline(bench, score, candidate.arch, accuracies))
+            confirmed.append(_baseline(bench, score, pricing, candidate.arch, accuracies))
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: float(baseline["score"]))
 
 
-def _baseline(bench: Bench, score: Score, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
+def _baseline(bench: Bench, score: Score, pricing: Pricing, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
     macs, params = bench.cost(arch)
-    accuracy = statistics.fmean(accuracies)
+    accuracy, cost = statistics.fmean(accuracies), pricing.exact(arch)
     return {
         "id": arch.id,
         "accuracy": accuracy,
@@ -199,7 +201,9 @@ def _baseline(bench: Bench, score: Score, arch: ArchSpec, accuracies: list[float
         "fidelity": dataclasses.asdict(bench.proxy),
         "macs": macs,
         "params": params,
-        "score": score(accuracy, macs),
+        "score": score(accuracy, cost),
+        "cost": cost,
+        "cost_of": pricing.how,
         "target_macs": score.target_macs,
         "num_classes": bench.num_classes,
         "blocks": format_blocks(arch),
@@ -213,7 +217,7 @@ def _base(space: SearchSpace) -> dict[str, Any]:
     return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
 
 
-def _announce(bench: Bench, plan: Search) -> None:
+def _announce(bench: Bench, plan: Search, pricing: Pricing) -> None:
     say = bench.narrator.say
     say(f"data: {bench.problem.name}, {bench.problem.summary}")
     if isinstance(plan.space, StagedSpace):
@@ -222,10 +226,9 @@ def _announce(bench: Bench, plan: Search) -> None:
         say(f"plan: {stride_plan(plan.space.base)}")
     else:
         say(f"space: {plan.space.name}, {plan.space.size:.2g} encodings")
-    if plan.fitted_to != plan.score.target_macs:
+    if plan.fitted_to != plan.target_macs:
         first = f"{plan.fitted_to / 1e6:.3g} M MACs"
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
-    say(
-        f"target: {plan.score.target_macs / 1e6:.3g} M MACs; "
-        f"trials: {bench.settings.trials} x {bench.settings.epochs} epochs"
-    )
+    wanted = plan.score.target_macs
+    target = f"{wanted / 1e6:.3g} M MACs" if pricing.name == "macs" else f"{wanted:.4g} {pricing.unit} ({pricing.how})"
+    say(f"target: {target}; trials: {bench.settings.trials} x {bench.settings.epochs} epochs")

@@ -43,6 +43,7 @@ RUN = [
     click.option("--devices", metavar="LIST", help="auto, cpu, or cuda:0,cuda:1. [auto]"),
     click.option("--workers", type=int, metavar="N", help="Trainings at a time. [by measuring, or one a CPU core]"),
     click.option("--per-device", type=int, metavar="N", help="Trainings at a time on each GPU. [by measuring]"),
+    click.option("--plain", is_flag=True, default=None, help="Train by PyTorch alone, without the compiled loops."),
     click.option("--evaluator", metavar="MODULE:FUNCTION", help="Trains in place of the built-in proxy (see docs)."),
     click.option("--executor", metavar="NAME", help="local (worker processes), inline or ray. [local]"),
     click.option("--ray-address", metavar="ADDRESS", help="The Ray cluster's, or auto. [one of this machine alone]"),
@@ -59,6 +60,12 @@ PROXY = [
 ]
 SEARCH = [
     click.option("--storage", metavar="URL", help="postgresql://...: a search that several drivers share. [DIR]"),
+    click.option("--cost", metavar="NAME", help="What the score charges for: macs, params, latency. [macs]"),
+    click.option("--target-cost", type=float, help="Target in that unit (latency: ms). [that of the space's base]"),
+    click.option("--latency-backend", metavar="NAME", help="torch or onnxruntime. [torch]"),
+    click.option("--latency-device", metavar="NAME", help="Where latency is measured. [cpu]"),
+    click.option("--latency-batch", type=int, metavar="N", help="Images at a time. [1]"),
+    click.option("--latency-samples", type=int, metavar="N", help="Networks measured before the search. [100]"),
     click.option("--max-macs", metavar="N|b0|auto", help="Never train a network that costs more. [none]"),
     click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
     click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),

@@ -38,9 +38,16 @@ class Settings:
     trial_timeout: float | None = None
     resolution: str = "auto"
 
+    plain: bool = False
     evaluator: str | None = None
     space: str = "mnasnet"
     target_macs: str = "auto"
+    cost: str = "macs"
+    target_cost: float | None = None
+    latency_backend: str = "torch"
+    latency_device: str = "cpu"
+    latency_batch: int = 1
+    latency_samples: int = 100
     max_macs: str | None = None
     score: str = "soft"
     exponent: tuple[float, ...] | None = None
@@ -70,7 +77,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low in (("seed", 0), ("trials", 1), ("epochs", 1), ("confirm", 0), ("confirm_seeds", 1), ("seeds", 1),
                           ("final_epochs", 1), ("final_seeds", 1), ("top", 1), ("family_phi", 0), ("workers", 1),
-                          ("per_device", 1), ("trial_timeout", 1),
+                          ("per_device", 1), ("trial_timeout", 1), ("latency_batch", 1), ("latency_samples", 10),
                           ("train_images", 2), ("plot_phi", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < low:
@@ -145,9 +152,12 @@ def parse_budget(text: str) -> Budget:
 
 def _check_type(name: str, value: Any, declared: str) -> None:
     """Raise ValueError where a preset holds another kind of value than the field declares."""
-    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "tuple": (tuple, list)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "bool": (bool,), "int": (int,), "float": (int, float), "str": (str,), "tuple": (tuple, list)
+    }  # fmt: skip
     wanted = declared.split("[", maxsplit=1)[0].split(" ", maxsplit=1)[0]
-    if isinstance(value, bool) or not (isinstance(value, kinds[wanted]) or (value is None and "None" in declared)):
+    fits = isinstance(value, kinds[wanted]) and isinstance(value, bool) == (wanted == "bool")
+    if not (fits or (value is None and "None" in declared)):
         raise ValueError(f"{name} must be of type {declared}, not {value!r}")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
 from typing import Any
 
 import optuna
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from experiments.errors import UserError
@@ -54,6 +58,18 @@ def status_table(status: dict[str, Any]) -> Table:
             told,
         )
     return table
+
+
+def watch_status(folder: RunFolder, console: Console, interval: float = 2.0) -> None:
+    """Show the state on one screen, and again whenever a file of the run has changed, until interrupted."""
+    seen: list[float] = []
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            now = [path.stat().st_mtime for path in [*sorted(folder.path.glob("*.journal")), folder.record]]
+            if now != seen:
+                seen = now
+                live.update(status_table(run_status(folder)), refresh=True)
+            time.sleep(interval)
 
 
 def _study(folder: RunFolder, name: str) -> dict[str, Any]:

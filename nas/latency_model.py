@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Wh
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, StageSpec, StemSpec
 from search_spaces.cost import Shape, input_shape, layer_cost
 from search_spaces.layers import Concat, Conv, Gate, Layer, Linear, Repeat, Residual, Seq
 from search_spaces.ops import head_layers, stage_layers, stem_layers
@@ -64,32 +65,38 @@ def _kind(layer: Layer, after: Shape) -> str:
 def features(arch: ArchSpec, num_classes: int) -> Floats:
     """What the layers of each kind do: their multiply-adds, the values they read and write, their weights, and their
     number; then multiply-adds, values and layers of each stage. Logarithms (of 1 + x), one row."""
-    totals = {kind: np.zeros(4) for kind in KINDS}
-    stages = []
-    shape = input_shape(arch)
-    inputs = [arch.stem.channels, *(stage.channels for stage in arch.stages)]
-    parts = [stem_layers(arch), *(stage_layers(arch, s, n) for s, n in zip(arch.stages, inputs, strict=False)),
-             head_layers(arch, num_classes)]  # fmt: skip
-    for part in parts:
-        own = np.zeros(3)
-        for layer, before, after in leaves(part, shape):
-            kind = _kind(layer, after)
-            cost = (0, 0, 0) if isinstance(layer, Residual | Gate) else layer_cost(layer, before)[0]
-            traffic = before.channels * before.size**2 + after.channels * after.size**2
-            totals[kind] += (cost[0], traffic, cost[1], 1)
-            own += (cost[0], traffic, 1)
-        shape = layer_cost(part, shape)[1]
-        stages.append(own)
-    row: Floats = np.log1p(np.concatenate([*totals.values(), *stages]))
+    sums, shape = _sums(stem_layers(arch), input_shape(arch))
+    rows = [sums]
+    for stage, inputs in zip(arch.stages, [arch.stem.channels, *(s.channels for s in arch.stages)], strict=False):
+        sums, shape = _stage_sums(stage, inputs, shape)
+        rows.append(sums)
+    rows.append(_sums(head_layers(arch, num_classes), shape)[0])
+    table = np.array(rows)  # (parts, kinds, 4)
+    row: Floats = np.log1p(np.concatenate([table.sum(0).ravel(), table[:, :, [0, 1, 3]].sum(1).ravel()]))
     return row
+
+
+@lru_cache(maxsize=1 << 16)
+def _stage_sums(stage: StageSpec, inputs: int, shape: Shape) -> tuple[Floats, Shape]:
+    """A stage recurs in thousands of networks. Its activation and norms change no sum."""
+    return _sums(stage_layers(ArchSpec((stage,), StemSpec(inputs)), stage, inputs), shape)
+
+
+def _sums(part: Layer, shape: Shape) -> tuple[Floats, Shape]:
+    """Multiply-adds, values read and written, weights and layers of each kind, shape (kinds, 4); and what leaves."""
+    sums = np.zeros((len(KINDS), 4))
+    for layer, before, after in leaves(part, shape):
+        cost = (0, 0, 0) if isinstance(layer, Residual | Gate) else layer_cost(layer, before)[0]
+        traffic = before.channels * before.size**2 + after.channels * after.size**2
+        sums[KINDS.index(_kind(layer, after))] += (cost[0], traffic, cost[1], 1)
+    return sums, layer_cost(part, shape)[1]
 
 
 @dataclass(frozen=True, eq=False)
 class LatencyModel:
     """Latency by a Gaussian process on the logarithms of counted features.
 
-    Fitted to the networks of one space: all have as many stages. inputs: what features are made of; regressor: gives
-    the logarithm of the latency.
+    Fitted to the networks of one space: all have as many stages. regressor: gives the logarithm of the latency.
     """
 
     num_classes: int

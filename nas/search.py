@@ -17,7 +17,7 @@ from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
 from nas.shared import SharedBookkeeping, SharedStudy
-from nas.store import outcome_attrs, request_attrs, stored_outcome
+from nas.store import charged, outcome_attrs, request_attrs, stored_outcome
 from nas.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
 from search_spaces import ArchSpec
 
@@ -54,7 +54,9 @@ def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]
     accuracy = sum(trial.user_attrs["accuracy"] for trial in trials) / len(trials)
     macs, params = first["macs"], first["params"]
     arch = ArchSpec.from_dict(first["arch"])
-    return Candidate(arch, accuracy, macs, params, score(accuracy, macs), len(trials), trials[0].number)
+    return Candidate(
+        arch, accuracy, macs, params, score(accuracy, charged(trials[0]) or macs), len(trials), trials[0].number
+    )
 
 
 def discover(
@@ -72,6 +74,7 @@ def discover(
     max_params: float | None = None,
     on_event: OnProgress = lambda _: None,
     shared: SharedStudy | None = None,
+    priced: Callable[[ArchSpec], float] | None = None,
 ) -> list[Candidate]:
     """Search until the study holds `trials` trials, those there already included, and return its candidates.
 
@@ -80,12 +83,18 @@ def discover(
     max_macs or max_params, and parameters that decode to none, are told to the sampler without training. Where the
     study is `shared`, other drivers do the same meanwhile, and the search ends when all trials have.
 
+    priced: the second argument of `score`, in place of MACs; kept with each trial as its attribute `cost`.
+
     Raises KeyboardInterrupt when interrupted and TooManyFailuresError, both with all that is finished stored.
     """
     study.sampler = sampler
     limits = (("MACs", max_macs), ("parameters", max_params))
     common = (space, score, study, trials, fidelity, seed, cost, limits, on_event)
-    search = Bookkeeping(*common) if shared is None else SharedBookkeeping(*common, shared=shared)
+    search = (
+        Bookkeeping(*common, priced=priced)
+        if shared is None
+        else SharedBookkeeping(*common, shared=shared, priced=priced)
+    )
     drive(search.jobs(), executor, search.handle)
     return candidates(study, score)
 

@@ -129,7 +129,7 @@ class SharedBookkeeping(Bookkeeping):
 
     shared: SharedStudy | None = None
     known: set[int] = field(default_factory=set)  # finished trials already remembered
-    elsewhere: list[tuple[Trial, Request, int]] = field(default_factory=list)  # and MACs; waiting for another driver
+    elsewhere: list[tuple[Trial, Request, float]] = field(default_factory=list)  # and cost; waiting for another driver
 
     def jobs(self) -> Iterator[Job]:
         assert self.shared is not None
@@ -170,11 +170,11 @@ class SharedBookkeeping(Bookkeeping):
     def _waiting_here(self) -> set[int]:
         return {trial.number for running in self.running.values() for trial in running.waiting}
 
-    def _place(self, trial: Trial, request: Request, macs: int) -> Job:
+    def _place(self, trial: Trial, request: Request, cost: float) -> Job:
         if request.key not in self.answers and self._is_trained_elsewhere(trial, request):
-            self.elsewhere.append((trial, request, macs))
+            self.elsewhere.append((trial, request, cost))
             return None
-        return super()._place(trial, request, macs)
+        return super()._place(trial, request, cost)
 
     def _is_trained_elsewhere(self, trial: Trial, request: Request) -> bool:
         """Whether an earlier trial of another living driver asks the same: waiting for earlier ones alone, none waits

@@ -107,9 +107,9 @@ def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
     new.set_user_attr(_SCORE, asdict(score))
     with batch(new):
         for trial in old.get_trials(deepcopy=True):
-            accuracy, macs = trial.user_attrs.get("accuracy"), trial.user_attrs.get("macs")
-            if trial.state == TrialState.COMPLETE and accuracy is not None and macs is not None:
-                trial.values = [score(accuracy, macs)]
+            accuracy, cost = trial.user_attrs.get("accuracy"), charged(trial)
+            if trial.state == TrialState.COMPLETE and accuracy is not None and cost is not None:
+                trial.values = [score(accuracy, cost)]
             new.add_trial(trial)
     beside.replace(path)
 
@@ -145,6 +145,12 @@ def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
     if outcome.failure is not None:
         return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
     return attrs | {"accuracy": outcome.accuracy}
+
+
+def charged(trial: FrozenTrial) -> float | None:
+    """What the score of a trial charges for: its attribute `cost`, else its MACs; None where it has neither."""
+    cost: float | None = trial.user_attrs.get("cost", trial.user_attrs.get("macs"))
+    return cost
 
 
 def stored_request(trial: FrozenTrial) -> Request | None:

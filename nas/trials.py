@@ -65,7 +65,7 @@ OnProgress = Callable[[Progress], None]
 class _Running:
     trial: Trial
     request: Request
-    macs: int
+    cost: float  # what the score charges for
     epochs: set[int]  # already stored
     waiting: list[Trial] = field(default_factory=list)  # trials that ask the same
 
@@ -89,6 +89,7 @@ class Bookkeeping:
     unwritten: list[tuple[Trial, Reported]] = field(default_factory=list)
     written: float = 0.0  # monotonic seconds
     done: int = 0
+    priced: Callable[[ArchSpec], float] | None = None  # what the score charges for; None: MACs
 
     def jobs(self) -> Iterator[Job]:
         """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
@@ -113,9 +114,9 @@ class Bookkeeping:
         if isinstance(event, Finished):
             del self.running[event.ticket]
             with self._batch(durable=True):
-                self._finish(running.trial, running.request, running.macs, event.outcome)
+                self._finish(running.trial, running.request, running.cost, event.outcome)
                 for trial in running.waiting:
-                    self._answer(trial, running.request, running.macs, event.ticket, event.outcome)
+                    self._answer(trial, running.request, running.cost, event.ticket, event.outcome)
             return
         if event.epoch not in running.epochs:
             running.epochs.add(event.epoch)
@@ -173,23 +174,26 @@ class Bookkeeping:
             if limit is not None and figure > limit:
                 self._prune(trial, request, f"{figure:,} {unit} are more than the bound of {limit:,.0f}")
                 return None
-        macs = costs[0]
+        cost: float = costs[0]
+        if self.priced is not None:
+            cost = self.priced(arch)
+            trial.set_user_attr("cost", cost)
         stored = stored_outcome(frozen)
         if stored is None:
-            return self._place(trial, request, macs)
-        self._finish(trial, request, macs, stored)
+            return self._place(trial, request, cost)
+        self._finish(trial, request, cost, stored)
         return None
 
-    def _place(self, trial: Trial, request: Request, macs: int) -> Job:
+    def _place(self, trial: Trial, request: Request, cost: float) -> Job:
         """Answer the trial, let it wait for another that asks the same, or have it trained."""
         same = next((running for running in self.running.values() if running.request.key == request.key), None)
         if request.key in self.answers:
-            self._answer(trial, request, macs, *self.answers[request.key])
+            self._answer(trial, request, cost, *self.answers[request.key])
         elif same is not None:
             same.waiting.append(trial)
         else:
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
-            self.running[trial.number] = _Running(trial, request, macs, set(reported))
+            self.running[trial.number] = _Running(trial, request, cost, set(reported))
             self._tell_running(trial.number, request)
             return trial.number, request
         return None
@@ -203,19 +207,19 @@ class Bookkeeping:
         used.add(seed)
         return seed
 
-    def _finish(self, trial: Trial, request: Request, macs: int, outcome: Outcome) -> None:
+    def _finish(self, trial: Trial, request: Request, cost: float, outcome: Outcome) -> None:
         _set_attrs(trial, outcome_attrs(outcome))
         if outcome.accuracy is None:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
-            self.study.tell(trial, self.score(outcome.accuracy, macs))
+            self.study.tell(trial, self.score(outcome.accuracy, cost))
         if is_final(outcome):
             self.answers.setdefault(request.key, (trial.number, outcome))
         self._end(trial, request, outcome)
 
-    def _answer(self, trial: Trial, request: Request, macs: int, original: int, outcome: Outcome) -> None:
+    def _answer(self, trial: Trial, request: Request, cost: float, original: int, outcome: Outcome) -> None:
         trial.set_user_attr("duplicate_of", original)
-        self._finish(trial, request, macs, replace(outcome, seconds=0.0))
+        self._finish(trial, request, cost, replace(outcome, seconds=0.0))
 
     def _fail_unbuilt(self, trial: Trial, error: ValueError) -> None:
         outcome = Outcome(failure=Failure("crashed", one_line(error)))
