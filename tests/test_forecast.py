@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Run
 from evaluators import request as some_request
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.forecast import (
@@ -53,6 +53,7 @@ def test_seconds_and_macs_by_hand() -> None:
     assert forecast.seconds == pytest.approx(15 * (0.5 + 2 * epoch) / 3)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(1e-4, 1), st.floats(1e-13, 1e-10))
 def test_a_speed_is_found_again_from_its_timings(step: float, per_mac: float) -> None:
     timings = [Timing(m, step + per_mac * 3 * m * 32, 32, 1e-12 * m * 64, 64, 0.1, 1.0) for m in (1e6, 9e6)]
@@ -158,6 +159,7 @@ def test_as_many_slots_as_pay_and_fit(rows: tuple[tuple[int, float, float], ...]
     assert choose_slots(packed(*rows)) == slots
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(1, 1000), st.floats(0, 80)), min_size=1, max_size=5))
 def test_the_choice_is_near_the_best_that_fits(figures: list[tuple[float, float]]) -> None:
     measured = packed(*((2**i, speed, free) for i, (speed, free) in enumerate(figures)))
