@@ -25,10 +25,12 @@ TINY = (
     "--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", "3",
     "--epochs", "1", "--train-images", "160", "--confirm", "1", "--confirm-seeds", "2", "--seeds", "1", "--budget", "4",
     "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1", "--top", "2",
+    "--plot-phi", "1",
 )  # fmt: skip
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
-    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg",
+    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg", "curves.journal", "scaling.csv",
+    "scaling.png", "scaling.svg",
 )  # fmt: skip
 
 
@@ -72,6 +74,12 @@ def test_a_run_leaves_its_files_and_they_agree(done: Path) -> None:
     trials = pd.read_csv(done / "trials.csv")
     assert list(trials["number"]) == [0, 1, 2]
     assert len(pd.read_csv(done / "grid.csv")) == 4
+    curves = pd.read_csv(done / "scaling.csv")
+    assert set(curves.way) == {"depth only", "width only", "resolution only", "compound"}
+    for _, line in curves.groupby("way"):
+        assert line.macs.tolist()[0] == baseline["macs"]
+        assert line.macs.is_monotonic_increasing
+        assert line.macs.tolist()[-1] == pytest.approx(2 * baseline["macs"], rel=0.15)
 
 
 def test_the_frontier_holds_every_part_at_one_fidelity(done: Path) -> None:

@@ -10,6 +10,8 @@ from io import BytesIO
 import pytest
 
 from experiments.plots_scaling import Measured, drift_plot, scaling_plot, triangle_plot
+from experiments.scaling_curves import plot_phis
+from experiments.settings import Budget, parse_budget
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
     CoefficientSearch,
@@ -142,3 +144,24 @@ def test_a_triangle_without_a_surface_is_refused() -> None:
     with pytest.raises(ValueError, match="no surface"):
         triangle_plot(few)
     assert cautions(few)[-1].startswith("too few points")
+
+
+@pytest.mark.parametrize(
+    ("largest", "phis"),
+    [(0.3, (0, 0.3)), (0.5, (0, 0.5)), (1, (0, 0.5, 1)), (2, (0, 0.5, 1, 2)), (2.5, (0, 0.5, 1, 2, 2.5))],
+)
+def test_the_scaling_plot_ends_at_its_largest_phi(largest: float, phis: tuple[float, ...]) -> None:
+    assert plot_phis(largest) == phis
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"), [("90", Budget(trainings=90)), ("1.5h", Budget(hours=1.5)), (" 2H ", Budget(hours=2))]
+)
+def test_a_budget_is_trainings_or_hours(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.5", "0", "-3", "0h", "infh", "nanh"])
+def test_a_budget_that_is_neither_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--budget"):
+        parse_budget(text)
