@@ -67,7 +67,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         max_bad_share=settings.max_unreadable,
         progress=progress,
     )
-    evaluator = _evaluator(settings.evaluator, dataset, folder.checkpoints)
+    evaluator = _evaluator(settings, dataset, folder.checkpoints)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -111,9 +111,10 @@ def open_table(path: str) -> Problem:
     )
 
 
-def _evaluator(text: str | None, dataset: Dataset, checkpoints: Path) -> Evaluator:
+def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evaluator:
+    text = settings.evaluator
     if text is None:
-        return ProxyEvaluator(dataset, fast(), checkpoints=checkpoints)
+        return ProxyEvaluator(dataset, fast(), plain=settings.plain, checkpoints=checkpoints)
     make = load_object(text, "--evaluator", "left out")
     with from_users_code(f"--evaluator {text}"):
         evaluator = make(dataset)

@@ -19,6 +19,7 @@ from experiments.rescale import fitted_arch
 from experiments.run_folder import read_json, write_json
 from nas.proxy.checkpoint import Checkpoints, Progress, save_weights
 from nas.proxy.dataset import Dataset
+from nas.proxy.fast_path import accelerate
 from nas.proxy.feed import Feed, open_feed
 from nas.proxy.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
 from nas.proxy.recipe import RECIPES, Recipe
@@ -216,6 +217,8 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
         }
     bench.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and not bench.settings.plain:
+        accelerate(network)
     seed = bench.settings.seed
     training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own

@@ -16,7 +16,7 @@ from typing import Any
 from nas.evaluation import Outcome
 from nas.pool.executor import Finished, Reported, evaluate_safely, one_line
 from nas.pool.messages import Broken, Lost, Ready, Run, Stop
-from nas.pool.slots import Slot, pin_threads
+from nas.pool.slots import Slot, keep_memory, pin_threads
 
 _PR_SET_PDEATHSIG = 1
 
@@ -37,6 +37,7 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
         connection.send(Broken(one_line(error)))
         return
     pin_threads(slot.threads)
+    keep_memory()
     connection.send(Ready(slot.device))
     while True:
         message = connection.recv()
