@@ -38,8 +38,10 @@ _STYLE = {
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
 }
-_RUNS = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
-"""Colour and line of each run where there are several: told apart by lightness and dashes in grey too."""
+Runs = dict[str, tuple[str, Any]]
+"""Colour and line of each run."""
+_RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
+"""Where there are several runs they are told apart by lightness and dashes, in grey too."""
 _RANKS = {"baseline": 4, "family": 3, "reference": 1, "published": 1, "own": 1, "candidate": 0}
 _FADED = 0.35
 
@@ -98,14 +100,14 @@ def _line(axis: Axis, points: Sequence[FrontierPoint]) -> tuple[list[float], lis
     return [_cost(axis, point) for point in points], [100 * point.accuracy for point in points]
 
 
-def _runs(measured: Sequence[FrontierPoint]) -> dict[str, tuple[str, str]]:
+def _runs(measured: Sequence[FrontierPoint]) -> Runs:
     """Colour and line of each run, where more than one has a baseline; else nothing."""
     names = list(dict.fromkeys(point.run for point in measured if point.role == "baseline"))
     return {name: _RUNS[i % len(_RUNS)] for i, name in enumerate(names)} if len(names) > 1 else {}
 
 
 def _draw_families(
-    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: dict[str, tuple[str, str]]
+    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: Runs
 ) -> list[tuple[list[float], list[float]]]:
     lines = []
     for run in sorted({point.run for point in points}):
@@ -118,9 +120,7 @@ def _draw_families(
     return lines
 
 
-def _draw_role(
-    axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: dict[str, tuple[str, str]]
-) -> None:
+def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: Runs) -> None:
     """Points that look alike are drawn together: a thousand artists would take minutes."""
     style = _STYLE[role]
     alike: dict[tuple[str, float], list[FrontierPoint]] = defaultdict(list)
@@ -138,7 +138,7 @@ def _draw_role(
         )  # fmt: skip
 
 
-def _name(axis: Axis, point: FrontierPoint, leads: bool, runs: dict[str, tuple[str, str]]) -> Name:
+def _name(axis: Axis, point: FrontierPoint, leads: bool, runs: Runs) -> Name:
     # Where colours tell the runs apart the names need not.
     text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
     rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
@@ -169,7 +169,7 @@ def _decorate(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: dict[str, tuple[str, str]], has_knee: bool) -> None:
+def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, has_knee: bool) -> None:
     """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
     handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")]
     if has_knee:

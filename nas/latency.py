@@ -91,19 +91,17 @@ def _nothing() -> None:
 
 
 def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:
-    import io  # noqa: PLC0415
-
     import onnxruntime  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    file = io.BytesIO()
     program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
     assert program is not None
-    program.save(file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     feed = {"images": images.numpy()}
     return lambda: session.run(None, feed)
 

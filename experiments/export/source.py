@@ -11,7 +11,7 @@ from experiments.errors import UserError, from_user
 from experiments.naming import load_arch
 from experiments.run_folder import read_json
 from search_spaces import ArchSpec, build_network, load_weights
-from search_spaces.network import Network
+from search_spaces.network import Network, classifier_name
 from search_spaces.weights import read_weights
 
 
@@ -33,19 +33,20 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     architecture's own. Without any weights they are drawn afresh from seed 0, which is said. Raises UserError.
     """
     trained = Path(text) / "train.json"
+    classes, file = num_classes, weights
     if trained.is_file():
         record = read_json(trained)
         arch = ArchSpec.from_dict(record["arch"])
         classes = num_classes or len(record["classes"])
         file = weights or str(Path(text) / record["weights"]["file"])
     else:
-        arch, classes, file = load_arch(text), num_classes, weights
+        arch = load_arch(text)
     if resolution is not None:
         arch = replace(arch, resolution=resolution)
     with from_user(), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         if classes is None and file is not None:
-            classes = _classes_of(file)
+            classes = _classes_of(arch, file)
         network = build_network(arch, classes or 1000)
         if file is not None:
             load_weights(network, file)
@@ -54,10 +55,11 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     return Exported(network.arch, classes or 1000, network, file or "untrained, drawn from seed 0")
 
 
-def _classes_of(file: str) -> int:
-    """How many classes the last tensor of a weights file is for."""
+def _classes_of(arch: ArchSpec, file: str) -> int:
+    """How many classes a weights file is for, by its classifier: ours, torchvision's or timm's."""
     state = read_weights(file)
-    bias = [value for value in state.values() if value.ndim == 1]
-    if not bias:
-        raise UserError(f"{file}: no classifier to be seen; say --num-classes")
-    return len(bias[-1])
+    own = classifier_name(build_network(arch))
+    for name in (own, "classifier", "classifier.1", "fc"):
+        if f"{name}.weight" in state:
+            return len(state[f"{name}.weight"])
+    raise UserError(f"{file}: its classifier is not to be seen; say --num-classes")
