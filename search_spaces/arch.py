@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 SKIPS = ("identity", "none", "pool", "project")
@@ -103,7 +104,7 @@ class ArchSpec:
     def __post_init__(self) -> None:
         _check(self)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution.
 
