@@ -97,9 +97,8 @@ def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
         quoted = [_quoted(point) for point in published_points(family)]
     quoted = [point for point in quoted if AXES[x].of(point) is not None]
     if not quoted:
-        raise UserError(
-            f"--published {family}: its {AXES[x].label} were not published, so it has no place; leave it out"
-        )
+        what = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies"}[x]
+        raise UserError(f"--published {family}: its {what} were not published, so it has no place; leave it out")
     return quoted
 
 
