@@ -95,9 +95,11 @@ class Forecast:
     @property
     def lines(self) -> list[str]:
         """The same for people."""
+        if not self.work:
+            return ["forecast: nothing is left to train"]
         macs = sum(work.total_macs for work in self.work)
         parts = ", ".join(f"{work.trainings} x {work.fidelity.epochs} epochs ({work.name})" for work in self.work)
-        first = f"forecast: {self.trainings} trainings ({parts or 'all of them done'}), {macs:.2g} MACs"
+        first = f"forecast: {self.trainings} trainings ({parts}), {macs:.2g} MACs"
         if self.speed is None or self.seconds is None:
             return [first, f"  disk {size(self.disk_bytes)}; time unknown: it is not the built-in training"]
         return [

@@ -30,8 +30,10 @@ def outlook_discover(bench: Bench, space: SearchSpace, target_macs: float, max_m
     return _say(bench, works, archs, target_macs, "--trials")
 
 
-def outlook_scale(bench: Bench, requests: Sequence[Request], base_macs: float, budget: int | None) -> Forecast:
-    """What the coefficient search will cost, of which at most `budget` trainings are made."""
+def outlook_scale(
+    bench: Bench, requests: Sequence[Request], plot: Sequence[Request], base_macs: float, budget: int | None
+) -> Forecast:
+    """What the coefficient search will cost, of which at most `budget` trainings are made, and what its `plot` will."""
     images = bench.pool.images or Images(0, 0, 1)
     open_requests = bench.unanswered("scale", requests)
     share = (
@@ -43,7 +45,11 @@ def outlook_scale(bench: Bench, requests: Sequence[Request], base_macs: float, b
     for fidelity in sorted({request.fidelity for request in open_requests}, key=lambda f: f.epochs):
         archs = [request.arch for request in open_requests if request.fidelity == fidelity]
         works.append(Work("points", round(share * len(archs)), _mean_macs(bench, archs), fidelity, images))
-    return _say(bench, works, [request.arch for request in open_requests], base_macs, "--budget")
+    drawn = bench.unanswered("curves", plot)
+    if drawn:
+        macs = _mean_macs(bench, [request.arch for request in drawn])
+        works.append(Work("scaling plot", len(drawn), macs, drawn[0].fidelity, images))
+    return _say(bench, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
 
 
 def _say(bench: Bench, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str) -> Forecast:

@@ -17,7 +17,7 @@ from experiments.outlook import outlook_scale
 from experiments.plots import save_figure
 from experiments.plots_scaling import drift_plot, scaling_plot, triangle_plot
 from experiments.run_folder import read_json, write_json, write_text
-from experiments.scaling_curves import curves_csv, train_curves
+from experiments.scaling_curves import curve_requests, curves_csv, train_curves
 from experiments.settings import Budget, parse_budget
 from experiments.tables import analysis_record, grid_csv, grid_records
 from nas.evaluation import Fidelity, Outcome, Request
@@ -136,7 +136,8 @@ def _outlook(bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint]) -> Fo
         for point in points
     ]
     budget = Budget() if settings.budget is None else parse_budget(settings.budget)
-    forecast = outlook_scale(bench, requests, bench.cost(arch)[0], budget.trainings)
+    plot = curve_requests(bench, arch, requests[-1].fidelity)
+    forecast = outlook_scale(bench, requests, plot, bench.cost(arch)[0], budget.trainings)
     if budget.hours is not None:
         bench.narrator.say(f"  no more than {budget.hours:g} h of it, by --budget")
     return forecast

@@ -16,6 +16,7 @@ from search_spaces import ArchSpec
 
 NAME = "curves"
 _SMALLEST = 0.5
+_STAND_IN = Coefficients(1.2, 1.1, 1.15)
 
 
 def train_curves(
@@ -25,17 +26,9 @@ def train_curves(
 
     Networks that could not be trained are missing.
     """
-    settings = bench.settings
-    lines = scaling_lines(
-        arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=bench.num_classes
-    )
-    seeds = tuple(settings.seed + i for i in range(settings.seeds))
-    requests = {
-        (member.arch.id, seed): Request(member.arch, fidelity, seed)
-        for members in lines.values()
-        for member in members
-        for seed in seeds
-    }
+    lines = _lines(bench, arch, coefficients)
+    requests = _requests(bench, lines, fidelity)
+    seeds = _seeds(bench)
     phis = {member.arch.id: member.phi for members in lines.values() for member in members}
 
     def labels(request: Request) -> Mapping[str, Any]:
@@ -51,6 +44,35 @@ def train_curves(
         for name, members in lines.items()
     }
     return {name: points for name, points in measured.items() if points}
+
+
+def curve_requests(bench: Bench, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
+    """What `train_curves` will ask for, with a stand-in for the coefficients that are not known yet."""
+    if bench.settings.plot_phi == 0:
+        return []
+    return list(_requests(bench, _lines(bench, arch, _STAND_IN), fidelity).values())
+
+
+def _seeds(bench: Bench) -> tuple[int, ...]:
+    return tuple(bench.settings.seed + i for i in range(bench.settings.seeds))
+
+
+def _lines(bench: Bench, arch: ArchSpec, coefficients: Coefficients) -> dict[str, tuple[FamilyMember, ...]]:
+    settings = bench.settings
+    return scaling_lines(
+        arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=bench.num_classes
+    )
+
+
+def _requests(
+    bench: Bench, lines: Mapping[str, Sequence[FamilyMember]], fidelity: Fidelity
+) -> dict[tuple[str, int], Request]:
+    return {
+        (member.arch.id, seed): Request(member.arch, fidelity, seed)
+        for members in lines.values()
+        for member in members
+        for seed in _seeds(bench)
+    }
 
 
 def plot_phis(largest: float) -> tuple[float, ...]:

@@ -129,9 +129,13 @@ def test_a_dry_run_tells_and_trains_nothing(scalenas: Run, tmp_path: Path) -> No
     )
     assert "forecast: 11 trainings" in err
     speed = (run / "speed.json").read_text()
-    status, out, err = scalenas("scale", *common, "--seeds", "1", "--budget", "6", "--lengths", "1,2")
+    status, out, err = scalenas("scale", *common, "--seeds", "1", "--budget", "6", "--lengths", "1,2",
+                              "--plot-phi", "1")  # fmt: skip
     assert status == 0, err
-    assert json.loads(out)["trainings"] == 6
+    work = json.loads(out)["work"]
+    assert [part["name"] for part in work] == ["points", "points", "scaling plot"]
+    assert sum(part["trainings"] for part in work[:2]) == 6
+    assert work[2]["trainings"] <= 9
     assert (run / "speed.json").read_text() == speed  # measured once
     assert sorted(path.name for path in run.glob("*.journal")) == []
 

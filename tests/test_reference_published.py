@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.overlay import draw_frontier
 from experiments.errors import UserError
 from experiments.frontier import points_csv
+from experiments.overlay import draw_frontier
 from experiments.published import FAMILIES, PUBLISHED, published_points
 from search_spaces import ArchSpec, count_macs, count_params, reference_arch, resize
 from search_spaces.reference import mobilenet_v1, mobilenet_v2
