@@ -3,7 +3,8 @@
     python -m benchmarks.proxy_throughput [--sizes 32,64,96] [--repetitions 3] [--steps 1] [--only one|whole]
 
 The network is EfficientNet-B0 fitted to each size at 30 M multiply-adds (at 32 pixels about half B0's width), batches
-have 128 images, the optimiser is SGD with Nesterov's momentum. In one process on one thread, as a slot of the pool has it:
+have 128 images, the optimiser is SGD with Nesterov's momentum. In one process on one thread, as a slot of the pool has
+it:
 
     files          a DataLoader that opens JPEG files, PIL for shift and mirror, NCHW
     in memory      all images as one float tensor, mirrored, NCHW
