@@ -10,6 +10,7 @@ from torch import Tensor
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 4
+_SQUARES = 0.99
 
 
 class Muon(torch.optim.Optimizer):
@@ -77,14 +78,18 @@ class Muon(torch.optim.Optimizer):
 
     def _adam(self, group: dict[str, Any], weights: list[Tensor]) -> list[Tensor]:
         moments = self._moments(group, weights)
-        steps = []
-        for weight, moment in zip(weights, moments, strict=True):
-            state = self.state[weight]
-            state["step"] += 1
-            state["square"].lerp_(weight.grad.square(), 0.01)  # type: ignore[union-attr]
-            root = (state["square"] / (1 - 0.99 ** state["step"])).sqrt_().add_(group["eps"])
-            steps.append(moment / root / (1 - group["momentum"] ** state["step"]))
-        return steps
+        squares = [self.state[weight]["square"] for weight in weights]
+        gradients: list[Any] = [weight.grad for weight in weights]
+        for weight in weights:
+            self.state[weight]["step"] += 1
+        counts = [self.state[weight]["step"] for weight in weights]
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - _SQUARES)
+        roots = torch._foreach_div(squares, [1 - _SQUARES**count for count in counts])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, group["eps"])
+        steps = torch._foreach_div(moments, roots)
+        torch._foreach_div_(steps, [1 - group["momentum"] ** count for count in counts])
+        return list(steps)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
