@@ -79,7 +79,7 @@ def _grown(coefficients: Mapping[str, Any] | None, points: Sequence[FrontierPoin
     if not own:
         return grown + ("." if not known else f"; {len(known)} known networks were trained beside it.")
     best = max(own, key=lambda point: point.accuracy)
-    line = f"{grown}; its largest trained member" if best.role == "family" else f"{grown}; the baseline itself"
+    line = f"{grown}; its best trained member" if best.role == "family" else f"{grown}; the baseline itself"
     line += f" reaches {percent(best.accuracy, best.std)} on {best.split} at {short(best.macs)} multiply-adds"
     if known:
         rival = max(known, key=lambda point: point.accuracy)
