@@ -8,6 +8,8 @@ from scaling_search.analysis import Analysis
 from scaling_search.search import CoefficientSearch
 
 SPREAD = 1.1
+TINY = 16
+"""Images of fewer pixels a side leave hardly any steps to grow by."""
 WANTED = 0.005
 """The difference of accuracy that a search should be able to see: half a point."""
 
@@ -35,12 +37,19 @@ def images_needed(accuracy: float, difference: float = WANTED) -> int:
 def _resolution(found: CoefficientSearch, native_size: int | None) -> list[str]:
     asked = [result.point.arch.resolution for result in found.results]
     beyond = [pixels for pixels in asked if native_size is not None and pixels > native_size]
+    lines = []
+    if native_size is not None and native_size < TINY:
+        lines.append(
+            f"images are {native_size}x{native_size}: there are few sizes to grow to, so that the share of resolution is "
+            "coarse and says little about larger images"
+        )
     if not beyond:
-        return []
+        return lines
     return [
+        *lines,
         f"images are {native_size} pixels, {len(beyond)} of {len(asked)} points ask for up to {max(beyond)}: enlarged "
         "images hold no more information, so that what resolution seems to give is only more computation; start "
-        "from a lower --resolution"
+        "from a lower --resolution",
     ]
 
 

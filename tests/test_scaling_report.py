@@ -98,6 +98,12 @@ def test_small_images_and_few_of_them_are_cautioned() -> None:
     assert images_needed(0.6) == 38_400
 
 
+def test_tiny_images_are_cautioned() -> None:
+    lines = cautions(searched(3, (0.3, 0.3, 0.4)), native_size=8, val_images=50_000)
+    assert lines[0].startswith("images are 8x8: ")
+    assert lines[1].startswith("images are 8 pixels, ")
+
+
 def test_one_seed_an_edge_and_unequal_costs_are_cautioned() -> None:
     lines = cautions(searched(3, (0.0, 0.5, 0.5), "nominal", 1))
     assert [line.split(" ")[0] for line in lines] == ["the", "no", "the"]
