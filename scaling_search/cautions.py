@@ -40,8 +40,8 @@ def _resolution(found: CoefficientSearch, native_size: int | None) -> list[str]:
     lines = []
     if native_size is not None and native_size < TINY:
         lines.append(
-            f"images are {native_size}x{native_size}: there are few sizes to grow to, so that the share of resolution is "
-            "coarse and says little about larger images"
+            f"images are {native_size}x{native_size}: there are few sizes to grow to, so that the share of resolution "
+            "is coarse and says little about larger images"
         )
     if not beyond:
         return lines
