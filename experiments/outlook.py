@@ -45,7 +45,8 @@ def outlook_scale(
     for fidelity in sorted({request.fidelity for request in open_requests}, key=lambda f: f.epochs):
         archs = [request.arch for request in open_requests if request.fidelity == fidelity]
         works.append(Work("points", round(share * len(archs)), _mean_macs(bench, archs), fidelity, images))
-    drawn = bench.unanswered("curves", plot)
+    asked = {request.key for request in requests}
+    drawn = [request for request in bench.unanswered("scale", plot) if request.key not in asked]
     if drawn:
         macs = _mean_macs(bench, [request.arch for request in drawn])
         works.append(Work("scaling plot", len(drawn), macs, drawn[0].fidelity, images))

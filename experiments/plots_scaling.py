@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scaling_search.analysis import Analysis
 from scaling_search.drift import Drift
@@ -23,6 +24,9 @@ STYLES = {
     "resolution only": ("C2", "D"),
     "compound": ("C3", "o"),
 }
+_BORDER = "C1"
+_BLUR = 0.03
+_SHADES = 12
 _CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
 
 
@@ -54,19 +58,20 @@ def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
                          means=100 * np.array([r.mean for r in trained]))  # fmt: skip
     low = min(surface.min(), relative.min())
     high = max(surface.max(), relative.max(), low + 1e-6)
-    levels = np.linspace(low, high, 15)
-    shades = axes.tricontourf(x, y, surface, levels=levels, cmap="viridis", alpha=0.85, extend="both")
+    levels = MaxNLocator(_SHADES, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    low, high = levels[0], levels[-1]
+    shades = axes.tricontourf(x, y, surface, levels=levels, cmap="viridis", alpha=0.85)
     axes.scatter(
         at[:, 0], at[:, 1], c=relative, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="white", linewidth=1.2,
         zorder=3, label=f"{len(trained)} networks, {analysis.trainings} trainings",
     )  # fmt: skip
     _outline_region(axes, analysis)
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
-              label="optimum, 90 % region", linestyle="none")  # fmt: skip
+              label="optimum", linestyle="none")  # fmt: skip
     axes.plot(*_xy(np.array(ALTERNATIVES[PAPER])), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=PAPER, linestyle="none")  # fmt: skip
     _frame(axes)
-    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the optimum (points)", format="%.1f")
+    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the optimum (points)")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9)
     axes.set_title(title or _title(analysis), fontsize=11)
     return figure
@@ -134,12 +139,15 @@ def _relative(analysis: Analysis, trained_shares: Floats, means: Floats) -> Floa
 
 
 def _outline_region(axes: Axes, analysis: Analysis) -> None:
+    """The region's border, drawn through its cells' corners as a smooth line: half a cell is no finding."""
     nodes = lattice_nodes()
     held = {tuple(row) for row in np.round(analysis.region.shares, 6)}
     member = np.array([tuple(row) in held for row in np.round(nodes, 6)], dtype=float)
-    if 0 < member.sum() < len(member):
-        x, y = _xy(nodes).T
-        axes.tricontour(x, y, member, levels=[0.5], colors="white", linewidths=2)
+    near = np.exp(-0.5 * ((nodes[:, None] - nodes[None]) ** 2).sum(axis=-1) / _BLUR**2)
+    smooth = near @ member / near.sum(axis=1)
+    if smooth.min() < 0.5 < smooth.max():
+        axes.tricontour(*_xy(nodes).T, smooth, levels=[0.5], colors=_BORDER, linewidths=2)
+        axes.plot([], [], color=_BORDER, linewidth=2, label="90 % region of the optimum")
 
 
 def _frame(axes: Axes) -> None:

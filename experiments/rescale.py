@@ -110,7 +110,7 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     write_json(bench.folder.coefficients, record)
     _draw(bench.folder.path, searches, moved)
     if settings.plot_phi > 0:
-        curves = train_curves(bench, arch, found.coefficients, found.fidelity)
+        curves = train_curves(bench, NAME, arch, found.coefficients, found.fidelity)
         write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
         for suffix in SUFFIXES:
             save_figure(scaling_plot(curves), bench.folder.path / f"scaling{suffix}")

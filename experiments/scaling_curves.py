@@ -14,17 +14,16 @@ from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from search_spaces import ArchSpec
 
-NAME = "curves"
 _SMALLEST = 0.5
 _STAND_IN = Coefficients(1.2, 1.1, 1.15)
 
 
 def train_curves(
-    bench: Bench, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity
+    bench: Bench, name: str, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity
 ) -> dict[str, list[Measured]]:
     """Accuracy on val of the baseline `arch` grown up to `plot_phi`, at every seed of the grid: {way: networks}.
 
-    Networks that could not be trained are missing.
+    name: the journal, which answers what the grid has trained already. Networks that could not be trained are missing.
     """
     lines = _lines(bench, arch, coefficients)
     requests = _requests(bench, lines, fidelity)
@@ -34,16 +33,16 @@ def train_curves(
     def labels(request: Request) -> Mapping[str, Any]:
         return {"phi": phis[request.arch.id]}
 
-    outcomes = bench.train(NAME, list(requests.values()), labels, f"scaling plot, {fidelity.epochs} epochs")
+    outcomes = bench.train(name, list(requests.values()), labels, f"scaling plot, {fidelity.epochs} epochs")
     measured = {
-        name: [
+        way: [
             point
             for member in members
             if (point := _measured(member, [outcomes.get(requests[member.arch.id, seed].key) for seed in seeds]))
         ]
-        for name, members in lines.items()
+        for way, members in lines.items()
     }
-    return {name: points for name, points in measured.items() if points}
+    return {way: points for way, points in measured.items() if points}
 
 
 def curve_requests(bench: Bench, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
@@ -85,8 +84,8 @@ def plot_phis(largest: float) -> tuple[float, ...]:
 def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
     """One row a network of the plot."""
     rows = [
-        {"way": name, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
-        for name, points in lines.items()
+        {"way": way, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
+        for way, points in lines.items()
         for point in points
     ]
     return pd.DataFrame(rows).to_csv(index=False)

@@ -29,7 +29,7 @@ TINY = (
 )  # fmt: skip
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
-    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg", "curves.journal", "scaling.csv",
+    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg", "scaling.csv",
     "scaling.png", "scaling.svg",
 )  # fmt: skip
 

@@ -25,17 +25,31 @@ def test_orthogonalised_matrices_have_singular_values_near_one(n: int, rows: int
     short = min(rows, columns)
     values = torch.diag_embed(torch.rand(n, short, generator=generator) + 0.2)
     matrices = left[:, :, :short] @ values @ right[:, :short]
-    found = torch.linalg.svdvals(orthogonalise(matrices))
+    found = torch.linalg.svdvals(torch.stack(orthogonalise(list(matrices))))
     assert found.min() > 0.5
     assert found.max() < 1.3
 
 
-def test_a_batch_is_orthogonalised_matrix_by_matrix() -> None:
-    matrices = (
-        torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 10, 0.1, 3])[:, None, None]
-    )
-    alone = torch.cat([orthogonalise(matrix[None]) for matrix in matrices])
-    torch.testing.assert_close(orthogonalise(matrices), alone)
+def test_orthogonalising_keeps_the_directions_and_moves_the_values_by_the_quintic() -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(5, 9, generator=generator, dtype=torch.float64)
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    values = values / matrix.norm()
+    for _ in range(4):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    torch.testing.assert_close(orthogonalise([matrix])[0], left @ torch.diag(values) @ right)
+
+
+def test_many_are_orthogonalised_as_each_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(6, 3), (3, 6), (1, 12), (8, 8), (9, 2), (24, 40), (5, 100), (6, 3)]
+    matrices = [10**i * torch.randn(shape, generator=generator) for i, shape in enumerate(shapes, -4)]
+    for found, matrix in zip(orthogonalise(matrices), matrices, strict=True):
+        torch.testing.assert_close(found, orthogonalise([matrix])[0])
+
+
+def test_a_matrix_of_zeros_stays() -> None:
+    assert torch.equal(orthogonalise([torch.zeros(3, 4)])[0], torch.zeros(3, 4))
 
 
 def test_the_other_parameters_go_by_adam() -> None:
@@ -60,7 +74,7 @@ def test_a_matrix_moves_by_the_orthogonalised_mix_of_gradient_and_moment() -> No
         weight.grad = gradient.clone()
         optimizer.step()
         moment = 0.9 * moment + 0.1 * gradient
-        step = orthogonalise((0.1 * gradient + 0.9 * moment).reshape(1, 8, 6))[0].reshape(weight.shape)
+        step = orthogonalise([(0.1 * gradient + 0.9 * moment).reshape(8, 6)])[0].reshape(weight.shape)
         expected = expected * (1 - 0.1 * 0.5) - 0.1 * (8 / 6) ** 0.5 * step
     torch.testing.assert_close(weight.detach(), expected)
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from nas.evaluation import Fidelity, Request
 from nas.proxy import loop
 from nas.proxy.data import open_dataset
-from nas.proxy.optimizer import Average, RMSProp, make_optimizer, set_rate
+from nas.proxy.optimizer import Average, make_optimizer, set_rate
 from nas.proxy.recipe import RECIPES, Staircase, fast, paper
+from nas.proxy.rmsprop import RMSProp
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
 from search_spaces.network import freeze_body, split_parameters

@@ -19,7 +19,7 @@ from nas.evaluation import Evaluator
 from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
 from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
 from nas.pool.messages import Broken, Message, Ready, Run, Stop
-from nas.pool.slots import Slot, pin_threads
+from nas.pool.slots import Slot, keep_memory, pin_threads
 from nas.pool.worker import lost_device
 
 _PATIENCE = 10.0  # seconds for the head node to answer
@@ -150,6 +150,7 @@ class _Actor:
             self._news.put(Broken(one_line(error)))
             return
         pin_threads(slot.threads)
+        keep_memory()
         self._news.put(Ready(self._place))
 
     def news(self) -> list[Message]:

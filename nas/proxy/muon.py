@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.optim.adamw import adamw
+
+from nas.proxy.group_optimizer import GroupOptimizer, gradients_of
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 4
 _SQUARES = 0.99
+_SMALLEST_BATCHED = 8
+_TINY = 1e-7
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(GroupOptimizer):
     """Orthogonalised momentum for weight matrices, Adam for all else (Jordan et al. 2024, "Muon").
 
     A group with `matrices` holds weights of two and more dimensions, read as (out, everything else):
@@ -31,77 +37,78 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps,
                                   "matrices": False})  # fmt: skip
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every parameter that has a gradient; returns what the closure does."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            if not weights:
-                continue
-            rate = group["lr"]
-            steps = self._orthogonal(group, weights) if group["matrices"] else self._adam(group, weights)
-            if group["weight_decay"]:
-                torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
-            torch._foreach_add_(weights, steps, alpha=-rate)
-        return loss
-
-    def _moments(self, group: dict[str, Any], weights: list[Tensor]) -> list[Tensor]:
+    def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        gradients = gradients_of(weights)
         for weight in weights:
             if not self.state[weight]:
-                self.state[weight]["moment"] = torch.zeros_like(weight)
-                self.state[weight]["step"] = 0
+                self.state[weight] = {"moment": torch.zeros_like(weight)}
                 if not group["matrices"]:
-                    self.state[weight]["square"] = torch.zeros_like(weight)
+                    self.state[weight] |= {"square": torch.zeros_like(weight), "step": torch.tensor(0.0)}
         moments = [self.state[weight]["moment"] for weight in weights]
-        gradients: list[Any] = [weight.grad for weight in weights]
-        torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
-        return moments
-
-    def _orthogonal(self, group: dict[str, Any], weights: list[Tensor]) -> list[Tensor]:
-        gradients: list[Any] = [weight.grad for weight in weights]
-        mixed = torch._foreach_lerp(gradients, self._moments(group, weights), group["momentum"])
-        # Matrices of one shape are orthogonalised as one batch.
-        alike: dict[tuple[int, int], list[int]] = {}
-        for i, weight in enumerate(weights):
-            alike.setdefault((weight.shape[0], weight[0].numel()), []).append(i)
-        steps = list(mixed)
-        for (rows, columns), members in alike.items():
-            stacked = torch.stack([mixed[i].reshape(rows, columns) for i in members])
-            scale = max(1.0, rows / columns) ** 0.5
-            for i, step in zip(members, orthogonalise(stacked), strict=True):
-                steps[i] = step.view(weights[i].shape).mul_(scale)
-        return steps
-
-    def _adam(self, group: dict[str, Any], weights: list[Tensor]) -> list[Tensor]:
-        moments = self._moments(group, weights)
-        squares = [self.state[weight]["square"] for weight in weights]
-        gradients: list[Any] = [weight.grad for weight in weights]
-        for weight in weights:
-            self.state[weight]["step"] += 1
-        counts = [self.state[weight]["step"] for weight in weights]
-        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - _SQUARES)
-        roots = torch._foreach_div(squares, [1 - _SQUARES**count for count in counts])
-        torch._foreach_sqrt_(roots)
-        torch._foreach_add_(roots, group["eps"])
-        steps = torch._foreach_div(moments, roots)
-        torch._foreach_div_(steps, [1 - group["momentum"] ** count for count in counts])
-        return list(steps)
+        if group["matrices"]:
+            _muon(group, weights, gradients, moments)
+        else:
+            squares = [self.state[weight]["square"] for weight in weights]
+            counts = [self.state[weight]["step"] for weight in weights]
+            adamw(
+                weights, gradients, moments, squares, [], counts, fused=True, amsgrad=False, beta1=group["momentum"],
+                beta2=_SQUARES, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
+            )  # fmt: skip
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """About U V^T of each matrix U S V^T in a batch (n, rows, columns): singular values come to lie near 1.
+def _muon(group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], moments: list[Tensor]) -> None:
+    torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
+    mixed = torch._foreach_lerp(gradients, moments, group["momentum"])
+    steps = orthogonalise([step.flatten(1) for step in mixed])
+    torch._foreach_mul_(steps, [max(1.0, step.shape[0] / step.shape[1]) ** 0.5 for step in steps])
+    if group["weight_decay"]:
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+    torch._foreach_add_(weights, [s.view(w.shape) for s, w in zip(steps, weights, strict=True)], alpha=-group["lr"])
 
-    Newton-Schulz iterations with the quintic whose slope at 0 is steep (Jordan et al. 2024).
+
+def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """About U V^T of each matrix U S V^T, shapes (rows, columns): singular values come to lie near 1.
+
+    Newton-Schulz iterations x <- (a + b x x^T + c (x x^T)^2) x with the quintic whose slope at 0 is steep (Jordan et
+    al. 2024). They change x x^T by its own polynomial only, so it is enough to iterate on that small square matrix and
+    to apply the product of all factors at the end. Squares of nearby sizes are filled up with zeros, which stay zeros,
+    and iterated as one batch: hundreds of small products would mostly be overhead.
     """
+    shapes: dict[tuple[int, int], list[int]] = {}
+    for i, matrix in enumerate(matrices):
+        shapes.setdefault((matrix.shape[0], matrix.shape[1]), []).append(i)
+    stacks = {
+        shape: torch.stack([matrices[i] if shape[0] <= shape[1] else matrices[i].mT for i in members])
+        for shape, members in shapes.items()
+    }
+    sizes: dict[int, list[tuple[int, int]]] = {}
+    for shape in shapes:
+        sizes.setdefault(max(_SMALLEST_BATCHED, 1 << (min(shape) - 1).bit_length()), []).append(shape)
+    found = list(matrices)
+    for size, alike in sizes.items():
+        factors = _factors(torch.cat([_square(stacks[shape], size) for shape in alike]))
+        for shape, part in zip(alike, torch.split(factors, [len(shapes[shape]) for shape in alike]), strict=True):
+            steps = part[:, : min(shape), : min(shape)] @ stacks[shape]
+            for i, step in zip(shapes[shape], steps.unbind(), strict=True):
+                found[i] = step if shape[0] <= shape[1] else step.mT
+    return found
+
+
+def _square(x: Tensor, size: int) -> Tensor:
+    """x x^T of (n, rows, columns), filled up with zeros to (n, size, size)."""
+    return functional.pad(x @ x.mT, (0, size - x.shape[1]) * 2)
+
+
+def _factors(squares: Tensor) -> Tensor:
+    """What the iterations multiply x by, which is divided by its norm to begin with, from x x^T (n, size, size)."""
     a, b, c = _QUINTIC
-    tall = matrices.shape[1] > matrices.shape[2]
-    x: Tensor = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(_ITERATIONS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+    # The trace of x x^T is the squared norm.
+    norms = squares.diagonal(dim1=1, dim2=2).sum(1).sqrt().clamp_min(_TINY)[:, None, None]
+    squares = squares / norms**2
+    product = 1 / norms
+    for i in range(_ITERATIONS):
+        factor = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = factor @ product if i else factor * product
+        squares = factor @ squares @ factor
+    return product

@@ -1,9 +1,8 @@
-"""What moves the weights: the optimiser of a recipe, RMSProp in TensorFlow's form, and the running average."""
+"""What moves the weights: the optimiser of a recipe, and the running average."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.proxy.muon import Muon
 from nas.proxy.recipe import Recipe
+from nas.proxy.rmsprop import RMSProp
 from search_spaces.network import split_parameters
 
 _ADAM_SHARE = 0.3
@@ -65,62 +65,6 @@ def _decayed(network: nn.Module, recipe: Recipe) -> list[nn.Parameter]:
         return [parameter for parameter in network.parameters() if parameter.ndim > 1]
     modules = [module for module in network.modules() if not isinstance(module, nn.BatchNorm2d)]
     return [parameter for module in modules for parameter in module.parameters(recurse=False)]
-
-
-class RMSProp(torch.optim.Optimizer):
-    """RMSProp as TensorFlow 1 computes it, which EfficientNet was trained with.
-
-        square = decay * square + (1 - decay) * gradient^2          (from 1)
-        moment = momentum * moment + rate * gradient / sqrt(square + eps)   (from 0)
-        weight = weight - moment
-
-    torch.optim.RMSprop has epsilon outside the root, squares from 0 and the rate outside the moment. Weight decay is
-    added to the gradient.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        *,
-        decay: float = 0.9,
-        momentum: float = 0.9,
-        eps: float = 1e-3,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "decay": decay, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
-        )
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every parameter that has a gradient; returns what the closure does."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            members = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if members:
-                self._step_group(group, members)
-        return loss
-
-    def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        for weight in weights:
-            if not self.state[weight]:
-                self.state[weight] = {"square": torch.ones_like(weight), "moment": torch.zeros_like(weight)}
-        squares = [self.state[weight]["square"] for weight in weights]
-        moments = [self.state[weight]["moment"] for weight in weights]
-        gradients: Any = [weight.grad for weight in weights]
-        if group["weight_decay"]:
-            gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
-        torch._foreach_mul_(squares, group["decay"])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
-        roots = torch._foreach_add(squares, group["eps"])
-        torch._foreach_sqrt_(roots)
-        torch._foreach_mul_(moments, group["momentum"])
-        torch._foreach_addcdiv_(moments, gradients, roots, group["lr"])
-        torch._foreach_sub_(weights, moments)
 
 
 class Average:
