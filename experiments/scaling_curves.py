@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.bench import Bench
 from experiments.plots_scaling import Measured
+from experiments.run_folder import read_json
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from search_spaces import ArchSpec
@@ -46,10 +47,14 @@ def train_curves(
 
 
 def curve_requests(bench: Bench, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
-    """What `train_curves` will ask for, with a stand-in for the coefficients that are not known yet."""
+    """What `train_curves` will ask for, by the coefficients of an earlier start, or by a stand-in for them."""
     if bench.settings.plot_phi == 0:
         return []
-    return list(_requests(bench, _lines(bench, arch, _STAND_IN), fidelity).values())
+    coefficients = _STAND_IN
+    if bench.folder.coefficients.exists():
+        found = read_json(bench.folder.coefficients)
+        coefficients = Coefficients(found["alpha"], found["beta"], found["gamma"])
+    return list(_requests(bench, _lines(bench, arch, coefficients), fidelity).values())
 
 
 def _seeds(bench: Bench) -> tuple[int, ...]:
