@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -11,17 +12,32 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.options import ARCH, DRY, FINAL, GROWTH, PROXY, RUN, SEARCH, TARGET, TRAIN, WHOLE, options
+from experiments.options import (
+    ARCH,
+    DRY,
+    FIDELITY,
+    FINAL,
+    GROWTH,
+    PROXY,
+    RUN,
+    SEARCH,
+    SPACE,
+    TARGET,
+    TRAIN,
+    WHOLE,
+    options,
+)
 from experiments.settings import Settings, preset
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
+Plan = TypeVar("Plan")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -88,6 +104,18 @@ def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given:
 
 
 @cli.command()
+@click.argument("data")
+@options(RUN, ARCH, TARGET, PROXY, SPACE, FIDELITY, DRY)
+def fidelity(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
+    """Measure whether the short training ranks networks as a long one does."""
+    from experiments.fidelity import FidelityPlan, forecast_fidelity, run_fidelity  # noqa: PLC0415
+
+    plan = _plan(FidelityPlan, given)
+    with _bench(data, run_dir, preset, given) as bench:
+        _answer(forecast_fidelity(bench, plan) if dry_run else run_fidelity(bench, plan), as_json)
+
+
+@cli.command()
 @click.argument("arch")
 @click.argument("data")
 @options(RUN, TARGET, TRAIN)
@@ -95,9 +123,7 @@ def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool,
     """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
     from experiments.train import TrainPlan, run_train  # noqa: PLC0415
 
-    asked = {name: given.pop(name) for name in TrainPlan.names()}
-    with from_user():
-        plan = TrainPlan(**{name: value for name, value in asked.items() if value is not None})
+    plan = _plan(TrainPlan, given)
     with _bench(data, run_dir, preset, given) as bench:
         _answer(run_train(bench, arch, plan), as_json)
 
@@ -247,6 +273,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _plan(kind: type[Plan], given: dict[str, Any]) -> Plan:
+    """Take the options of one command alone out of those given."""
+    asked = {field.name: given.pop(field.name) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    with from_user():
+        return kind(**{name: value for name, value in asked.items() if value is not None})
 
 
 def _bench(

@@ -58,6 +58,7 @@ PROXY = [
     click.option("--epochs", type=int, metavar="N", help="Epochs of one short training. [5]"),
     click.option("--train-fraction", type=float, metavar="SHARE", help="Share of the training images it sees. [1]"),
 ]
+SPACE = [click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]")]
 SEARCH = [
     click.option("--storage", metavar="URL", help="postgresql://...: a search that several drivers share. [DIR]"),
     click.option("--cost", metavar="NAME", help="What the score charges for: macs, params, latency. [macs]"),
@@ -68,7 +69,7 @@ SEARCH = [
     click.option("--latency-samples", type=int, metavar="N", help="Networks measured before the search. [100]"),
     click.option("--max-macs", metavar="N|b0|auto", help="Never train a network that costs more. [none]"),
     click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
-    click.option("--space", metavar="NAME", help="mnasnet, mbconv, or module:function. [mnasnet]"),
+    *SPACE,
     click.option("--sampler", metavar="NAME", help="default, random, tpe, evolution ... [default]"),
     click.option("--score", metavar="FORM", help="soft, hard or absolute. [soft]"),
     click.option(
@@ -109,6 +110,16 @@ WHOLE = [
     click.option("--top", type=int, metavar="N", help="Best of the search on the frontier, baseline included. [3]"),
 ]
 
+FIDELITY = [
+    click.option("--candidates", type=int, metavar="N", help="Networks drawn from the space. [20]"),
+    click.option(
+        "--fidelity", multiple=True, metavar="EPOCHS[:SHARE]", help="A further short training to judge, such as 3:0.5."
+    ),
+    click.option("--seeds", type=int, metavar="N", help="Seeds of each short training. [2]"),
+    click.option("--final-epochs", type=int, metavar="N", help="Epochs of the long one. [8 times the short ones']"),
+    click.option("--final-seeds", type=int, metavar="N", help="Seeds of the long training. [1]"),
+    click.option("--bar", type=float, metavar="TAU", help="Least tau of a fidelity to recommend. [0.7]"),
+]
 TRAIN = [
     click.option("--recipe", metavar="NAME", help="fast or paper. [fast]"),
     click.option("--epochs", type=int, metavar="N", help="Length of the training. [fast: 100, paper: 350]"),

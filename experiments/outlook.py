@@ -11,6 +11,7 @@ from experiments.bench import Bench
 from experiments.forecast import JOURNAL_BYTES, Forecast, Images, Work, advice, mean, training_seconds
 from nas.evaluation import Request
 from nas.proxy.train import ProxyEvaluator
+from nas.rank_fidelity import say_fidelity
 from nas.store import read_study
 from search_spaces import ArchSpec, SearchSpace
 
@@ -51,6 +52,18 @@ def outlook_scale(
         macs = _mean_macs(bench, [request.arch for request in drawn])
         works.append(Work("scaling plot", len(drawn), macs, drawn[0].fidelity, images))
     return _say(bench, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
+
+
+def outlook_list(bench: Bench, name: str, requests: Sequence[Request], option: str) -> Forecast:
+    """What training those of the requests that the journal `name` lacks will cost; option: the one that bounds them."""
+    images = bench.pool.images or Images(0, 0, 1)
+    left = bench.unanswered(name, requests)
+    works = []
+    for fidelity in dict.fromkeys(request.fidelity for request in left):
+        archs = [request.arch for request in left if request.fidelity == fidelity]
+        works.append(Work(say_fidelity(fidelity), len(archs), _mean_macs(bench, archs), fidelity, images))
+    archs = [request.arch for request in left]
+    return _say(bench, works, archs, _mean_macs(bench, archs), option)
 
 
 def _say(bench: Bench, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str) -> Forecast:

@@ -16,7 +16,7 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder, read_json
 from nas.store import read_study
 
-STUDIES = ("discover", "confirm", "scale", "compare")
+STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:

@@ -62,11 +62,6 @@ class TrainPlan:
         if self.weights is None and (self.body_rate is not None or self.freeze_body or self.new_head):
             raise ValueError("--body-rate, --freeze-body and --new-head are for fine-tuning: add --weights FILE")
 
-    @classmethod
-    def names(cls) -> list[str]:
-        """The names of the options that make a plan."""
-        return [field.name for field in dataclasses.fields(cls)]
-
     @property
     def rate_factor(self) -> float:
         """The factor on the learning rate of all but the classifier."""
