@@ -139,14 +139,15 @@ def _relative(analysis: Analysis, trained_shares: Floats, means: Floats) -> Floa
 
 
 def _outline_region(axes: Axes, analysis: Analysis) -> None:
-    """The region's border, drawn through its cells' corners as a smooth line: half a cell is no finding."""
+    """The region's border as a smooth line around the same area: half a cell is no finding."""
     nodes = lattice_nodes()
     held = {tuple(row) for row in np.round(analysis.region.shares, 6)}
     member = np.array([tuple(row) in held for row in np.round(nodes, 6)], dtype=float)
     near = np.exp(-0.5 * ((nodes[:, None] - nodes[None]) ** 2).sum(axis=-1) / _BLUR**2)
     smooth = near @ member / near.sum(axis=1)
-    if smooth.min() < 0.5 < smooth.max():
-        axes.tricontour(*_xy(nodes).T, smooth, levels=[0.5], colors=_BORDER, linewidths=2)
+    if not member.all():
+        level = np.sort(smooth)[-int(member.sum())]
+        axes.tricontour(*_xy(nodes).T, smooth, levels=[level], colors=_BORDER, linewidths=2)
         axes.plot([], [], color=_BORDER, linewidth=2, label="90 % region of the optimum")
 
 

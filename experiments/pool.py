@@ -25,6 +25,9 @@ from nas.proxy.speed import Speed, SpeedRequest, Timing, WithSpeed, fit_speed, t
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import ArchSpec
 
+_NEAR = 3.0
+"""How many times less or more than the networks timed others may cost for the line through them to hold."""
+
 
 @dataclass
 class Pool:
@@ -60,16 +63,18 @@ class Pool:
         return Images(counts["train"], counts["val"], inner.recipe.batch_for(counts["train"]))
 
     def calibrate(self, archs: Sequence[ArchSpec]) -> Speed | None:
-        """Learn how fast the slots are, from the cheaper and the dearer of the networks to come; once for a run and
-        its devices. None where the training is not the built-in one.
+        """Learn how fast the slots are, from the cheaper and the dearer of the networks to come; once for a run, its
+        devices and networks of about this cost. None where the training is not the built-in one.
         """
         if self.images is None or not archs or self.speed is not None:
             return self.speed
-        cheap, dear = spread([self.macs(arch) for arch in archs])
+        macs = [self.macs(arch) for arch in archs]
+        cheap, dear = spread(macs)
+        ends = [macs[cheap], macs[dear]]
         self._pack(archs[dear])
         path = self.folder.path / "speed.json"
         record = read_json(path) if path.exists() else {}
-        if record.get("of") == self._conditions:
+        if record.get("of") == self._conditions and _covers(record.get("macs", [0, 0]), ends):
             self.speed = speed_from(record["speed"])
             return self.speed
         timings: list[Timing] = []
@@ -79,7 +84,10 @@ class Pool:
             timings += [timing for timing in answers if timing is not None]
         if timings:
             self.speed = fit_speed(timings)
-            write_json(path, {"of": self._conditions, "speed": dataclasses.asdict(self.speed)})
+            write_json(
+                path,
+                {"of": self._conditions, "macs": [macs[cheap], macs[dear]], "speed": dataclasses.asdict(self.speed)},
+            )
         return self.speed
 
     def expected(self, request: Request) -> float | None:
@@ -157,3 +165,8 @@ class Pool:
                 self.narrator.say(f"packing: {packing[device]['slots']} trainings at a time on {device}, by measuring")
         per_device = min(packing[device]["slots"] for device in devices)
         self.slots = resolve_devices(",".join(devices), per_device=per_device)
+
+
+def _covers(timed: Sequence[int], asked: Sequence[int]) -> bool:
+    """Whether a line through the cheapest and the dearest network `timed` holds for those `asked`, all in MACs."""
+    return timed[0] / _NEAR <= asked[0] and asked[1] <= timed[1] * _NEAR

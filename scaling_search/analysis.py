@@ -37,8 +37,8 @@ class Analysis:
     shares: the expected place of the optimum (posterior mean); coefficients: the same for a doubling of cost, with
     90 % `intervals` under alpha, beta, gamma. region: where the optimum is with 90 % probability. flatness: p-value of
     "nothing differs". lack_of_fit: p-value of "one smooth hill explains the points", None when it cannot be tested.
-    model: "hill", or "gaussian process" where the hill does not fit (then shares are where its mean is highest).
-    noise: None without repeated points. surface (861,): expected accuracy, relative to that at `shares`, at
+    model: "hill", or "gaussian process" where the hill does not fit (then shares are where its median is highest).
+    noise: None without repeated points. surface (861,): the accuracy (median), relative to that at `shares`, at
     `region.lattice_nodes()`. on_edge: the dimensions whose share may well be nothing.
     """
 
@@ -110,7 +110,7 @@ def analyse(
         draws = draw_functions(trainings.points, data, noise.own, seed=seed)
         flatness = min(flatness, misfit or 0.0)
     best, nodes = draws.best_points(), lattice_nodes()
-    below_at_nodes = draws.mean_below_peak(to_plane(nodes))
+    below_at_nodes = draws.median_below_peak(to_plane(nodes))
     shares = _as_shares(to_shares(best.mean(axis=0)) if hill else nodes[below_at_nodes.argmin()])
     count = int((~np.isnan(trainings.accuracy)).sum())
     at = np.vstack([to_plane(shares), to_plane(list(alternatives.values()))])
@@ -129,7 +129,7 @@ def analyse(
         model="hill" if hill else "gaussian process",
         noise=noise,
         trainings=count,
-        surface=below[:, 0].mean() - below_at_nodes,
+        surface=np.median(below[:, 0]) - below_at_nodes,
         on_edge=tuple(
             name
             for name, low in zip(Shares._fields, np.quantile(to_shares(best), 0.05, axis=0), strict=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from scaling_search.analysis import Analysis
+from scaling_search.coefficients import Shares
 from scaling_search.search import CoefficientSearch
 
 SPREAD = 1.1
+NEAR = 0.8
+"""The share up to which the points should reach in every dimension."""
 TINY = 16
 """Images of fewer pixels a side leave hardly any steps to grow by."""
 WANTED = 0.005
@@ -19,7 +22,7 @@ def cautions(found: CoefficientSearch, *, native_size: int | None = None, val_im
 
     native_size: pixels of the images' shorter side as they come; val_images: how many the accuracy is measured on.
     """
-    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found)]
+    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found), *_reach(found)]
     if found.analysis is None:
         return [*lines, "too few points were trained for a surface: the coefficients are the best point's, by mean"]
     return [*lines, *_surface(found.analysis)]
@@ -74,6 +77,19 @@ def _costs(found: CoefficientSearch) -> list[str]:
     return [
         f"the points really cost {min(costs):.2f} to {max(costs):.2f} x the baseline: the best of them by mean partly "
         "ranks extra computation (the surface takes the cost out); --points matched compares at equal cost"
+    ]
+
+
+def _reach(found: CoefficientSearch) -> list[str]:
+    """A dimension that no network of the search grows by much, as the width of very narrow baselines."""
+    shares = [result.point.shares for result in found.results]
+    most = {name: max(getattr(share, name) for share in shares) for name in Shares._fields}
+    short = [f"{name} ({share:.2f})" for name, share in most.items() if share < NEAR]
+    if not short:
+        return []
+    return [
+        f"no network near twice the cost gives most of it to {' or '.join(short)}: what that would bring is unknown; "
+        "take a baseline with more channels or pixels (--target-macs, --resolution)"
     ]
 
 

@@ -33,9 +33,9 @@ class Functions:
         below: Floats = self.values.max(axis=1, keepdims=True) - self.values[:, nearest]
         return below
 
-    def mean_below_peak(self, points: Floats) -> Floats:
-        mean: Floats = self.below_peak(points).mean(axis=0)
-        return mean
+    def median_below_peak(self, points: Floats) -> Floats:
+        median: Floats = np.median(self.below_peak(points), axis=0)
+        return median
 
 
 def draw_functions(points: Floats, data: Evidence, noise: float, *, draws: int = 2000, seed: int = 0) -> Functions:

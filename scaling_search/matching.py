@@ -24,10 +24,12 @@ COUNTED = 40
 MOST_COUNTED = 400
 ROUNDS = 4
 """How often the prediction is corrected before that."""
-
-
 WIDER = 1.001
 """The finest growth of the width that is tried."""
+ASTRAY = 0.3
+"""Distance from the wanted shares beyond which a network answers another question, whatever it costs."""
+DEAR = 10.0
+"""What a part of the cost beyond the tolerance counts, in distances, against shares that are astray."""
 
 
 def realised_shares(baseline: ArchSpec, grown: ArchSpec, *, num_classes: int = 1000) -> Shares:
@@ -55,7 +57,8 @@ def nearest_network(
 
     No dimension is below the baseline's. Layers are added in total and apportioned over the stages by largest
     remainder; channels are multiples of a divisor that suits the width; the resolution is even. A network whose
-    realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not.
+    realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless its shares are
+    astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for it.
     """
     ladder = _ladder(arch, num_classes)
     wanted, log_cost = np.array(shares), math.log2(cost)
@@ -69,9 +72,11 @@ def nearest_network(
         interaction = ladder.doublings(ranked[0]) - float(alone[order[0]].sum())
 
     def counted(steps: _Steps) -> tuple[bool, float]:
-        reached = ladder.doublings(steps)
-        distance = _distance(np.array([ladder.alone_all(steps)]), np.array([reached]), wanted, log_cost)
-        return abs(2**reached / cost - 1) > tolerance, float(distance[0])
+        alone, reached = np.array([ladder.alone_all(steps)]), np.array([ladder.doublings(steps)])
+        distance = float(_distance(alone, reached, wanted, log_cost)[0])
+        excess = max(0.0, abs(2 ** float(reached[0]) / cost - 1) - tolerance)
+        astray = np.linalg.norm(_divided(alone) - wanted) > ASTRAY
+        return bool(excess > 0 or astray), distance + DEAR * excess
 
     best = ranked[0]
     for start in range(0, len(ranked), COUNTED):
@@ -87,10 +92,16 @@ def nearest_network(
 
 def _distance(alone: Floats, reached: Floats, shares: Floats, log_cost: float) -> Floats:
     """(n,), in doublings: of (n, 3) growths alone, divided to the realised shares, and (n,) joint costs."""
-    total = alone.sum(axis=1, keepdims=True)
-    realised = alone / np.where(total > 0, total, 1)
-    distance: Floats = np.hypot(np.linalg.norm(log_cost * (realised - shares), axis=1), reached - log_cost)
+    astray = np.linalg.norm(log_cost * (_divided(alone) - shares), axis=1)
+    distance: Floats = np.hypot(astray, reached - log_cost)
     return distance
+
+
+def _divided(alone: Floats) -> Floats:
+    """(n, 3): the realised shares of (n, 3) growths alone."""
+    total = alone.sum(axis=1, keepdims=True)
+    shares: Floats = alone / np.where(total > 0, total, 1)
+    return shares
 
 
 def with_layers(arch: ArchSpec, layers: Sequence[int]) -> ArchSpec:

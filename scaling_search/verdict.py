@@ -21,6 +21,8 @@ SIGNIFICANT = 0.025
 """The lack-of-fit test, at 0.01, can speak against a flat surface too, and so can the points' slightly unequal costs:
 this leaves room for both within 5 % of false alarms."""
 SURE = 0.975
+_NORMAL_90 = 3.29
+"""Standard deviations that the middle 90 % of a normal distribution span."""
 WITHIN_REACH = 20
 """More than this many times the trainings there are is reported as out of reach."""
 
@@ -29,8 +31,8 @@ WITHIN_REACH = 20
 class Comparison:
     """The optimum against another division of the same growth.
 
-    gain: the accuracy (0..1) that the other gives up, expected, with its 90 % interval `low`..`high`. probability: that
-    it gives up any. clear: the surface is no accident of the noise and the probability is above SURE. more: how
+    gain: the accuracy (0..1) that the other gives up, the median, with its 90 % interval `low`..`high`. probability:
+    that it gives up any. clear: the surface is no accident of the noise and the probability is above SURE. more: how
     many further trainings would about decide; None when it is clear, or out of reach.
     """
 
@@ -46,18 +48,18 @@ class Comparison:
 
 def compare(name: str, shares: Shares, gains: Floats, flatness: float, trainings: int) -> Comparison:
     """From (n,) draws of the accuracy given up, the p-value of a flat surface, and the trainings made."""
-    gain, spread = float(gains.mean()), float(gains.std())
+    low, gain, high = (float(value) for value in np.quantile(gains, [0.05, 0.5, 0.95]))
     probability = float((gains > 0).mean())
     clear = flatness <= SIGNIFICANT and probability > SURE
     return Comparison(
         name=name,
         shares=shares,
         gain=gain,
-        low=float(np.quantile(gains, 0.05)),
-        high=float(np.quantile(gains, 0.95)),
+        low=low,
+        high=high,
         probability=probability,
         clear=clear,
-        more=None if clear else _more(gain, spread, trainings),
+        more=None if clear else _more(gain, (high - low) / _NORMAL_90, trainings),
     )
 
 

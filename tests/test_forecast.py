@@ -137,6 +137,9 @@ def test_a_dry_run_tells_and_trains_nothing(scalenas: Run, tmp_path: Path) -> No
     assert sum(part["trainings"] for part in work[:2]) == 6
     assert work[2]["trainings"] <= 9
     assert (run / "speed.json").read_text() == speed  # measured once
+    status, _, err = scalenas("scale", *common[:4], "20M", *common[5:], "--lengths", "1", "--plot-phi", "0")
+    assert status == 0, err
+    assert (run / "speed.json").read_text() != speed  # other networks, far from those
     assert sorted(path.name for path in run.glob("*.journal")) == []
 
 

@@ -186,3 +186,11 @@ def test_apportioned_layers_sum_up_and_never_shrink(layers: list[int], more: int
 def test_nearest_network_meets_any_cost(shares: Shares, cost: float) -> None:
     grown = nearest_network(B0, shares, cost)
     assert count_macs(grown) / count_macs(B0) == pytest.approx(cost, rel=0.03)
+
+
+def test_a_width_that_cannot_grow_in_small_steps_is_not_replaced_by_other_dimensions() -> None:
+    narrow = fit_arch(B0, 32, 1e6, num_classes=6)
+    assert min(stage.channels for stage in narrow.stages) == 2
+    wider = nearest_network(narrow, Shares(0, 1, 0), 2, num_classes=6)
+    assert realised_shares(narrow, wider, num_classes=6).width > 0.9
+    assert count_macs(wider, num_classes=6) == pytest.approx(2 * count_macs(narrow, num_classes=6), rel=0.15)

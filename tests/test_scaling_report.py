@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 
@@ -124,12 +125,21 @@ def test_scaling_lines_cost_the_same_at_every_phi() -> None:
     assert lines["resolution only"][2].layers == lines["compound"][0].layers
 
 
+def test_a_dimension_that_no_network_grows_by_much_is_cautioned() -> None:
+    found = searched(3, (0.3, 0.3, 0.4))
+    narrow = replace(found, results=tuple(r for r in found.results if r.point.shares.width < 0.5))
+    lines = cautions(narrow, native_size=32, val_images=50_000)
+    assert len(lines) == 1
+    most = max(result.point.shares.width for result in narrow.results)
+    assert f"gives most of it to width ({most:.2f})" in lines[0]
+
+
 def test_pictures_show_what_was_found() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     triangle = triangle_plot(found)
     axes = triangle.axes[0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["21 networks, 42 trainings", "optimum, 90 % region", "(1.2, 1.1, 1.15)"]
+    assert labels == ["21 networks, 42 trainings", "90 % region of the optimum", "optimum", "(1.2, 1.1, 1.15)"]
     assert found.analysis is not None
     assert f"alpha {found.analysis.coefficients.depth:.2f}" in axes.get_title()
     lines = {"compound": [Measured(1e6, 0.5, 0.01, 3), Measured(2e6, 0.6, None, 1)], "depth only": []}
