@@ -43,17 +43,19 @@ Runs = dict[str, tuple[str, Any]]
 _RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
 """Where there are several runs they are told apart by lightness and dashes, in grey too."""
 _RANKS = {"baseline": 4, "family": 3, "reference": 1, "published": 1, "own": 1, "candidate": 0}
+_GROWN = ("baseline", "family")
 _FADED = 0.35
+_RING = 330
 
 
 def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
     """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES.
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
-    what it dominates is faded; a ring marks the front's knee; each family is joined by a line, and where several runs
-    have one their colours tell them apart. Published points and the user's own are hollow and take part in neither
-    front nor checks. Raises ValueError when there is no point with this cost, or when the points differ in data, split,
-    epochs or recipe, since these do not compare.
+    what it dominates of others than the baseline and its family is faded; a ring marks the front's knee; each family is
+    joined by a line, and where several runs have one their colours tell them apart. Published points and the user's own
+    are hollow and take part in neither front nor checks. Raises ValueError when there is no point with this cost, or
+    when the points differ in data, split, epochs or recipe, since these do not compare.
     """
     axis = AXES[x]
     points = [point for point in points if axis.of(point) is not None]
@@ -76,11 +78,13 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     for role in _STYLE:
         _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
     if top is not None:
-        axes.scatter(costs[top], 100 * values[top], s=330, facecolors="none", edgecolors="0.25", linewidths=1, zorder=3)
+        at = costs[top], 100 * values[top]
+        axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
     _decorate(axes, axis, points, measured, title)
     _legend(figure, points, runs, top is not None)
     figure.draw_without_rendering()
-    names = [_name(axis, point, point in front, runs) for point in points]
+    ringed = None if top is None else measured[top]
+    names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
     write_names(axes, names, [_line(axis, front), *families])
     return figure
 
@@ -122,27 +126,30 @@ def _draw_families(
 
 def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: Runs) -> None:
     """Points that look alike are drawn together: a thousand artists would take minutes."""
-    style = _STYLE[role]
+    style, zorder = _STYLE[role], 4 + _RANKS[role] / 10
     alike: dict[tuple[str, float], list[FrontierPoint]] = defaultdict(list)
     for point, leads in points:
-        alpha = 1.0 if leads or role in OVERLAID else _FADED
+        alpha = 1.0 if leads or role in _GROWN + OVERLAID else _FADED
         alike[runs.get(point.run, (style.color,))[0], alpha].append(point)
     for (color, alpha), group in alike.items():
         barred = [point for point in group if point.n > 1]
         if barred:
             bars = [100 * point.std for point in barred]
-            axes.errorbar(*_line(axis, barred), bars, color=color, alpha=alpha, capsize=3, lw=1, ls="none", zorder=3)
+            axes.errorbar(
+                *_line(axis, barred), bars, color=color, alpha=alpha, capsize=3, lw=1, ls="none", zorder=zorder - 1
+            )
         axes.scatter(
-            *_line(axis, group), marker=style.marker, s=style.size, color=color, alpha=alpha, zorder=4,
+            *_line(axis, group), marker=style.marker, s=style.size, color=color, alpha=alpha, zorder=zorder,
             linewidths=1 if style.hollow else 0, facecolors="none" if style.hollow else color,
         )  # fmt: skip
 
 
-def _name(axis: Axis, point: FrontierPoint, leads: bool, runs: Runs) -> Name:
+def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
     # Where colours tell the runs apart the names need not.
     text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
     rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
-    return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, rank)
+    reach = math.sqrt(_RING if ringed else _STYLE[point.role].size) / 2
+    return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, reach, rank)
 
 
 def _decorate(
@@ -151,7 +158,7 @@ def _decorate(
     first = measured[0]
     axes.set_xscale("log")
     low, high = min(_cost(axis, p) for p in points), max(_cost(axis, p) for p in points)
-    pad = max(1.35, (high / low) ** 0.08)
+    pad = max(1.35, (high / low) ** 0.08, 1.5 / math.sqrt(high / low))  # room for two ticks
     axes.set_xlim(low / pad, high * pad)
     axes.xaxis.set_major_locator(FixedLocator(_ticks(low / pad, high * pad)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))

@@ -126,10 +126,10 @@ def test_hover_shows_and_a_click_pins(run_dir: Path, page: Page) -> None:
     page.open(write_report(RunFolder(run_dir)))
     card = "#frontier-chart .card"
     assert page.value(f"document.querySelector('{card}').hidden") is True
-    page.move("#frontier-chart .mark")
+    page.move("#frontier-chart .mark:last-child")
     assert "digits 0" in page.text(card)
     assert "channels" not in page.text("#story")
-    page.move("#frontier-chart .mark", press=True)
+    page.move("#frontier-chart .mark:last-child", press=True)
     page.move("h1")
     assert "digits 0" in page.text(card)
     page.press("Escape")

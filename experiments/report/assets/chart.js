@@ -1,10 +1,10 @@
 // One kind of chart: points on a plane, lines behind them, names beside them, a card for the point looked at.
-// options: points [{x, y, std, kind, label, faded, card}], lines [{points, kind}], log, xLabel, yLabel, xFormat, height.
+// options: points [{x, y, std, kind, label, faded, named, card}], lines [{points, kind}], log, whole, xLabel, yLabel, xFormat, height.
 
-function ticksOf(low, high, log, most) {
+function ticksOf(low, high, log, most, whole) {
   if (!log) {
     const span = high - low || 1, power = 10 ** Math.floor(Math.log10(span / most));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => span / s <= most);
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => span / s <= most && (!whole || s >= 1)) || 1;
     const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
     return Array.from({ length: Math.max(0, count) }, (_, i) => (first + i) * step);
   }
@@ -18,11 +18,12 @@ function ticksOf(low, high, log, most) {
   return [];
 }
 
-function range(values, log, margin) {
+function range(values, log, margin, whole) {
   let low = Infinity, high = -Infinity;
   for (const v of values) { if (v < low) low = v; if (v > high) high = v; }
-  if (log) { const pad = Math.max((high / low) ** margin, 1.15); return [low / pad, high * pad]; }
-  const pad = (high - low) * margin || Math.abs(high) * 0.1 || 1;
+  // Room for two ticks.
+  if (log) { const pad = Math.max((high / low) ** margin, 1.15, 1.5 / Math.sqrt(high / low)); return [low / pad, high * pad]; }
+  const pad = (high - low) * margin || (whole ? 0.5 : Math.abs(high) * 0.1 || 1);
   return [low - pad, high + pad];
 }
 
@@ -55,20 +56,22 @@ function show(card, options, state) {
 function drawChart(box, card, options, state) {
   const { points, log } = options;
   const width = Math.max(280, box.clientWidth), height = options.height || Math.min(440, Math.max(280, width * 0.52));
-  const left = 54, right = 14, top = 12, bottom = 44;
-  const [x0, x1] = range(points.map((p) => p.x), log, points.some((p) => p.named) ? 0.12 : 0.06);
+  const right = 14, top = 12, bottom = 44;
+  const [x0, x1] = range(points.map((p) => p.x), log, points.some((p) => p.named) ? 0.12 : 0.06, options.whole);
   const [y0, y1] = range(points.flatMap((p) => [p.y - (p.std || 0), p.y + (p.std || 0)]), false, 0.12);
+  const rows = ticksOf(y0, y1, false, 6).map((v) => [v, (options.yFormat || fixed(2))(v)]);
+  const left = Math.max(54, 26 + 7 * Math.max(...rows.map(([, text]) => text.length)));
   const t = log ? Math.log : (v) => v;
   const px = (v) => left + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (width - left - right);
   const py = (v) => top + ((y1 - v) / (y1 - y0)) * (height - top - bottom);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${options.yLabel} against ${options.xLabel}` });
-  for (const v of ticksOf(x0, x1, log, Math.max(2, Math.floor((width - left) / 76)))) {
+  for (const v of ticksOf(x0, x1, log, Math.max(2, Math.floor((width - left) / 76)), options.whole)) {
     root.append(svg("line", { x1: px(v), x2: px(v), y1: top, y2: height - bottom, class: "grid" }),
       svg("text", { x: px(v), y: height - bottom + 16, "text-anchor": "middle" }, (options.xFormat || short)(v)));
   }
-  for (const v of ticksOf(y0, y1, false, 6)) {
+  for (const [v, text] of rows) {
     root.append(svg("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "grid" }),
-      svg("text", { x: left - 7, y: py(v) + 4, "text-anchor": "end" }, (options.yFormat || fixed(2))(v)));
+      svg("text", { x: left - 7, y: py(v) + 4, "text-anchor": "end" }, text));
   }
   root.append(svg("text", { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle", class: "axis" }, options.xLabel),
     svg("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", class: "axis", transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, options.yLabel));
@@ -76,8 +79,8 @@ function drawChart(box, card, options, state) {
     root.append(svg("polyline", { points: line.points.map((p) => `${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`).join(" "), class: `line ${line.kind}` }));
   }
   const many = points.length > 400, marks = svg("g", {});
-  const placed = points.map((p) => ({ p, x: px(p.x), y: py(p.y) }));
-  for (const { p, x, y } of placed) {
+  const placed = points.map((p) => ({ p, x: px(p.x), y: py(p.y), half: py(p.y) - py(p.y + (p.std || 0)) }));
+  for (const { p, x, y } of [...placed].sort((a, b) => (a.p.named || 0) - (b.p.named || 0))) {
     const faded = p.faded ? 0.38 : many ? 0.6 : 0.95;
     if (p.std) marks.append(svg("path", { d: `M${x},${py(p.y - p.std)}V${py(p.y + p.std)}M${x - 4},${py(p.y - p.std)}H${x + 4}M${x - 4},${py(p.y + p.std)}H${x + 4}`, class: "bar", stroke: MARKS[p.kind][1], opacity: faded }));
     marks.append(mark(p.kind, x, y, many ? 2.6 : p.kind === "trial" || p.kind === "failed" ? 4 : 5.2, { opacity: faded, class: "mark" }));
@@ -115,14 +118,16 @@ function alongTo([x, y], i, all) {
   });
 }
 
-// Names go where they cover no mark, bar, line or other name; one that finds no place is left to the card.
+// Names go where they cover no mark, bar, line or other name, the nearest such place first; one that finds no place is
+// left to the card.
 function nameAll(root, placed, tracks, area) {
   const names = placed.filter((q) => q.p.label && q.p.named);
   const crowded = names.length > 40 || (names.length > 6 && area.right - area.left < 480);
   const named = crowded ? names.filter((q) => q.p.named > 2) : names;
-  const marks = placed.length > 400 ? [] : placed.map((q) => [q.x - 6, q.y - 6, q.x + 6, q.y + 6]);
+  const marks = placed.flatMap((q) => [[q.x - 6, q.y - 6, q.x + 6, q.y + 6], [q.x - 4, q.y - q.half, q.x + 4, q.y + q.half]]);
   const taken = [...marks, ...tracks];
   const shifts = [[9, 4], [-9, 4], [0, -11], [0, 20], [9, -9], [-9, -9], [9, 17], [-9, 17], [0, -24], [0, 32], [16, -20], [-16, -20], [16, 28], [-16, 28], [0, -40], [0, 48], [34, -34], [-34, -34], [34, 44], [-34, 44]];
+  for (const far of [60, 85, 115, 150]) shifts.push([0, -far], [0, far], [far, -far / 2], [-far, -far / 2], [far, far / 2], [-far, far / 2]);
   for (const { p, x, y } of named.sort((a, b) => b.p.named - a.p.named)) {
     const text = svg("text", { class: "name" }, p.label.length > 26 ? `${p.label.slice(0, 25)}…` : p.label);
     root.append(text);

@@ -14,7 +14,7 @@ function frontierSection(frontier) {
   const front = new Set(frontier.front);
   const points = frontier.points.map((p, i) => ({
     x: p.x, y: p.y, std: p.std, kind: p.role, label: p.label, title: p.label,
-    faded: !front.has(i) && p.role !== "published" && p.role !== "own",
+    faded: !front.has(i) && (p.role === "reference" || p.role === "candidate"),
     named: p.role === "candidate" ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
     card: () => [
       facts([["accuracy", `${percent(p.y)}${p.std ? ` ± ${(100 * p.std).toFixed(1)}` : ""} on ${p.split}, n = ${p.n}`], ["seeds", p.seeds.map(percent).join(", ")],
@@ -31,7 +31,7 @@ function frontierSection(frontier) {
   const one = frontier.points.find((p) => p.epochs) || frontier.points[0];
   const bars = frontier.points.some((p) => p.std) ? " Bars: one standard deviation over seeds." : "";
   return section("frontier", "The frontier",
-    el("p", { class: "quiet" }, `Every network trained for ${one.epochs} epochs of ${one.recipe} on ${one.data}, measured on ${one.split}.${bars} What the front dominates is faded.`),
+    el("p", { class: "quiet" }, `Every network trained for ${one.epochs} epochs of ${one.recipe} on ${one.data}, measured on ${one.split}.${bars} Known networks and candidates that the front dominates are faded.`),
     legend(kinds, [["front", "Pareto front"], ...(families.length ? [["family", "family"]] : [])]),
     chart({ id: "frontier-chart", points, lines, log: true, xLabel: frontier.axis, yLabel: `${frontier.accuracy}, %`, yFormat: (v) => String(+(100 * v).toFixed(2)) }),
     table({ id: "frontier-table", rows: frontier.points.map((p, i) => ({ ...p, front: front.has(i) ? (i === frontier.knee ? "front, knee" : "front") : "" })), sort: "x", columns: [
@@ -63,7 +63,7 @@ function searchSection(search) {
   }).filter((s) => s.row.score !== null);
   const progress = (xOf, log) => {
     const line = steps.flatMap((s, i) => (i ? [{ x: xOf(s), y: steps[i - 1].best }, { x: xOf(s), y: s.best }] : [{ x: xOf(s), y: s.best }]));
-    return chart({ id: "progress-chart", log, height: 270, lines: [{ kind: "best", points: line }], yLabel: "score", yFormat: (v) => String(+v.toFixed(3)),
+    return chart({ id: "progress-chart", log, whole: log === null, height: 270, lines: [{ kind: "best", points: line }], yLabel: "score", yFormat: (v) => String(+v.toFixed(3)),
       xLabel: log === null ? "trial" : `forward multiply-adds spent${search.images ? "" : " per image"}`,
       points: steps.map((s) => ({ x: xOf(s), y: s.row.score, kind: "trial", title: `trial ${s.row.number}`, card: () => trialCard(s.row, search) })) });
   };
@@ -81,7 +81,7 @@ function searchSection(search) {
     el("div", { class: "columns" }, el("div", {}, el("h3", {}, "Score"), el("div", { class: "tabs" }, ...tabs), holder),
       el("div", {}, el("h3", {}, "All trials, after the short training"), el("p", { class: "quiet" }, `Target: ${short(search.target)}${search.cost.unit ? ` ${search.cost.unit}` : ""}. Accuracy is on the validation images.`),
         chart({ id: "trials-chart", log: true, height: 270, xLabel: label, yLabel: "val accuracy, %", yFormat: (v) => String(+(100 * v).toFixed(2)),
-          points: cloud.filter((r) => r[key]).map((r) => ({ x: r[key], y: r.accuracy, kind: "trial", label: `trial ${r.number}`, named: r === top ? 1 : 0, card: () => trialCard(r, search) })) }))));
+          points: cloud.filter((r) => r[key]).map((r) => ({ x: r[key], y: r.accuracy, kind: "trial", label: `trial ${r.number}`, named: r === top ? 3 : 0, card: () => trialCard(r, search) })) }))));
 }
 
 function importanceSection(choices) {

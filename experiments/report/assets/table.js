@@ -23,6 +23,8 @@ function compare(a, b, way) {
   return way * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
 }
 
+const inWords = (count) => `${count} row${count === 1 ? "" : "s"}`;
+
 function table(options) {
   const { columns, id } = options, page = options.page || 50;
   const rows = options.rows.map((values) => ({ values, text: columns.map((c) => plain(values[c.key])).join(" ").toLowerCase() }));
@@ -42,7 +44,7 @@ function table(options) {
     columns.forEach((column, i) => heads[i].setAttribute("aria-sort", column.key === state.key ? (state.way > 0 ? "ascending" : "descending") : "none"));
     body.replaceChildren(...found.slice(0, state.shown).map(({ values }) => el("tr", {}, ...columns.map((column) =>
       el("td", { class: column.left ? "left" : null, title: column.long ? plain(values[column.key]) : null }, (column.format || plain)(values[column.key], values))))));
-    count.textContent = found.length === rows.length ? `${rows.length} rows` : `${found.length} of ${rows.length} rows`;
+    count.textContent = found.length === rows.length ? inWords(rows.length) : `${found.length} of ${inWords(rows.length)}`;
     more.hidden = found.length <= state.shown;
     more.textContent = `Show ${Math.min(page * 4, found.length - state.shown)} more`;
   }
