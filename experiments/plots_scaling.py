@@ -119,7 +119,7 @@ def drift_plot(moved: Drift, analyses: Mapping[int, Analysis]) -> Figure:
     axes.set_ylabel("share of a doubling at the optimum")
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
