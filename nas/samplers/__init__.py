@@ -13,12 +13,13 @@ from nas.samplers.local import HillClimbing, RegularizedEvolution
 from nas.samplers.model_based import CostAwareGP
 from nas.samplers.ppo import PPOController
 from nas.samplers.recommend import Recommendation, recommend
+from nas.samplers.seeding import UniformSampler
 from nas.score import Score
 
 __all__ = ["SAMPLERS", "Recommendation", "StagedMacs", "make_sampler", "recommend"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
-    "random": library.random_sampler,
+    "random": UniformSampler,
     "tpe": library.tpe_sampler,
     "nsga2": library.nsga2_sampler,
     "cmaes": library.cmaes_sampler,

@@ -12,11 +12,6 @@ from optuna.study import Study
 from nas.samplers.seeding import SeededSampler
 
 
-def random_sampler(seed: int) -> BaseSampler:
-    """Uniform draws."""
-    return SeededSampler(seed, lambda inner, _: RandomSampler(seed=inner))
-
-
 def tpe_sampler(seed: int) -> BaseSampler:
     """Tree-structured Parzen estimator, with Optuna's defaults; multi-objective studies get MOTPE."""
     return SeededSampler(seed, lambda inner, _: TPESampler(seed=inner))
