@@ -156,7 +156,9 @@ def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
     """Say where a step stands after what happened to one trial. left: seconds that are expected still."""
     if not event.finished:
         return
-    if event.outcome is None:
+    if event.pruned:
+        task.reach(event.done, f"#{event.number} stopped after epoch {event.epoch}", left)
+    elif event.outcome is None:
         task.reach(event.done, f"#{event.number} not trained", left)
     elif event.outcome.failure is not None:
         task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}", left)

@@ -23,6 +23,7 @@ from experiments.pricing import Pricing, macs_of, resolve_pricing, target_cost
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
+from nas.pruning import make_pruner
 from nas.samplers import make_sampler
 from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
@@ -82,6 +83,8 @@ def run_discover(bench: Bench) -> dict[str, Any]:
         with from_user("--target-cost"):
             plan = replace(plan, score=settings.score_at(target_cost(bench, pricing, plan.space)))
     sampler = _sampler(bench, plan, pricing)
+    with from_user():
+        pruner = make_pruner(settings.pruner, settings.epochs)
     bench.claim(
         NAME,
         {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction,
@@ -108,6 +111,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             on_event=lambda event: bench.note(task, event, pace),
             shared=shared,
             priced=None if pricing.name == "macs" else pricing.of_arch,
+            pruner=pruner,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
             copy_study(opened, bench.folder.journal(NAME), NAME, plan.score)

@@ -71,6 +71,7 @@ SEARCH = [
     click.option("--trials", type=int, metavar="N", help="Architectures to try. [100]"),
     *SPACE,
     click.option("--sampler", metavar="NAME", help="default, random, tpe, evolution ... [default]"),
+    click.option("--pruner", metavar="NAME", help="Stop poor trials early: none, halving or hyperband. [none]"),
     click.option("--score", metavar="FORM", help="soft, hard or absolute. [soft]"),
     click.option(
         "--exponent",

@@ -52,6 +52,7 @@ class Settings:
     score: str = "soft"
     exponent: tuple[float, ...] | None = None
     sampler: str = "default"
+    pruner: str = "none"
     trials: int = 100
     epochs: int = 5
     train_fraction: float = 1.0

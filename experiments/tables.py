@@ -14,7 +14,7 @@ from scaling_search import CoefficientSearch, ScalingPoint
 from search_spaces import ArchSpec, format_blocks
 
 _ATTRIBUTES = ("accuracy", "macs", "params", "arch_id", "seed", "split", "seconds", "device", "duplicate_of",
-               "failure_kind", "failure_message", "pruned_because")  # fmt: skip
+               "failure_kind", "failure_message", "pruned_because", "pruned_at")  # fmt: skip
 
 
 def trials_csv(study: Study) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -75,6 +76,7 @@ def discover(
     on_event: OnProgress = lambda _: None,
     shared: SharedStudy | None = None,
     priced: Callable[[ArchSpec], float] | None = None,
+    pruner: BasePruner | None = None,
 ) -> list[Candidate]:
     """Search until the study holds `trials` trials, those there already included, and return its candidates.
 
@@ -84,6 +86,9 @@ def discover(
     study is `shared`, other drivers do the same meanwhile, and the search ends when all trials have.
 
     priced: the second argument of `score`, in place of MACs; kept with each trial as its attribute `cost`.
+    pruner: stops trials early by the scores of their epochs; what it stops is a trial like others, told to the sampler
+    as pruned, but no candidate. It is asked by the search alone: `study.pruner` is left as it is, since samplers would
+    see but one of Hyperband's brackets of trials through it.
 
     Raises KeyboardInterrupt when interrupted and TooManyFailuresError, both with all that is finished stored.
     """
@@ -91,11 +96,11 @@ def discover(
     limits = (("MACs", max_macs), ("parameters", max_params))
     common = (space, score, study, trials, fidelity, seed, cost, limits, on_event)
     search = (
-        Bookkeeping(*common, priced=priced)
+        Bookkeeping(*common, priced=priced, pruner=pruner)
         if shared is None
-        else SharedBookkeeping(*common, shared=shared, priced=priced)
+        else SharedBookkeeping(*common, shared=shared, priced=priced, pruner=pruner)
     )
-    drive(search.jobs(), executor, search.handle)
+    drive(search.jobs(), executor, search.handle, None if pruner is None else search.judge)
     return candidates(study, score)
 
 

@@ -171,7 +171,8 @@ class SharedBookkeeping(Bookkeeping):
         return {trial.number for running in self.running.values() for trial in running.waiting}
 
     def _place(self, trial: Trial, request: Request, cost: float) -> Job:
-        if request.key not in self.answers and self._is_trained_elsewhere(trial, request):
+        answered = request.key in self.answers or request.key in self.pruned
+        if not answered and self._is_trained_elsewhere(trial, request):
             self.elsewhere.append((trial, request, cost))
             return None
         return super()._place(trial, request, cost)
@@ -189,9 +190,9 @@ class SharedBookkeeping(Bookkeeping):
                     return True
         return False
 
-    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None) -> None:
+    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None, **news: Any) -> None:
         self.known.add(trial.number)
-        super()._end(trial, request, outcome)
+        super()._end(trial, request, outcome, **news)
 
 
 @contextlib.contextmanager

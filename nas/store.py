@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from nas.journal import BatchingJournal, batch
+from nas.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 from nas.score import Score
 from search_spaces import ArchSpec
 
@@ -110,6 +111,11 @@ def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
             accuracy, cost = trial.user_attrs.get("accuracy"), charged(trial)
             if trial.state == TrialState.COMPLETE and accuracy is not None and cost is not None:
                 trial.values = [score(accuracy, cost)]
+            if EXPECTED in trial.user_attrs and cost is not None:
+                attrs = trial.user_attrs
+                trial.user_attrs = attrs | {EXPECTED_SCORE: score(attrs[EXPECTED], cost)}
+            if old.user_attrs.get(_SCORE) != asdict(score):  # what pruners noted was of the old score
+                trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(RUNG)}
             new.add_trial(trial)
     beside.replace(path)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -17,6 +18,7 @@ from nas.evaluation import Failure, Fidelity, Outcome, Request
 from nas.journal import batch
 from nas.pool.drive import Job
 from nas.pool.executor import Event, Finished, Reported, one_line
+from nas.pruning import PRUNED_AT, is_unpromising, pruned_attrs
 from nas.store import outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
 
@@ -45,7 +47,8 @@ class Progress:
     """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run.
 
     A running trial tells its start (epoch 0) and each epoch with its accuracy; a finished one its outcome, which is
-    None where the trial was not worth training. request is None where the parameters made no network.
+    None where the trial was not worth training. request is None where the parameters made no network. pruned: it was
+    stopped after `epoch`, and the outcome's accuracy is that of then.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Progress:
     epoch: int = 0
     accuracy: float | None = None
     outcome: Outcome | None = None
+    pruned: bool = False
 
 
 OnProgress = Callable[[Progress], None]
@@ -67,6 +71,7 @@ class _Running:
     request: Request
     cost: float  # what the score charges for
     epochs: set[int]  # already stored
+    stopped: bool = False  # by the pruner
     waiting: list[Trial] = field(default_factory=list)  # trials that ask the same
 
 
@@ -90,6 +95,8 @@ class Bookkeeping:
     written: float = 0.0  # monotonic seconds
     done: int = 0
     priced: Callable[[ArchSpec], float] | None = None  # what the score charges for; None: MACs
+    pruner: BasePruner | None = None
+    pruned: dict[str, int] = field(default_factory=dict)  # request key -> number of the trial that was stopped
 
     def jobs(self) -> Iterator[Job]:
         """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
@@ -114,17 +121,48 @@ class Bookkeeping:
         if isinstance(event, Finished):
             del self.running[event.ticket]
             with self._batch(durable=True):
+                if running.stopped and event.outcome.failure is None:
+                    self._end_pruned(running.trial, running.request, event.outcome)
+                    for trial in running.waiting:
+                        self._answer_pruned(trial, running.request, event.ticket)
+                    return
                 self._finish(running.trial, running.request, running.cost, event.outcome)
                 for trial in running.waiting:
                     self._answer(trial, running.request, running.cost, event.ticket, event.outcome)
             return
+        self._note(running, event)
+        if self.unwritten and time.monotonic() - self.written > _REPORTS_WAIT:
+            with self._batch():
+                pass
+        self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
+
+    def judge(self, event: Reported) -> bool:
+        """Whether a trial goes on after an epoch. That it does not is stored before anybody acts on it.
+
+        A trial that is trained again after a kill is not asked about epochs before its last stored one: it passed them.
+        """
+        running = self.running[event.ticket]
+        if running.stopped:
+            return False
+        if self.pruner is None or not max(running.epochs, default=0) <= event.epoch < self.fidelity.epochs:
+            return True
+
+        def score(accuracy: float) -> float:
+            return self.score(accuracy, running.cost)
+
+        self._note(running, event)
+        with self._batch():
+            trial = self.study._storage.get_trial(running.trial._trial_id)
+            running.stopped = is_unpromising(self.pruner, self.study, trial, score)
+            if running.stopped:
+                attrs = pruned_attrs(self.study, event.epoch, event.accuracy, self.fidelity.epochs, score)
+                _set_attrs(running.trial, attrs)
+        return not running.stopped
+
+    def _note(self, running: _Running, event: Reported) -> None:
         if event.epoch not in running.epochs:
             running.epochs.add(event.epoch)
             self.unwritten.append((running.trial, event))
-            if time.monotonic() - self.written > _REPORTS_WAIT:
-                with self._batch():
-                    pass
-        self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
 
     @contextlib.contextmanager
     def _batch(self, *, durable: bool = False) -> Iterator[None]:
@@ -145,6 +183,8 @@ class Bookkeeping:
         if "request_key" not in attrs:
             return
         self.seeds[attrs["arch_id"]].add(attrs["seed"])
+        if PRUNED_AT in attrs and "duplicate_of" not in attrs:
+            self.pruned.setdefault(attrs["request_key"], frozen.number)
         outcome = stored_outcome(frozen)
         if outcome is not None and is_final(outcome) and "duplicate_of" not in attrs:
             self.answers.setdefault(attrs["request_key"], (frozen.number, outcome))
@@ -179,9 +219,12 @@ class Bookkeeping:
             cost = self.priced(arch)
             trial.set_user_attr("cost", cost)
         stored = stored_outcome(frozen)
-        if stored is None:
+        if stored is None and PRUNED_AT not in frozen.user_attrs:
             return self._place(trial, request, cost)
-        self._finish(trial, request, cost, stored)
+        if stored is None:
+            self._end_pruned(trial, request, None)
+        else:
+            self._finish(trial, request, cost, stored)
         return None
 
     def _place(self, trial: Trial, request: Request, cost: float) -> Job:
@@ -189,6 +232,8 @@ class Bookkeeping:
         same = next((running for running in self.running.values() if running.request.key == request.key), None)
         if request.key in self.answers:
             self._answer(trial, request, cost, *self.answers[request.key])
+        elif request.key in self.pruned:
+            self._answer_pruned(trial, request, self.pruned[request.key])
         elif same is not None:
             same.waiting.append(trial)
         else:
@@ -232,9 +277,26 @@ class Bookkeeping:
         self.study.tell(trial, state=TrialState.PRUNED)
         self._end(trial, request, None)
 
-    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None) -> None:
+    def _end_pruned(self, trial: Trial, request: Request, outcome: Outcome | None) -> None:
+        """A trial that `judge` stopped. Its accuracy is no answer to the request, so that it is not stored as one.
+
+        outcome: None where a kill came between the stop and the end.
+        """
+        if outcome is not None:
+            _set_attrs(trial, {name: value for name, value in outcome_attrs(outcome).items() if name != "accuracy"})
+        self.study.tell(trial, state=TrialState.PRUNED)
+        self.pruned.setdefault(request.key, trial.number)
+        epoch = self.study._storage.get_trial(trial._trial_id).user_attrs[PRUNED_AT]
+        self._end(trial, request, outcome, epoch=epoch, pruned=True)
+
+    def _answer_pruned(self, trial: Trial, request: Request, original: int) -> None:
+        """A trial that asks for what was stopped before."""
+        trial.set_user_attr("duplicate_of", original)
+        self._prune(trial, request, f"as trial {original}, which was stopped early")
+
+    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None, **news: Any) -> None:
         self.done += 1
-        self.on_event(Progress(trial.number, request, self.done, self.trials, finished=True, outcome=outcome))
+        self.on_event(Progress(trial.number, request, self.done, self.trials, finished=True, outcome=outcome, **news))
 
     def _tell_running(self, number: int, request: Request, epoch: int = 0, accuracy: float | None = None) -> None:
         self.on_event(Progress(number, request, self.done, self.trials, epoch=epoch, accuracy=accuracy))

@@ -164,6 +164,25 @@ def test_a_stopped_trial_returns_after_its_epoch(make: Make) -> None:
     assert len(outcome_of(executor).curve) == 3  # the next trial is not stopped
 
 
+def test_a_judge_ends_a_trial_after_the_very_epoch(make: Make) -> None:
+    asked: list[Reported] = []
+
+    def judge(report: Reported) -> bool:
+        asked.append(report)
+        return report.epoch < 3
+
+    executor = make(Formula())
+    for ticket, given in enumerate((judge, None, judge)):
+        executor.submit(ticket, request(epochs=9), given)
+        events = drain(executor)
+        finished = events.pop()
+        assert isinstance(finished, Finished)
+        curve = finished.outcome.curve
+        assert len(curve) == finished.outcome.metrics["epochs"] == (9 if given is None else 3)
+        assert events == [Reported(ticket, epoch, accuracy) for epoch, accuracy in enumerate(curve, 1)]
+    assert [(report.ticket, report.epoch) for report in asked] == [(t, e) for t in (0, 2) for e in (1, 2, 3)]
+
+
 def test_a_cancelled_trial_is_silent_and_frees_its_slot(make: Make) -> None:
     executor = make(Hangs())
     executor.submit(0, request(8))

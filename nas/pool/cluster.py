@@ -18,7 +18,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from nas.evaluation import Evaluator
 from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
 from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
-from nas.pool.messages import Broken, Message, Ready, Run, Stop
+from nas.pool.messages import Broken, Go, Message, Ready, Run, Stop
 from nas.pool.slots import Slot, keep_memory, pin_threads
 from nas.pool.worker import lost_device
 
@@ -113,7 +113,7 @@ class _RayWorker:
     actor: Any
     pending: Any  # the next news
 
-    def send(self, message: Run | Stop) -> None:
+    def send(self, message: Run | Stop | Go) -> None:
         with contextlib.suppress(RayError):
             self.actor.take.remote(message)
 
@@ -140,6 +140,7 @@ class _Actor:
         self._slot = slot
         self._news: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopped: set[int] = set()
+        self._answers: queue.SimpleQueue[Go | Stop] = queue.SimpleQueue()
         self._evaluator: Evaluator | None = None
         context = ray.get_runtime_context()
         gpus = ",".join(map(str, ray.get_gpu_ids()))
@@ -160,16 +161,20 @@ class _Actor:
             messages.append(self._news.get())
         return messages
 
-    def take(self, message: Run | Stop) -> None:
-        """Begin a trial, which goes on after this returns, or ask one to stop."""
+    def take(self, message: Run | Stop | Go) -> None:
+        """Begin a trial, which goes on after this returns, ask one to stop, or let one that waits go on."""
         if isinstance(message, Stop):
             self._stopped.add(message.ticket)
+        if not isinstance(message, Run):
+            self._answers.put(message)
         else:
             threading.Thread(target=self._evaluate, args=(message,), daemon=True).start()
 
     def _evaluate(self, job: Run) -> None:
         def report(epoch: int, accuracy: float) -> bool:
             self._news.put(Reported(job.ticket, epoch, accuracy))
+            while job.waits and job.ticket not in self._stopped and self._answers.get() != Go(job.ticket):
+                pass  # an answer to the trial before
             return job.ticket not in self._stopped
 
         assert self._evaluator is not None

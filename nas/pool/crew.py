@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nas.evaluation import Failure, Outcome, Request
-from nas.pool.executor import Event, Finished, Reported, TimeLimit, limit_of
+from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
-from nas.pool.messages import Broken, Lost, Message, Ready, Run, Stop
+from nas.pool.messages import Broken, Go, Lost, Message, Ready, Run, Stop
 from nas.pool.slots import Slot
 
 _TICK = 1.0  # seconds between looks at the clock
@@ -27,7 +27,7 @@ class WorkerDiedError(Exception):
 class Worker(Protocol):
     """One worker, as its driver sees it. It serves one request at a time."""
 
-    def send(self, message: Run | Stop) -> None:
+    def send(self, message: Run | Stop | Go) -> None:
         """Never fails: that a worker is dead is found by `receive`."""
         ...
 
@@ -44,6 +44,7 @@ class Worker(Protocol):
 class _Job:
     ticket: int
     request: Request
+    judge: Judge | None = None
     tries: int = 0  # ended by the death of a worker, a hang or the loss of a device
     begin: float = 0.0  # monotonic seconds, of the present try
     limit: float | None = None
@@ -104,10 +105,10 @@ class WorkerExecutor(abc.ABC):
         queued = sum(job.alone_at is None for job in self._waiting)
         return max(0, sum(self._is_open(seat) for seat in self._seats) - queued)
 
-    def submit(self, ticket: int, request: Request) -> None:
+    def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
         if not self.free_slots:
             raise RuntimeError(f"no free slot for ticket {ticket}")
-        self._waiting.append(_Job(ticket, request))
+        self._waiting.append(_Job(ticket, request, judge))
         self._assign()
 
     def wait(self, timeout: float | None = None) -> list[Event]:
@@ -183,7 +184,7 @@ class WorkerExecutor(abc.ABC):
 
     def _send(self, seat: _Seat, job: _Job) -> None:
         job.begin = time.monotonic()
-        seat.worker.send(Run(job.ticket, job.request))
+        seat.worker.send(Run(job.ticket, job.request, job.judge is not None))
         if job.stopped:
             seat.worker.send(Stop(job.ticket))
 
@@ -216,6 +217,8 @@ class WorkerExecutor(abc.ABC):
             case Reported() if seat.job is not None:
                 seat.job.curve.append(message.accuracy)
                 self._events.append(message)
+                if seat.job.judge is not None:
+                    seat.worker.send(Go(message.ticket) if seat.job.judge(message) else Stop(message.ticket))
             case Finished() if seat.job is not None:
                 self._on_outcome(seat, seat.job, message.outcome)
 

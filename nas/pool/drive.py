@@ -8,11 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Literal
 
 from nas.evaluation import Outcome, Request
-from nas.pool.executor import Event, Executor, Finished
+from nas.pool.executor import Event, Executor, Finished, Judge, Reported
 
 LATER: Literal["later"] = "later"
 Job = tuple[int, Request] | None | Literal["later"]
@@ -27,8 +28,11 @@ class TooManyFailuresError(RuntimeError):
     """Nearly every trial of this run failed; the message tells the commonest reason."""
 
 
-def drive(jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], None]) -> None:
-    """Run all jobs on the executor; every event goes to `on_event`.
+def drive(
+    jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], None], judge: Judge | None = None
+) -> None:
+    """Run all jobs on the executor; every event goes to `on_event`. judge: says after each epoch whether a trial goes
+    on, and is asked before that epoch's event is handed on.
 
     The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
     sampler asks it as late, and with as much known, as can be.
@@ -40,6 +44,7 @@ def drive(jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], N
     running: set[int] = set()
     tally = _Tally()
     with _interrupts() as interrupts:
+        submit = executor.submit if judge is None else partial(executor.submit, judge=interrupts.held(judge))
         while True:
             job: Job = None
             while executor.free_slots and not interrupts.wanted and job != LATER:
@@ -48,7 +53,7 @@ def drive(jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], N
                 except StopIteration:
                     break
                 if isinstance(job, tuple):
-                    executor.submit(*job)
+                    submit(*job)
                     running.add(job[0])
             if not running and job != LATER:
                 interrupts.raise_if_wanted()
@@ -107,6 +112,22 @@ class _Interrupts:
     def raise_if_wanted(self) -> None:
         if self.wanted:
             raise KeyboardInterrupt
+
+    def held(self, judge: Judge) -> Judge:
+        """The same, with signals held back while it is asked; once one has come it is not asked any more."""
+
+        def ask(report: Reported) -> bool:
+            if self.wanted:
+                return True
+            before, self._at_once = self._at_once, False
+            try:
+                return judge(report)
+            finally:
+                self._at_once = before
+                if before:
+                    self.raise_if_wanted()
+
+        return ask
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:

@@ -35,6 +35,9 @@ class Finished:
 
 Event = Reported | Finished
 
+Judge = Callable[[Reported], bool]
+"""judge(report) -> go on? Asked in the driver's process after an epoch, while the trial waits for the answer."""
+
 
 class Executor(Protocol):
     """Runs requests on slots. A failure of a trial is an outcome; only a defect of the program raises.
@@ -47,8 +50,12 @@ class Executor(Protocol):
         """How many more requests can be submitted now."""
         ...
 
-    def submit(self, ticket: int, request: Request) -> None:
-        """Start `request` on a free slot. Raises RuntimeError when none is free."""
+    def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
+        """Start `request` on a free slot. Raises RuntimeError when none is free.
+
+        judge: asked from within `wait` after each epoch, before the trial goes on or ends by the answer; what it is
+        asked about is an event as well. Without it no trial waits.
+        """
         ...
 
     def wait(self, timeout: float | None = None) -> list[Event]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nas.evaluation import Evaluator, Failure, Outcome, Request
-from nas.pool.executor import Event, Finished, Reported, TimeLimit, evaluate_safely, limit_of
+from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, evaluate_safely, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.slots import pin_threads
 
@@ -31,16 +31,17 @@ class InlineExecutor:
         self._threads = threads
         self._time_limit = time_limit
         self._job: tuple[int, Request] | None = None
+        self._judge: Judge | None = None
         self._stopped = False
 
     @property
     def free_slots(self) -> int:
         return 0 if self._job else 1
 
-    def submit(self, ticket: int, request: Request) -> None:
+    def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
         if self._job is not None:
             raise RuntimeError(f"no free slot for ticket {ticket}")
-        self._job, self._stopped = (ticket, request), False
+        self._job, self._judge, self._stopped = (ticket, request), judge, False
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         if self._job is None or timeout == 0:  # any longer and the trial is run to its end
@@ -65,8 +66,9 @@ class InlineExecutor:
 
         def report(epoch: int, accuracy: float) -> bool:
             curve.append(accuracy)
-            events.append(Reported(ticket, epoch, accuracy))
-            return not self._stopped
+            event = Reported(ticket, epoch, accuracy)
+            events.append(event)
+            return (self._judge is None or self._judge(event)) and not self._stopped
 
         limit = limit_of(self._time_limit, request)
         begin = time.perf_counter()

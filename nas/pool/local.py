@@ -18,7 +18,7 @@ from nas.evaluation import Evaluator
 from nas.pool import worker as worker_process
 from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
 from nas.pool.executor import TimeLimit
-from nas.pool.messages import Message, Run, Stop
+from nas.pool.messages import Go, Message, Run, Stop
 from nas.pool.slots import Slot, thread_environment
 
 _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
@@ -54,7 +54,7 @@ class _Process:
         """The pipe, and what tells the end of a process whose pipe is held open by its children."""
         return self.connection, self.process.sentinel
 
-    def send(self, message: Run | Stop) -> None:
+    def send(self, message: Run | Stop | Go) -> None:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 

@@ -10,15 +10,23 @@ from nas.pool.executor import Finished, Reported
 
 @dataclass(frozen=True)
 class Run:
-    """Driver to worker: evaluate `request`."""
+    """Driver to worker: evaluate `request`. waits: after each epoch for a Go or a Stop."""
 
     ticket: int
     request: Request
+    waits: bool = False
 
 
 @dataclass(frozen=True)
 class Stop:
     """Driver to worker: end `ticket` after its current epoch."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Go:
+    """Driver to worker: `ticket`, which waits, may begin its next epoch."""
 
     ticket: int
 

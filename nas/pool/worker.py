@@ -15,7 +15,7 @@ from typing import Any
 
 from nas.evaluation import Outcome
 from nas.pool.executor import Finished, Reported, evaluate_safely, one_line
-from nas.pool.messages import Broken, Lost, Ready, Run, Stop
+from nas.pool.messages import Broken, Go, Lost, Ready, Run, Stop
 from nas.pool.slots import Slot, keep_memory, pin_threads
 
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +42,7 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
     while True:
         message = connection.recv()
         if isinstance(message, Run):
-            report = _Reporter(connection, message.ticket)
+            report = _Reporter(connection, message)
             outcome = evaluate_safely(evaluator, message.request, slot.device, report)
             lost = lost_device(outcome)
             if lost is not None:
@@ -62,16 +62,20 @@ def lost_device(outcome: Outcome) -> Lost | None:
 class _Reporter:
     """Sends a trial's epochs to the driver and learns from it whether to go on."""
 
-    def __init__(self, connection: Connection[Any, Any], ticket: int) -> None:
+    def __init__(self, connection: Connection[Any, Any], job: Run) -> None:
         self._connection = connection
-        self._ticket = ticket
+        self._ticket = job.ticket
+        self._waits = job.waits
         self._go_on = True
 
     def __call__(self, epoch: int, accuracy: float) -> bool:
         self._connection.send(Reported(self._ticket, epoch, accuracy))
-        while self._connection.poll():
-            # Nothing but a request to stop can arrive while a trial runs; an old one may be for the trial before.
-            self._go_on &= self._connection.recv() != Stop(self._ticket)
+        waiting = self._waits and self._go_on
+        while waiting or self._connection.poll():
+            # Nothing but answers and requests to stop can arrive while a trial runs; old ones may be for another.
+            message = self._connection.recv()
+            self._go_on &= message != Stop(self._ticket)
+            waiting &= message not in (Stop(self._ticket), Go(self._ticket))
         return self._go_on
 
 

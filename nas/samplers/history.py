@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.pruning import EXPECTED_SCORE
 from nas.samplers.grid import Grid, Rows, keys, make_grid
 
 Values = NDArray[np.float64]
@@ -25,7 +26,8 @@ class History:
     """The other trials of a study, in the order in which they finished.
 
     rows (n, axes) and values (n, objectives), larger is better, belong to `trials`; pending and bad are rows of
-    running trials with any parameter set, and of trials that failed or were pruned.
+    running trials with any parameter set, and of trials that failed or were pruned. Among `trials` are those that were
+    stopped early where it is known what they would have come to (see nas.pruning).
     """
 
     grid: Grid
@@ -60,13 +62,14 @@ class HistoryReader:
             found.update(trial.distributions)
         return found
 
-    def read(self, study: Study, number: int, space: dict[str, BaseDistribution]) -> History:
-        """The history as trial `number` sees it."""
+    def read(self, study: Study, number: int, space: dict[str, BaseDistribution], *, estimates: bool = True) -> History:
+        """The history as trial `number` sees it. estimates: with trials that were stopped early among its `trials`."""
         running = self._update(study, number)
         grid = make_grid(space)
         if grid != self._grid:
             self._grid, self._rows = grid, {}
-        done = sorted((trial for trial in self._ended.values() if _is_known(trial)), key=_finished)
+        ended = self._ended.values()
+        done = sorted((t for t in ended if _is_known(t) or (estimates and _is_estimated(t))), key=_finished)
         pending = [trial.params for trial in running if trial.params]
         return History(
             grid=self._grid,
@@ -74,7 +77,7 @@ class HistoryReader:
             rows=self._stack(done),
             values=_values(study, done),
             pending=_matrix([self._grid.row(params) for params in pending], grid),
-            bad=self._stack([trial for trial in self._ended.values() if _is_bad(trial)]),
+            bad=self._stack([trial for trial in ended if _is_bad(trial)]),
         )
 
     def _update(self, study: Study, number: int) -> list[FrozenTrial]:
@@ -112,6 +115,10 @@ def _is_known(trial: FrozenTrial) -> bool:
     )
 
 
+def _is_estimated(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.PRUNED and bool(trial.params) and EXPECTED_SCORE in trial.user_attrs
+
+
 def _is_bad(trial: FrozenTrial) -> bool:
     """Trials that ended without an answer, but for a crash, which may have had nothing to do with the network."""
     if trial.state == TrialState.COMPLETE:
@@ -127,6 +134,7 @@ def _finished(trial: FrozenTrial) -> tuple[float, int]:
 
 def _values(study: Study, trials: Sequence[FrozenTrial]) -> Values:
     signs = np.array([1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in study.directions])
-    told: Values = np.array([trial.values for trial in trials], float).reshape(-1, len(signs))
+    values = [[trial.user_attrs[EXPECTED_SCORE]] if _is_estimated(trial) else trial.values for trial in trials]
+    told: Values = np.array(values, float).reshape(-1, len(signs))
     told *= signs
     return told

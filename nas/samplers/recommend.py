@@ -45,7 +45,7 @@ def recommend(
     if len(study.directions) > 1:
         raise ValueError("a recommendation needs one objective; of several, take the Pareto front (study.best_trials)")
     reader = HistoryReader()
-    history = reader.read(study, -1, reader.space(study, -1))
+    history = reader.read(study, -1, reader.space(study, -1), estimates=False)
     if not len(history.rows):
         return []
     costs = RowCosts(macs)(history.grid, history.rows) if macs else np.ones(len(history.rows))
