@@ -68,7 +68,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def _fresh() -> Iterator[None]:
     FIRST_BATCH.clear()
     yield
-    feed._load.cache_clear()
+    feed._kept.clear()
 
 
 def go_on(_epoch: int, _accuracy: float) -> bool:
@@ -132,7 +132,7 @@ def test_architectures_see_the_same_images_in_the_same_order(digits: Dataset) ->
 def test_images_read_from_the_file_train_as_those_in_memory(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Request(ARCH, Fidelity(epochs=2, train_fraction=0.5))
     resident = run(digits, request)
-    feed._load.cache_clear()
+    feed._kept.clear()
     monkeypatch.setitem(feed.RESIDENT_BYTES, "cpu", 0)
     assert run(digits, request) == resident
 

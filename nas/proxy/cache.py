@@ -23,6 +23,7 @@ CHUNK = 64
 
 Reader = Callable[[int], tuple[NDArray[np.uint8] | None, bytes]]
 """read(row) -> (the image, or None when it cannot be read; DIGEST_BYTES of its content's hash)."""
+Writer = Callable[[int, NDArray[np.uint8]], None]
 Progress = Callable[[int, int], None]
 """progress(done, total) -> None, in images; called in the caller's thread."""
 
@@ -83,13 +84,28 @@ def _publish(source: Path, target: Path) -> None:
 
 
 def _fill(partial: Path, read: Reader, progress: Progress | None) -> None:
-    images, state, digests = (_array(partial / f"{name}.npy", "r+") for name in ("images", "state", "digests"))
+    state, digests = (_array(partial / f"{name}.npy", "r+") for name in ("state", "digests"))
+    begin = _array(partial / "images.npy", "r").offset
+    with (partial / "images.npy").open("r+b") as images:
+
+        def write(row: int, image: NDArray[np.uint8]) -> None:
+            # Beside any mapping: pages that are written in one stay in this process's memory.
+            os.pwrite(images.fileno(), image.tobytes(), begin + row * image.nbytes)
+
+        _decode(write, state, digests, read, progress)
+        os.fsync(images.fileno())
+    for array in (digests, state):
+        array.flush()
+
+
+def _decode(write: Writer, state: Any, digests: Any, read: Reader, progress: Progress | None) -> None:
+    """Fill in the rows still pending."""
 
     def fill(rows: NDArray[np.intp]) -> int:
         for row in rows:
             image, digest = read(int(row))
             if image is not None:
-                images[row] = image
+                write(int(row), image)
             digests[row] = np.frombuffer(digest, dtype=np.uint8)
             state[row] = UNREADABLE if image is None else READ  # last: a row is done when all of it is there
         return len(rows)
@@ -107,8 +123,6 @@ def _fill(partial: Path, read: Reader, progress: Progress | None) -> None:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for array in (images, digests, state):
-        array.flush()
 
 
 def _array(path: Path, mode: str, shape: tuple[int, ...] | None = None) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,7 +14,9 @@ from nas.proxy.augment import Draws, crop_flip, cut_out, normalise, resize
 from nas.proxy.dataset import Dataset, load_split
 from nas.proxy.recipe import Recipe
 
-RESIDENT_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}
+RESIDENT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+"""A split takes at most so much memory; several together, kept for trainings to come, at most twice that."""
+
 CHUNK = 1024
 
 
@@ -22,7 +25,7 @@ class Feed:
     """Images of a split, `count` of them, on their way to a network of `channels` inputs at `resolution` on `device`.
 
     images (N, S, S, C) uint8: on the device at the resolution, or the mapped file at the cache's size. rows (n,): their
-    places in `images`; labels (n,) on the device; mean, std (C,) on the device.
+    places in `images`; labels (n,) on the device; mean, std (C,) on the device. mapping: that of the file.
     """
 
     images: Tensor
@@ -32,6 +35,7 @@ class Feed:
     std: Tensor
     resolution: int
     channels: int
+    mapping: mmap.mmap | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,8 +47,9 @@ class Feed:
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, plain: float batches (B, channels, R, R) in channels_last, and labels (B,)."""
         for start in range(0, len(self), size):
-            rows = self.rows[start : start + size]
-            yield self._to_float(self.images[rows]), self.labels[start : start + size]
+            images = self.images[self.rows[start : start + size]]
+            self._let_go()
+            yield self._to_float(images), self.labels[start : start + size]
 
     def shuffled(self, size: int, draws: Draws, recipe: Recipe, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch, augmented, in whole batches of `size`; the images left over are dropped."""
@@ -60,8 +65,14 @@ class Feed:
                 None if shift is None else shift[part].to(self.images.device),
                 draws.flip[part].to(self.images.device) if flip and recipe.flip else None,
             )
+            self._let_go()
             batch = self._to_float(cut)
             yield cut_out(batch, draws.hole[part], hole) if hole else batch, self.labels[chosen]
+
+    def _let_go(self) -> None:
+        """Free what the images read so far take of this process's memory; they stay in the system's file cache."""
+        if self.mapping is not None:
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def _to_float(self, images: Tensor) -> Tensor:
         batch = normalise(resize(images.to(self.device), self.resolution), self.mean, self.std)
@@ -83,36 +94,38 @@ def open_feed(
         raise ValueError(f"the network takes {channels} channels, {dataset.name} has {dataset.channels}")
     total = dataset.counts[split]
     count = min(total, max(dataset.num_classes, round(total * share)))
-    images, rows, labels = _load(_Source(dataset), split, count, resolution, device)
+    images, rows, labels, mapping = _load(dataset, split, count, resolution, device)
     mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (dataset.mean, dataset.std))
-    return Feed(images, rows, labels, mean, std, resolution, channels)
+    return Feed(images, rows, labels, mean, std, resolution, channels, mapping)
 
 
-class _Source:
-    """A data set that is equal to another by its files, so that what was loaded from it is found again."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.files = (dataset.images_path, dataset.splits_path)
-
-    def __hash__(self) -> int:
-        return hash(self.files)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Source) and other.files == self.files
+_Loaded = tuple[Tensor, Tensor, Tensor, mmap.mmap | None]  # images, rows, labels, mapping of a Feed
+_kept: OrderedDict[tuple[object, ...], _Loaded] = OrderedDict()  # in memory, the latest used last
 
 
-@lru_cache(maxsize=6)
-def _load(
-    source: _Source, split: str, count: int, resolution: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(images, rows, labels) of the first `count` images of a split; see Feed."""
-    part = load_split(source.dataset, split)
+def _load(dataset: Dataset, split: str, count: int, resolution: int, device: torch.device) -> _Loaded:
+    """The first `count` images of a split, in memory where they are not too many; see Feed."""
+    key = (dataset.images_path, dataset.splits_path, split, count, resolution, device)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    part = load_split(dataset, split)
     labels = torch.from_numpy(part.labels[:count]).to(device)
     rows = torch.from_numpy(part.rows[:count])
-    mapped = torch.from_numpy(part.images)
-    if count * resolution**2 * mapped.shape[-1] > RESIDENT_BYTES[device.type]:
-        return mapped, rows, labels
-    chunks = (mapped[rows[start : start + CHUNK]].to(device) for start in range(0, count, CHUNK))
-    images = torch.cat([resize(chunk, resolution) for chunk in chunks])
-    return images, torch.arange(count, device=device), labels
+    mapped, mapping = torch.from_numpy(part.images), part.images._mmap  # type: ignore[attr-defined]
+    needed = count * resolution**2 * mapped.shape[-1]
+    if needed > RESIDENT_BYTES[device.type]:
+        return mapped, rows, labels, mapping
+    _make_room(needed, 2 * RESIDENT_BYTES[device.type])
+    images = torch.empty((count, resolution, resolution, mapped.shape[-1]), dtype=torch.uint8, device=device)
+    for start in range(0, count, CHUNK):
+        images[start : start + CHUNK] = resize(mapped[rows[start : start + CHUNK]].to(device), resolution)
+        mapping.madvise(mmap.MADV_DONTNEED)
+    _kept[key] = images, torch.arange(count, device=device), labels, None
+    return _kept[key]
+
+
+def _make_room(needed: int, limit: int) -> None:
+    """Forget what was used longest ago, until `needed` bytes more come to at most `limit`."""
+    while _kept and sum(loaded[0].nbytes for loaded in _kept.values()) + needed > limit:
+        _kept.popitem(last=False)
