@@ -30,16 +30,9 @@ def write_onnx(exported: Exported, path: Path) -> float:
         import onnxscript  # noqa: F401, PLC0415
     except ImportError:
         raise UserError(NEEDS) from None
-    example = (probe(exported.arch, 2),)
     with _quiet():
         program = torch.onnx.export(
-            exported.network,
-            example,
-            dynamo=True,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            verbose=False,
+            exported.program, dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
         )
     assert program is not None
     program.save(str(path), external_data=False)

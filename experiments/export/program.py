@@ -13,10 +13,7 @@ from experiments.export.source import Exported
 def write_program(exported: Exported, path: Path) -> float:
     """Write the exported program, with a free batch size; give the largest difference of the outputs it has when it is
     loaded again."""
-    free = ({0: torch.export.Dim("batch", min=1)},)
-    # Sequential's input is called `input`; a tuple of shapes goes by position.
-    program = torch.export.export(exported.network, (probe(exported.arch, 2),), dynamic_shapes=free)
-    torch.export.save(program, str(path))
+    torch.export.save(exported.program, str(path))
     loaded = torch.export.load(str(path)).module()
     worst = 0.0
     for batch in BATCHES:

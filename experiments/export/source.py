@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch.export import Dim, ExportedProgram
 
 from experiments.errors import UserError, from_user
+from experiments.export.check import probe
 from experiments.naming import load_arch
 from experiments.run_folder import read_json
 from search_spaces import ArchSpec, build_network, load_weights
@@ -23,6 +26,13 @@ class Exported:
     num_classes: int
     network: Network
     weights: str
+
+    @cached_property
+    def program(self) -> ExportedProgram:
+        """The network as torch.export captures it, with a free batch size: once for all formats that start from it."""
+        # Sequential's input is called `input`; a tuple of shapes goes by position.
+        free = ({0: Dim("batch", min=1)},)
+        return torch.export.export(self.network, (probe(self.arch, 2),), dynamic_shapes=free)
 
 
 def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:

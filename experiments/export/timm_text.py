@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from experiments.errors import UserError
@@ -16,7 +15,6 @@ from experiments.export.source import Exported
 from experiments.run_folder import write_text
 from search_spaces import ArchSpec, StageSpec
 from search_spaces.arch import canonical
-from search_spaces.public_names import conventions
 
 _ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish, "gelu": nn.GELU}
 
@@ -24,8 +22,8 @@ _ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish"
 def timm_strings(arch: ArchSpec) -> list[str]:
     """One block string a stage, as timm's `decode_arch_def` takes them. Raises UserError, naming what timm lacks."""
     arch = canonical(arch)
-    if arch.stem.kind != "conv" or arch.stem.pool != 1 or arch.stem.stride != 2 or not arch.head.channels:
-        raise UserError("timm's EfficientNet has a stem of stride 2 without pooling, and a 1x1 convolution as its head")
+    if arch.stem.kind != "conv" or arch.stem.pool != 1 or not arch.head.channels:
+        raise UserError("timm's EfficientNet has a stem without pooling, and a 1x1 convolution as its head")
     strings = []
     inputs = arch.stem.channels
     for number, stage in enumerate(arch.stages, 1):
@@ -45,19 +43,30 @@ def _stage(stage: StageSpec, inputs: int, number: int) -> str:
         kind = "dsa" if stage.op == "sepconv" else "cn"
     else:
         raise UserError(f"stage {number}: timm cannot say {stage.op} with a shortcut")
-    if stage.se:
-        if kind == "cn":
-            raise UserError(f"stage {number}: timm's plain convolution has no squeeze-excite")
-        for width in {inputs, stage.channels} if stage.layers > 1 else {inputs}:
-            inner = width * (stage.expand if kind == "ir" else 1)
-            if round(inner * (stage.se / (stage.expand if kind == "ir" else 1))) != max(1, int(width * stage.se)):
-                raise UserError(
-                    f"stage {number}: timm rounds the squeeze of {width} channels by {stage.se:g} otherwise"
-                )
+    for width in {inputs, stage.channels} if stage.layers > 1 else {inputs}:
+        if kind == "ir" and width * stage.expand % 8:
+            raise UserError(f"stage {number}: timm rounds {width * stage.expand} expanded channels to a multiple of 8")
+    if stage.se and kind == "cn":
+        raise UserError(f"stage {number}: timm's plain convolution has no squeeze-excite")
     parts = [kind, f"r{stage.layers}", f"k{stage.kernel}", f"s{stage.stride}", f"e{stage.expand}", f"c{stage.channels}"]
-    parts += [f"se{stage.se:g}"] if stage.se else []
+    parts += [f"se{_squeeze(stage, inputs, number):g}"] if stage.se else []
     parts += ["noskip"] if stage.skip == "none" and residual else []
     return "_".join(parts)
+
+
+def _squeeze(stage: StageSpec, inputs: int, number: int) -> float:
+    """The ratio by which timm squeezes to the same channels: it rounds to the nearest, this project down to 1 at
+    least. The stage's own ratio where it does."""
+    widths = {inputs, stage.channels} if stage.layers > 1 else {inputs}
+    wanted = {width: max(1, int(width * stage.se)) for width in widths}
+    low = max((channels - 0.5) / width for width, channels in wanted.items())
+    high = min((channels + 0.5) / width for width, channels in wanted.items())
+    for ratio in (stage.se, round((low + high) / 2, 4)):
+        if all(round(width * stage.expand * (ratio / stage.expand)) == n for width, n in wanted.items()):
+            return ratio
+    raise UserError(
+        f"stage {number}: no ratio by which timm squeezes {sorted(wanted)} channels to {sorted(wanted.values())}"
+    )
 
 
 def write_timm(exported: Exported, path: Path) -> float | None:
@@ -66,13 +75,14 @@ def write_timm(exported: Exported, path: Path) -> float | None:
     arch = exported.arch
     strings = timm_strings(arch)
     rest = {
-        "stem_size": arch.stem.channels, "stem_kernel_size": arch.stem.kernel, "num_features": arch.head.channels,
-        "num_classes": exported.num_classes, "in_chans": arch.input_channels, "activation": arch.activation,
-        "bn_eps": arch.norm_eps, "resolution": arch.resolution,
+        "stem_size": arch.stem.channels, "stem_kernel_size": arch.stem.kernel, "stem_stride": arch.stem.stride,
+        "num_features": arch.head.channels, "num_classes": exported.num_classes, "in_chans": arch.input_channels,
+        "activation": arch.activation, "bn_eps": arch.norm_eps, "resolution": arch.resolution,
     }  # fmt: skip
     head = (
         "# timm.models._efficientnet_builder.decode_arch_def([[line] for line in these lines]); channels as they are\n"
         f"# (fix_stem=True, round_chs_fn=identity); {json.dumps(rest)}\n"
+        "# timm's stem has stride 2 until network.conv_stem.stride is set to another.\n"
     )
     write_text(path, head + "".join(f"{line}\n" for line in strings))
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
@@ -91,14 +101,16 @@ def _difference(exported: Exported, lines: list[str], rest: dict[str, Any]) -> f
         num_features=rest["num_features"],
         in_chans=rest["in_chans"],
         stem_size=rest["stem_size"],
+        stem_kernel_size=rest["stem_kernel_size"],
         fix_stem=True,
         round_chs_fn=lambda channels, *_, **__: channels,
         act_layer=_ACTIVATIONS[rest["activation"]],
         norm_layer=partial(nn.BatchNorm2d, eps=rest["bn_eps"]),
     )
+    network.conv_stem.stride = (rest["stem_stride"],) * 2
     state = exported.network.state_dict()
-    own = [name for name, module in exported.network.named_modules() if _holds_weights(module)]
-    theirs = next(each for each in conventions(exported.arch) if each.label == "timm").names(exported.arch)
+    # The modules with weights come in the same order.
+    own, theirs = _weighted(exported.network), _weighted(network)
     names = dict(zip(own, theirs, strict=True))
     network.load_state_dict({
         f"{names[module]}.{kind}": value
@@ -109,5 +121,5 @@ def _difference(exported: Exported, lines: list[str], rest: dict[str, Any]) -> f
     return difference(reference(exported.network, images), reference(network, images))
 
 
-def _holds_weights(module: torch.nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear)
+def _weighted(network: nn.Module) -> list[str]:
+    return [n for n, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
