@@ -21,6 +21,7 @@ from experiments.progress import Narrator, Task
 from experiments.report import LiveReport
 from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
+from experiments.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
@@ -42,6 +43,7 @@ class Bench:
     problem: Problem
     slots: tuple[Slot, ...]
     closing: ExitStack = field(default_factory=ExitStack)
+    board: Writer | None = None
 
     @property
     def num_classes(self) -> int:
@@ -141,6 +143,8 @@ class Bench:
                 pace.note(expected, event.outcome.seconds)
             left = pace.seconds(event.total - event.done)
         note_trial(task, event, left)
+        if self.board is not None:
+            write_trial(self.board, task.label, event, self.num_classes)
         if event.finished and event.request is not None:
             trial_checkpoints(self.folder.checkpoints, event.request).remove()
         if event.finished:
@@ -183,6 +187,9 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
             problem = _open_problem(data, folder, settings, progress)
         bench = Bench(folder, settings, narrator, problem, slots)
         stack.push(bench.closing)
+        if settings.tensorboard:
+            bench.board = open_writer(folder.path / FOLDER)
+            stack.callback(bench.board.close)
         folder.check(bench.identity)
         try:
             yield bench

@@ -48,6 +48,7 @@ RUN = [
     click.option("--executor", metavar="NAME", help="local (worker processes), inline or ray. [local]"),
     click.option("--ray-address", metavar="ADDRESS", help="The Ray cluster's, or auto. [one of this machine alone]"),
     click.option("--trial-timeout", type=float, metavar="SECONDS", help="Longest training. [20 times the forecast]"),
+    click.option("--tensorboard", is_flag=True, default=None, help="Log to DIR/tensorboard, for TensorBoard to show."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
 ]
 DRY = [click.option("--dry-run", is_flag=True, help="Say what it would cost; train nothing.")]

@@ -34,6 +34,7 @@ class Settings:
     per_device: int | None = None
     executor: str = "local"
     ray_address: str | None = None
+    tensorboard: bool = False
     storage: str | None = None
     trial_timeout: float | None = None
     resolution: str = "auto"

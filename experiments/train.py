@@ -17,6 +17,7 @@ from experiments.errors import RunFailedError, UserError, from_user
 from experiments.naming import is_reference, load_arch
 from experiments.rescale import fitted_arch
 from experiments.run_folder import read_json, write_json
+from experiments.tensorboard import write_epoch
 from nas.proxy.checkpoint import Checkpoints, Progress, save_weights
 from nas.proxy.dataset import Dataset
 from nas.proxy.fast_path import accelerate
@@ -151,6 +152,8 @@ class _Job:
                 progress = progress.after(accuracy, time.perf_counter() - start)
                 checkpoints.save(training, progress)
                 task.reach(epoch, f"val {100 * accuracy:.1f} %")
+                if bench.board is not None:
+                    write_epoch(bench.board, accuracy, epoch)
         return progress
 
     def _record(self, bench: Bench, progress: Progress, epoch: int, test: float | None) -> dict[str, Any]:
