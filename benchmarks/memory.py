@@ -128,9 +128,9 @@ def main() -> None:
               f"written in {time.monotonic() - begin:.0f} s")  # fmt: skip
         print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
         peaks = run(Path(scratch), data)
-    for phase in peaks.resident:
-        print(f"{phase}: peak resident {peaks.resident[phase] / 1e9:.2f} GB, of which anonymous at most "
-              f"{peaks.anonymous[phase] / 1e9:.2f} GB; {peaks.seconds[phase]:.0f} s")  # fmt: skip
+        for phase in peaks.resident:
+            print(f"{phase}: peak resident {peaks.resident[phase] / 1e9:.2f} GB, of which anonymous at most "
+                  f"{peaks.anonymous[phase] / 1e9:.2f} GB; {peaks.seconds[phase]:.0f} s")  # fmt: skip
 
 
 if __name__ == "__main__":
