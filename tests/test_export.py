@@ -78,6 +78,11 @@ def test_programs_agree_with_torch_at_any_batch(tmp_path: Path, captured: Export
             pytest.importorskip(package, reason=f"{package} is not installed: pip install 'scalenas[export]'")
     # Each network is small; what is to be seen is that every layer of it is said rightly.
     assert export(captured, tmp_path / f"net{suffix}")["difference"] <= 1e-4
+    if suffix == ".onnx":
+        import onnx  # noqa: PLC0415  optional
+
+        shape = onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape
+        assert [dim.dim_param or dim.dim_value for dim in shape.dim][:2] == ["batch", 3]
 
 
 def test_a_discovered_network_goes_by_its_run(tmp_path: Path, scalenas: Run) -> None:

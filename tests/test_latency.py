@@ -78,7 +78,8 @@ def test_a_larger_network_takes_longer() -> None:
     assert 0 < measure_latency(small, protocol, 10) < measure_latency(replace(small, resolution=96), protocol, 10)
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    assert measure_latency(small, replace(protocol, backend="onnxruntime"), 10) > 0
+    shallow = replace(small, stages=small.stages[:1])  # exporting takes a second a block
+    assert measure_latency(shallow, replace(protocol, backend="onnxruntime"), 10) > 0
 
 
 @pytest.mark.parametrize("wrong", [{"backend": "tflite"}, {"batch": 0}, {"backend": "onnxruntime", "device": "cuda"}])

@@ -32,7 +32,12 @@ def write_onnx(exported: Exported, path: Path) -> float:
         raise UserError(NEEDS) from None
     with _quiet():
         program = torch.onnx.export(
-            exported.program, dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+            exported.program,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: "batch"},),  # the axis's name; it is free in the program
+            verbose=False,
         )
     assert program is not None
     program.save(str(path), external_data=False)
