@@ -120,6 +120,8 @@ def test_a_browser_draws_it_and_asks_for_nothing(run_dir: Path, page: Page, widt
     assert page.trouble == []
     assert [address for address in page.requests if not address.startswith(("file:", "data:"))] == []
     assert page.value("document.documentElement.scrollWidth") <= width
+    right = "(s) => s.getBBox().x + s.getBBox().width - s.viewBox.baseVal.width"
+    assert page.value(f"Math.max(...[...document.querySelectorAll('.arch svg')].map({right}))") <= 0  # nothing is cut
 
 
 def test_hover_shows_and_a_click_pins(run_dir: Path, page: Page) -> None:

@@ -4,7 +4,7 @@
 const FILLS = { mbconv: "#3b6ea5", sepconv: "#6aa84f", conv: "#c98a2b", end: "#9a9a9a" };
 
 function drawArchitecture(arch, widest) {
-  const narrow = window.innerWidth < 640, left = 60, full = narrow ? 96 : 210, width = left + full + (narrow ? 222 : 244), bar = 9, gap = 3, rowGap = 13;
+  const narrow = window.innerWidth < 640, left = 60, full = narrow ? 72 : 200, width = left + full + (narrow ? 246 : 270), bar = 9, gap = 3, rowGap = 13;
   const scale = (channels) => Math.max(3, full * Math.sqrt(channels / widest));
   let y = 8;
   const parts = [];
@@ -31,7 +31,7 @@ function drawArchitecture(arch, widest) {
     const kernel = stage.kernel ? ` ${stage.kernel}×${stage.kernel}` : "";
     const times = stage.layers > 1 ? `${stage.layers} × ` : "";
     parts.push(svg("text", { x: x + 44, y: middle - 3 }, `${times}${stage.block}${kernel}${stage.se ? " + SE" : ""}`),
-      svg("text", { x: x + 44, y: middle + 11, class: "quiet" }, `${stage.channels} ch${skip}, ${Math.round((100 * stage.macs) / arch.macs)} % of MACs`));
+      svg("text", { x: x + 44, y: middle + 11, class: "quiet" }, `${stage.channels} ch${skip}, ${Math.round((100 * stage.macs) / arch.macs)} % ${narrow ? "" : "of "}MACs`));
     y += height + rowGap;
   }
   const caption = `${short(arch.macs)} multiply-adds, ${short(arch.params)} parameters, ${arch.resolution} pixels, id ${arch.id}`;
