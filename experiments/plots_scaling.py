@@ -67,7 +67,7 @@ def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
     )  # fmt: skip
     _outline_region(axes, analysis)
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
-              label="optimum", linestyle="none")  # fmt: skip
+              label="expected optimum", linestyle="none")  # fmt: skip
     axes.plot(*_xy(np.array(ALTERNATIVES[PAPER])), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=PAPER, linestyle="none")  # fmt: skip
     _frame(axes)
@@ -84,7 +84,7 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Fi
     for index, (name, networks) in enumerate(lines.items()):
         ordered = sorted(networks, key=lambda network: network.macs)
         colour, marker = STYLES.get(name, (f"C{4 + index}", "v"))
-        errors = [100 * (n.spread or 0.0) / n.n**0.5 for n in ordered]
+        errors = [np.nan if n.spread is None else 100 * n.spread / n.n**0.5 for n in ordered]
         axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered], yerr=errors, color=colour,
                       marker=marker, capsize=3, label=name, linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
     axes.set_xscale("log", base=2)
@@ -94,7 +94,9 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Fi
     axes.set_ylabel("accuracy (%)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    axes.set_title(title or "Growing one dimension and all together (bars: one standard error)", fontsize=11)
+    counts = sorted({network.n for networks in lines.values() for network in networks})
+    n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
+    axes.set_title(title or f"Growing one dimension and all together (bars: one standard error, n = {n})", fontsize=11)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
 def forecast_scale(bench: Bench) -> dict[str, Any]:
     """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
     arch = baseline_arch(bench)
-    return _outlook(bench, arch, _points(bench, arch)).record
+    return _outlook(bench, arch, _points(bench, arch), _lengths(bench), _budget(bench)).record
 
 
 def run_scale(bench: Bench) -> dict[str, Any]:
@@ -80,16 +81,11 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     """
     settings = bench.settings
     arch = baseline_arch(bench)
-    points = _points(bench, arch)
+    points, lengths, budget = _points(bench, arch), _lengths(bench), _budget(bench)
     bench.claim(NAME, {"train fraction": settings.train_fraction})
-    _outlook(bench, arch, points)
-    lengths = settings.lengths or (settings.epochs, 2 * settings.epochs)
-    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
-    if budget.trainings is not None and budget.trainings < len(lengths):
-        raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths {lengths}")
-    searches = {
-        epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in sorted(set(lengths))
-    }
+    _outlook(bench, arch, points, lengths, budget)
+    searches = {epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
+    write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
     moved = _drift(searches, settings.final_epochs)
     found = searches[max(searches)]
     warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
@@ -105,7 +101,6 @@ def run_scale(bench: Bench) -> dict[str, Any]:
         "lengths": {epochs: analysis_record(search) for epochs, search in searches.items()},
         "grid": [row for search in searches.values() for row in grid_records(search)],
     }
-    write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
     write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
     write_json(bench.folder.coefficients, record)
     _draw(bench.folder.path, searches, moved)
@@ -127,19 +122,37 @@ def _points(bench: Bench, arch: ArchSpec) -> Sequence[ScalingPoint]:
         )
 
 
-def _outlook(bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint]) -> Forecast:
+def _lengths(bench: Bench) -> list[int]:
+    """The training lengths of the grid, in epochs, ascending."""
+    return sorted(set(bench.settings.lengths or (bench.settings.epochs, 2 * bench.settings.epochs)))
+
+
+def _budget(bench: Bench) -> Budget:
     settings = bench.settings
+    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
+    if budget.trainings is not None and budget.part(len(_lengths(bench))).trainings == 0:
+        raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths")
+    if settings.precision is not None and (settings.budget is None or not 0 < settings.precision <= 1):
+        raise UserError("--precision takes a share above 0, at most 1, and a --budget that it may leave unspent")
+    return budget
+
+
+def _outlook(
+    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], lengths: Sequence[int], budget: Budget
+) -> Forecast:
+    settings = bench.settings
+    each = budget.part(len(lengths)).trainings
+    passes = settings.seeds if each is None else math.ceil(each / len(points))
     requests = [
         Request(point.arch, Fidelity(epochs, settings.train_fraction), settings.seed + i)
-        for epochs in sorted(set(settings.lengths or (settings.epochs, 2 * settings.epochs)))
-        for i in range(settings.seeds)
+        for epochs in lengths
+        for i in range(passes)
         for point in points
     ]
-    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
     plot = curve_requests(bench, arch, requests[-1].fidelity)
-    forecast = outlook_scale(bench, requests, plot, bench.cost(arch)[0], budget.trainings)
+    forecast = outlook_scale(bench, requests, plot, bench.cost(arch)[0], None if each is None else each * len(lengths))
     if budget.hours is not None:
-        bench.narrator.say(f"  no more than {budget.hours:g} h of it, by --budget")
+        bench.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
     return forecast
 
 
@@ -164,7 +177,7 @@ def _search(
         points=points,
         seeds=tuple(settings.seed + i for i in range(settings.seeds)),
         budget=budget.trainings,
-        seconds=None if budget.hours is None else 3600 * budget.hours * len(bench.slots),
+        seconds=None if budget.hours is None else 3600 * budget.hours * len(bench.pool.slots),
         precision=settings.precision,
         num_classes=bench.num_classes,
     )

@@ -82,7 +82,7 @@ class Settings:
                           ("per_device", 1), ("trial_timeout", 1), ("latency_batch", 1), ("latency_samples", 10),
                           ("train_images", 2), ("plot_phi", 0)):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and value < low:
+            if value is not None and not low <= value < math.inf:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
         if self.seed >= 2**31:
             raise ValueError(f"--seed must be below {2**31}, not {self.seed}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from scaling_search.analysis import Analysis
-from scaling_search.coefficients import Shares
-from scaling_search.search import CoefficientSearch
+from scaling_search.grid import share_lattice
+from scaling_search.matching import ASTRAY
+from scaling_search.search import CoefficientSearch, trainings_of
 
 SPREAD = 1.1
-NEAR = 0.8
-"""The share up to which the points should reach in every dimension."""
+ROUNDING = 1e-6
 TINY = 16
 """Images of fewer pixels a side leave hardly any steps to grow by."""
 WANTED = 0.005
@@ -71,25 +73,33 @@ def _validation(found: CoefficientSearch, val_images: int | None) -> list[str]:
 
 
 def _costs(found: CoefficientSearch) -> list[str]:
-    costs = [result.point.cost for result in found.results]
+    trained = [result.point for result in found.results if result.n]
+    costs = [point.cost for point in trained]
     if max(costs) <= SPREAD * min(costs):
         return []
-    return [
+    line = (
         f"the points really cost {min(costs):.2f} to {max(costs):.2f} x the baseline: the best of them by mean partly "
-        "ranks extra computation (the surface takes the cost out); --points matched compares at equal cost"
-    ]
+        "ranks extra computation"
+    )
+    if trainings_of(found.results).trained().covariate is not None:
+        line += " (the surface takes the cost out)"
+    if any(abs(point.nominal_cost - 2) > ROUNDING for point in trained):
+        line += "; --points matched compares at nearly equal cost"
+    return [line]
 
 
 def _reach(found: CoefficientSearch) -> list[str]:
-    """A dimension that no network of the search grows by much, as the width of very narrow baselines."""
-    shares = [result.point.shares for result in found.results]
-    most = {name: max(getattr(share, name) for share in shares) for name in Shares._fields}
-    short = [f"{name} ({share:.2f})" for name, share in most.items() if share < NEAR]
-    if not short:
+    """Parts of the triangle that no network of the search comes near, as where very narrow baselines would widen."""
+    shares = np.array([result.point.shares for result in found.results])
+    wanted = np.array(share_lattice())
+    away = np.linalg.norm(wanted[:, None] - shares, axis=2).min(axis=1)
+    if away.max() <= ASTRAY:
         return []
+    depth, width, resolution = wanted[away.argmax()]
     return [
-        f"no network near twice the cost gives most of it to {' or '.join(short)}: what that would bring is unknown; "
-        "take a baseline with more channels or pixels (--target-macs, --resolution)"
+        f"no network near twice the cost divides it as {depth:.1f} to depth, {width:.1f} to width and {resolution:.1f} "
+        "to resolution, or nearly so: the surface there is a guess; a baseline with more channels or pixels grows in "
+        "smaller steps (--target-macs, --resolution)"
     ]
 
 

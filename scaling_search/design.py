@@ -8,7 +8,7 @@ from scaling_search.posterior import SurfaceDraws
 from scaling_search.triangle import Floats
 
 WHOLE_PASSES = 3
-"""Seeds at which every point is trained before any is preferred."""
+"""The most seeds at which every point is trained before any is preferred."""
 
 
 def spread_order(points: Floats) -> list[int]:
@@ -22,10 +22,12 @@ def spread_order(points: Floats) -> list[int]:
 
 
 def block_sizes(left: int, points: int) -> list[int]:
-    """`left` trainings beyond the whole passes in even blocks of about half the points: one new seed each."""
-    blocks = max(1, round(left / max(1, points / 2))) if left else 0
-    blocks = max(blocks, -(-left // points))
-    return [left // blocks + (i < left % blocks) for i in range(blocks)]
+    """`left` trainings beyond the whole passes in blocks of half the points: one new seed each.
+
+    A larger budget begins with the same blocks; the last one, cut short, is the beginning of a whole one.
+    """
+    size = -(-points // 2)
+    return [min(size, left - begin) for begin in range(0, left, size)]
 
 
 def most_telling(points: Floats, draws: SurfaceDraws, noise: float, shared: float, count: int) -> list[int]:

@@ -13,6 +13,8 @@ from scaling_search.coefficients import Shares
 from scaling_search.triangle import Floats, nearest_inside, to_shares
 
 MOVES = 0.1
+KNOWN = 0.01
+"""A place is never known better than to this, in shares: networks come in larger steps."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,15 @@ def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
         raise ValueError("drift needs analyses at two or more training lengths")
     lengths = sorted(analyses)
     optima = np.stack([_as_many(analyses[epochs].draws.best_points()) for epochs in lengths])
-    weights = np.array([1 / np.trace(np.cov(draws.T)) for draws in optima])
+    weights = np.array([1 / (np.trace(np.cov(draws.T)) + 2 * KNOWN**2) for draws in optima])
     doublings = np.log2(lengths)
     centre = np.average(doublings, weights=weights)
     leverage = weights * (doublings - centre) / (weights * (doublings - centre) ** 2).sum()
     slopes = np.tensordot(leverage, optima, axes=1)
     middle = np.tensordot(weights / weights.sum(), optima, axes=1)
     mean = slopes.mean(axis=0)
-    p_value = float(stats.chi2.sf(mean @ np.linalg.solve(np.cov(slopes.T), mean), 2))
+    distance, freedom = _distance(mean, np.cov(slopes.T))
+    p_value = float(stats.chi2.sf(distance, max(1, freedom)))
     misfit = _misfit(optima, doublings - centre, middle.mean(axis=0), mean)
     there = middle + slopes * (np.log2(target) - centre)
     inside = nearest_inside(there, np.broadcast_to(np.eye(2), (len(there), 2, 2)))
@@ -95,11 +98,21 @@ def _as_many(draws: Floats, count: int = 2000) -> Floats:
 def _misfit(optima: Floats, doublings: Floats, level: Floats, slope: Floats) -> float | None:
     if len(optima) < 3:
         return None
-    squared = 0.0
-    for draws, x in zip(optima, doublings, strict=True):
-        off = draws.mean(axis=0) - level - slope * x
-        squared += float(off @ np.linalg.solve(np.cov(draws.T), off))
-    return float(stats.chi2.sf(squared, 2 * (len(optima) - 2)))
+    off = [draws.mean(axis=0) - level - slope * x for draws, x in zip(optima, doublings, strict=True)]
+    found = [_distance(step, np.cov(draws.T)) for step, draws in zip(off, optima, strict=True)]
+    # A line through the optima takes as many degrees of freedom as two of them have.
+    freedom = sum(freedom for _, freedom in found) * (len(optima) - 2) / len(optima)
+    return float(stats.chi2.sf(sum(squared for squared, _ in found), max(1.0, freedom)))
+
+
+def _distance(step: Floats, covariance: Floats) -> tuple[float, int]:
+    """Squared length of a step in standard deviations, and in how many directions it is uncertain at all.
+
+    Draws on an edge of the triangle differ along it only, and those at a corner not at all.
+    """
+    variances, directions = np.linalg.eigh(covariance)
+    along = directions.T @ step
+    return float((along**2 / (np.maximum(variances, 0) + KNOWN**2)).sum()), int((variances > KNOWN**2).sum())
 
 
 def _change(step: Floats) -> tuple[float, float, float]:

@@ -44,9 +44,12 @@ def noise_components(accuracy: Floats) -> Noise | None:
     if dof < 1:
         return None
     own = float(((values - design @ solution) ** 2).sum() / dof)
-    levels = solution[len(accuracy) :]
-    per_level = len(values) / len(seeds)
-    shared = max(0.0, float(levels.var(ddof=1)) - own / per_level) if len(seeds) > 1 else 0.0
+    if len(seeds) < 2:
+        return Noise(own**0.5, 0.0, dof)
+    # What a training's own noise adds to the variance of the estimated levels, also where seeds are unequally filled.
+    spread = np.linalg.pinv(design.T @ design)[len(accuracy) :, len(accuracy) :]
+    added = own * (np.trace(spread) - spread.sum() / len(seeds)) / (len(seeds) - 1)
+    shared = max(0.0, float(solution[len(accuracy) :].var(ddof=1) - added))
     return Noise(own**0.5, shared**0.5, dof)
 
 

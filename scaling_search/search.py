@@ -81,11 +81,12 @@ def search_coefficients(
 
     The same seeds are used at all points (common random numbers), so that differences between points are less noisy
     than their levels. Without a `budget` every point is trained at every seed. With one, that many trainings are made:
-    all points at the first three seeds, then blocks at further seeds of the points that tell most about the optimum;
-    it stops early when the 90 % interval of every share is narrower than `precision`. Every choice follows from the
-    outcomes so far, so that with outcomes kept an interrupted search repeats none of its trainings, and a larger budget
-    goes on from a smaller one's whole passes. `seconds` of training, summed over the trainings, are a budget of as many
-    trainings as the first `TIMED` say that they suffice for; all points cost about the same.
+    all points at the first of the seeds (three at most), then blocks at further seeds, also beyond those given, of the
+    points that tell most about the optimum; it stops early when the 90 % interval of every share is narrower than
+    `precision`. Every choice follows from the outcomes so far, so that with outcomes kept an interrupted search repeats
+    none of its trainings, and a larger budget uses all of a smaller one's. `seconds` of training, summed over the
+    trainings, are a budget of as many trainings as the first `TIMED` say that they suffice for; all points cost about
+    the same.
 
     Raises ValueError when nothing could be trained.
     """

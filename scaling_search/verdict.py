@@ -33,7 +33,7 @@ class Comparison:
 
     gain: the accuracy (0..1) that the other gives up, the median, with its 90 % interval `low`..`high`. probability:
     that it gives up any. clear: the surface is no accident of the noise and the probability is above SURE. more: how
-    many further trainings would about decide; None when it is clear, or out of reach.
+    many further trainings would about decide; None when it is clear, when nothing is given up, or out of reach.
     """
 
     name: str
@@ -78,6 +78,8 @@ def sentence(comparison: Comparison, trainings: int) -> str:
     if c.clear:
         return f"clearly better than {c.name}: it gives up {points}"
     start = f"not distinguishable from {c.name} with {trainings} trainings (difference {points})"
+    if c.gain <= 0:
+        return f"{start}; by the estimate it is as good"
     if c.more is None:
         return f"{start}; more than {WITHIN_REACH * trainings} trainings would be needed to decide"
-    return f"{start}; about {c.more} more would decide"
+    return f"{start}; about {c.more} more of this length would decide"
