@@ -149,7 +149,8 @@ def _outline_region(axes: Axes, analysis: Analysis) -> None:
     smooth = near @ member / near.sum(axis=1)
     if not member.all():
         level = np.sort(smooth)[-int(member.sum())]
-        axes.tricontour(*_xy(nodes).T, smooth, levels=[level], colors=_BORDER, linewidths=2)
+        x, y = _xy(nodes).T
+        axes.tricontour(x, y, smooth, levels=[level], colors=_BORDER, linewidths=2)
         axes.plot([], [], color=_BORDER, linewidth=2, label="90 % region of the optimum")
 
 
