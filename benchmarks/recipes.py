@@ -4,8 +4,8 @@
     python -m benchmarks.recipes table
 
 B0, MobileNetV2 and MnasNet-A1 are fitted to 32 pixels and one number of multiply-adds. SGD with Nesterov's momentum on
-a one-cycle schedule and AdamW on a cosine with a short warm-up get the peak rate that is best for B0 at each length, on a
-seed that is not compared. All see the same images in the same order, in batches of the same size, with the same
+a one-cycle schedule and AdamW on a cosine with a short warm-up get the peak rate that is best for B0 at each length, on
+a seed that is not compared. All see the same images in the same order, in batches of the same size, with the same
 augmentation and label smoothing, and are measured with their last weights on images held out. Each training is one row
 of benchmarks/results/recipes.csv.
 """
