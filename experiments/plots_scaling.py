@@ -43,7 +43,8 @@ class Measured:
 def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
     """Accuracy over the shares: the fitted surface, the trained points, the optimum and its region.
 
-    Colours are points of accuracy (hundredths) relative to the optimum's. Raises ValueError without an analysis.
+    Colours are points of accuracy (hundredths) relative to the top of the surface. Raises ValueError without an
+    analysis.
     """
     if found.analysis is None:
         raise ValueError("no surface was fitted: nothing to draw in the triangle")
@@ -53,8 +54,8 @@ def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
     trained = [result for result in found.results if result.mean is not None]
     at = _xy(np.array([result.point.shares for result in trained]))
     x, y = _xy(lattice_nodes()).T
-    surface = 100 * analysis.surface
-    relative = _relative(analysis, trained_shares=np.array([r.point.shares for r in trained]),
+    surface = 100 * (analysis.surface - analysis.surface.max())
+    relative = _relative(surface, trained_shares=np.array([r.point.shares for r in trained]),
                          means=100 * np.array([r.mean for r in trained]))  # fmt: skip
     low = min(surface.min(), relative.min())
     high = max(surface.max(), relative.max(), low + 1e-6)
@@ -71,8 +72,8 @@ def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
     axes.plot(*_xy(np.array(ALTERNATIVES[PAPER])), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=PAPER, linestyle="none")  # fmt: skip
     _frame(axes)
-    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the optimum (points)")
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9)
+    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the surface's top (points)")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)
     axes.set_title(title or _title(analysis), fontsize=11)
     return figure
 
@@ -131,12 +132,11 @@ def _xy(shares: Floats) -> Floats:
     return points
 
 
-def _relative(analysis: Analysis, trained_shares: Floats, means: Floats) -> Floats:
+def _relative(surface: Floats, trained_shares: Floats, means: Floats) -> Floats:
     """Mean accuracies of the points on the surface's scale: their common level is the surface's at them."""
     nodes = lattice_nodes()
     nearest = ((trained_shares[:, None] - nodes[None]) ** 2).sum(axis=-1).argmin(axis=1)
-    fitted = 100 * analysis.surface[nearest]
-    level: Floats = means - (means - fitted).mean()
+    level: Floats = means - (means - surface[nearest]).mean()
     return level
 
 
