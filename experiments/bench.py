@@ -195,6 +195,8 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
             yield bench
         except TooManyFailuresError as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
+        except OSError as error:  # a full disk, a folder that can be written no more
+            raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
 
 
 def _open_problem(

@@ -30,7 +30,8 @@ class BatchingJournal(BaseJournalBackend):
         self._pending: list[dict[str, Any]] = []
         self._lines: list[str] = []  # of the file, for what is pending
         self._in_file: int | None = None  # records, while nobody else can write
-        path.touch()
+        if not path.exists():
+            path.touch()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         if not self._batching:

@@ -15,7 +15,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -141,11 +141,7 @@ class SharedBookkeeping(Bookkeeping):
             yield job
 
     def _next(self, shared: SharedStudy) -> Job | Literal["end"]:
-        trials = self.study.get_trials(deepcopy=False)
-        for frozen in trials:
-            if frozen.state.is_finished() and frozen.number not in self.known:
-                self.known.add(frozen.number)
-                self._remember(frozen)
+        trials = self._learn()
         asked, self.elsewhere = self.elsewhere, []
         for i, waiting in enumerate(asked):
             job = self._place(*waiting)
@@ -162,6 +158,15 @@ class SharedBookkeeping(Bookkeeping):
             return self._take(self.study.ask(self.space.distributions()))
         return LATER if mine or running else "end"
 
+    def _learn(self) -> list[FrozenTrial]:
+        """All trials as they are now, with those remembered that have finished, whoever ran them."""
+        trials = self.study.get_trials(deepcopy=False)
+        for frozen in trials:
+            if frozen.state.is_finished() and frozen.number not in self.known:
+                self.known.add(frozen.number)
+                self._remember(frozen)
+        return trials
+
     def _take(self, trial: Trial) -> Job:
         assert self.shared is not None
         trial.set_user_attr(_DRIVER, self.shared.driver)
@@ -171,18 +176,20 @@ class SharedBookkeeping(Bookkeeping):
         return {trial.number for running in self.running.values() for trial in running.waiting}
 
     def _place(self, trial: Trial, request: Request, cost: float) -> Job:
+        # One look for both questions: between two, another driver may end what it ran.
+        earlier = self._learn()[: trial.number]
         answered = request.key in self.answers or request.key in self.pruned
-        if not answered and self._is_trained_elsewhere(trial, request):
+        if not answered and self._is_trained_elsewhere(earlier, request):
             self.elsewhere.append((trial, request, cost))
             return None
         return super()._place(trial, request, cost)
 
-    def _is_trained_elsewhere(self, trial: Trial, request: Request) -> bool:
-        """Whether an earlier trial of another living driver asks the same: waiting for earlier ones alone, none waits
-        in a circle.
+    def _is_trained_elsewhere(self, earlier: Sequence[FrozenTrial], request: Request) -> bool:
+        """Whether one of the earlier trials, of another living driver, asks the same: waiting for earlier ones alone,
+        none waits in a circle.
         """
         assert self.shared is not None
-        for frozen in self.study.get_trials(deepcopy=False)[: trial.number]:
+        for frozen in earlier:
             attrs = frozen.user_attrs
             if frozen.state == TrialState.RUNNING and attrs.get("request_key") == request.key:
                 owner = str(attrs.get(_DRIVER))

@@ -143,6 +143,19 @@ def test_waiting_no_time_ends_no_trial(make: Make) -> None:
     assert outcome_of(executor).accuracy == formula(request())
 
 
+def test_waiting_no_time_tells_what_has_arrived(make: Make) -> None:
+    executor = make(Formula())
+    if isinstance(executor, InlineExecutor):
+        pytest.skip("trains while it is waited for")
+    executor.submit(0, request())
+    events: list[Event] = []
+    end = time.monotonic() + 60
+    while not events and time.monotonic() < end:
+        time.sleep(0.05)
+        events = executor.wait(0)
+    assert events
+
+
 def test_an_exception_is_a_crash_and_the_executor_goes_on(make: Make) -> None:
     executor = make(Raises(KeyError("no\nsuch thing")))
     for ticket in range(2):

@@ -11,17 +11,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from conftest import Run
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.shared import hide_password, open_shared_study
+from nas.evaluation import Fidelity, Outcome
+from nas.pool.executor import Finished
+from nas.shared import SharedBookkeeping, SharedStudy, hide_password, open_shared_study
 from nas.store import read_study
+from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 DRIVER = Path(__file__).with_name("shared_driver.py")
@@ -122,6 +128,51 @@ def test_two_drivers_fill_one_study_without_a_duplicate(server: str, tmp_path: P
     assert [trial.number for trial in trials] == list(range(more))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {trials[number].user_attrs["driver"] for number in left} == {"one"}
+
+
+class OneNetwork:
+    """A space whose every trial asks for the same network."""
+
+    name = "one"
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        return {"n": CategoricalDistribution((0, 1))}
+
+    def decode(self, params: Mapping[str, Any]) -> ArchSpec:  # noqa: ARG002
+        return ArchSpec((StageSpec(channels=8),), StemSpec(8), HeadSpec(8), resolution=8)
+
+
+class Meanwhile(RandomSampler):
+    """Lets something happen while it is asked."""
+
+    happens: Callable[[], None] = staticmethod(lambda: None)
+
+    def sample_independent(self, *_: Any) -> int:
+        self.happens()
+        return 0
+
+
+def test_what_another_driver_finishes_while_this_one_asks_is_not_trained_again(server: str) -> None:
+    sampler = Meanwhile()
+    with (
+        open_shared_study(server, "race", "a", RandomSampler()) as first,
+        open_shared_study(server, "race", "b", sampler) as second,
+    ):
+
+        def bookkeeping(shared: SharedStudy) -> SharedBookkeeping:
+            limits = (("MACs", None), ("parameters", None))
+            return SharedBookkeeping(
+                OneNetwork(), lambda accuracy, _: accuracy, shared.study, 4, Fidelity(1), 0, lambda _: (100, 10),
+                limits, lambda _: None, shared=shared,
+            )  # fmt: skip
+
+        mine, others = bookkeeping(first), bookkeeping(second)
+        job = next(mine.jobs())
+        assert isinstance(job, tuple)
+        done = Finished(job[0], Outcome(accuracy=0.5, seconds=1.0))
+        sampler.happens = lambda: mine.handle(done) if job[0] in mine.running else None
+        assert next(others.jobs()) is None
+        assert [trial.state for trial in first.study.trials] == [TrialState.COMPLETE] * 2
 
 
 def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(

@@ -115,9 +115,9 @@ class WorkerExecutor(abc.ABC):
         end = None if timeout is None else time.monotonic() + timeout
         while not self._events and (self._waiting or any(seat.job for seat in self._seats)):
             remaining = _TICK if end is None else end - time.monotonic()
-            if remaining < 0:
+            self._collect(max(0.0, min(_TICK, remaining)))  # also without any time: what has arrived is not left behind
+            if remaining <= 0:
                 break
-            self._collect(min(_TICK, remaining))
         events, self._events = self._events, []
         return events
 
@@ -166,7 +166,9 @@ class WorkerExecutor(abc.ABC):
     def _seat_for(self, job: _Job) -> _Seat | None:
         if job.alone_at is not None:
             there = [seat for seat in self._seats if seat.place == job.alone_at]
-            return there[0] if there and not any(seat.job for seat in there) else None
+            if there:
+                return None if any(seat.job for seat in there) else there[0]
+            job.alone_at = None  # that place was given up
         elsewhere = [seat for seat in self._seats if seat.place != job.avoid]
         fitting = [seat for seat in elsewhere or self._seats if self._is_open(seat)]
         return min(fitting, key=lambda seat: not seat.ready, default=None)
@@ -256,8 +258,6 @@ class WorkerExecutor(abc.ABC):
         if len(seat.losses) >= _MOST_LOSSES and len(self._seats) > 1:
             seat.worker.kill()
             self._seats.remove(seat)
-            for other in self._waiting:
-                other.alone_at = None if other.alone_at == seat.place else other.alone_at
         self._try_again(seat, job, "crashed", cause)
 
     def _check_time(self, seat: _Seat) -> None:
