@@ -94,23 +94,44 @@ def points_csv(points: Sequence[FrontierPoint]) -> str:
 
 
 def read_points(path: Path) -> list[FrontierPoint]:
-    """The points of a frontier.csv. Raises UserError, naming file and column, when it is not one."""
+    """The points of a frontier.csv. Raises UserError, naming file, row (from 1) and column, when it is not one."""
     try:
         table = pd.read_csv(path, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     missing = [name for name in _columns() if name not in table and name not in OPTIONAL]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}; a frontier.csv has {', '.join(_columns())}")
-    fields = dataclasses.fields(FrontierPoint)
-    kinds: dict[str, Callable[[Any], Any]] = {"str": str, "int": int, "float": float, "float | None": _number}
-    try:
-        return [
-            FrontierPoint(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields if f.name in row})
-            for row in table.to_dict("records")
-        ]
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+    return [_point(row, f"{path}: row {i}") for i, row in enumerate(table.to_dict("records"), 1)]
+
+
+def _point(row: Mapping[str, Any], where: str) -> FrontierPoint:
+    """A row's point. Raises UserError, naming the column, where a figure is not one or out of its range."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(FrontierPoint):
+        if field.name not in row:
+            continue
+        try:
+            found[field.name] = _cell(row[field.name], field)
+        except ValueError as error:
+            raise UserError(f"{where}, column {field.name!r}: {error}") from None
+    return FrontierPoint(**found)
+
+
+def _cell(cell: Any, field: dataclasses.Field[Any]) -> Any:
+    kind = str(field.type)
+    if kind == "str":
+        return str(cell)
+    number = _number(cell)
+    if number is None and kind == "float | None":
+        return None
+    if number is None:
+        raise ValueError("is empty; it takes a number")
+    if number < 0 or (field.name == "accuracy" and number > 1):
+        raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else '0 or more'}")
+    if kind == "int" and number != int(number):
+        raise ValueError(f"{cell} is not a whole number")
+    return int(number) if kind == "int" else number
 
 
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:

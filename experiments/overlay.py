@@ -81,8 +81,8 @@ def _run_points(run: str, runs: Sequence[str]) -> list[FrontierPoint]:
     points = read_points(table)
     if len(runs) == 1:
         return points
-    name = Path(run).name
-    label = run if [Path(each).name for each in runs].count(name) > 1 else name
+    name = Path(run).resolve().name  # of `.` too
+    label = run if [Path(each).resolve().name for each in runs].count(name) > 1 else name
     return [replace(point, label=f"{label}: {point.label}", run=label) for point in points]
 
 
