@@ -11,6 +11,7 @@ import optuna
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder, read_json
@@ -37,7 +38,8 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
 
 def status_table(status: dict[str, Any]) -> Table:
     """The same for people."""
-    table = Table(title=f"{status['run']} ({status['data']}, last started {status['updated']})", title_justify="left")
+    title = f"{status['run']} ({status['data']}, last started {status['updated']})"
+    table = Table(title=Text(title, style="table.title"), title_justify="left")  # a name is no markup
     for name in ("step", "complete", "running", "failed", "pruned", "best"):
         table.add_column(name, justify="left" if name in ("step", "best") else "right")
     for name, study in status["studies"].items():
