@@ -105,7 +105,7 @@ def read_points(path: Path) -> list[FrontierPoint]:
     return [_point(row, f"{path}: row {i}") for i, row in enumerate(table.to_dict("records"), 1)]
 
 
-def _point(row: Mapping[str, Any], where: str) -> FrontierPoint:
+def _point(row: Mapping[Any, Any], where: str) -> FrontierPoint:
     """A row's point. Raises UserError, naming the column, where a figure is not one or out of its range."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(FrontierPoint):
