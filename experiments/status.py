@@ -33,6 +33,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "baseline": _summary(folder.baseline, ("id", "accuracy", "macs", "params", "score")),
         "coefficients": _summary(folder.coefficients, ("alpha", "beta", "gamma")),
         "frontier": (folder.path / "frontier.csv").exists(),
+        "train": _summary(folder.path / "train.json", ("accuracy", "epochs", "recipe", "macs", "params")),
     }
 
 
@@ -59,7 +60,18 @@ def status_table(status: dict[str, Any]) -> Table:
             str(states["pruned"]),
             told,
         )
+    if status["train"] is not None:
+        table.add_row("train", "1", "", "", "", _trained(status["train"]))
     return table
+
+
+def _trained(result: dict[str, Any]) -> str:
+    accuracy = result["accuracy"]
+    test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
+    return (
+        f"accuracy val {100 * accuracy['val']:.2f} %{test}, {result['macs'] / 1e6:.3g} M MACs "
+        f"({result['epochs']} epochs, recipe {result['recipe']})"
+    )
 
 
 def watch_status(folder: RunFolder, console: Console, interval: float = 2.0) -> None:
@@ -96,4 +108,7 @@ def _summary(path: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = read_json(path)
-    return {name: content[name] for name in names}
+    try:
+        return {name: content[name] for name in names}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a result of a run: {type(error).__name__}: {error}") from None

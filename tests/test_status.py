@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -26,3 +27,10 @@ def test_a_name_is_shown_as_it_is(tmp_path: Path, name: str) -> None:
 
 def test_a_name_that_would_close_a_style(tmp_path: Path) -> None:
     assert "data[/b]," in shown(made_up_run(tmp_path / "run", 1, name="data[/b]"))
+
+
+def test_a_full_training_is_in_the_table(tmp_path: Path) -> None:
+    folder = made_up_run(tmp_path / "run", 1)
+    result = {"accuracy": {"val": 0.437, "test": None}, "epochs": 7, "recipe": "fast", "macs": 10**6, "params": 12345}
+    (folder / "train.json").write_text(json.dumps(result))
+    assert "accuracy val 43.70 %, 1 M MACs (7 epochs, recipe fast)" in shown(folder)
