@@ -208,6 +208,7 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     )
     for suffix in (".png", ".svg"):
         save_figure(figure, bench.folder.path / f"fidelity{suffix}")
+    bench.report.write()
     for line in lines:
         bench.narrator.say(line)
     return record

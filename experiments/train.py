@@ -94,6 +94,7 @@ def run_train(bench: Bench, text: str, plan: TrainPlan) -> dict[str, Any]:
             raise
         raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
     _say(bench, record)
+    bench.report.write()
     return record
 
 

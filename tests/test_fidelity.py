@@ -171,6 +171,7 @@ def test_the_command_trains_compares_and_goes_on(tmp_path: Path, scalenas: Run) 
     assert status == 0, err
     record = json.loads(out)
     assert record == json.loads((tmp_path / "fidelity.json").read_text())
+    assert "ranks networks as a long one does" in (tmp_path / "report.html").read_text()
     table = pd.read_csv(tmp_path / "fidelity.csv")
     # 7 networks at two short lengths with two seeds each and a long one with two more.
     assert len(table) == len(trained(tmp_path)) == len(set(trained(tmp_path))) == 7 * (2 * 2 + 2)

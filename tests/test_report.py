@@ -112,6 +112,27 @@ def test_young_runs_have_a_page(tmp_path: Path, page: Page, trials: int) -> None
     assert page.value("document.querySelectorAll('section').length") >= 4
 
 
+def test_what_could_not_be_read_is_on_the_page(tmp_path: Path, page: Page) -> None:
+    folder = made_up_run(tmp_path / "damaged", 12)
+    (folder / "family.json").write_text("[{}]")
+    page.trouble.clear()
+    page.open(write_report(RunFolder(folder)))
+    assert page.trouble == []
+    assert page.text("#story .caution").startswith("family.json could not be read: KeyError")
+
+
+def test_a_full_training_writes_its_page(tmp_path: Path, page: Page, scalenas: Run) -> None:
+    folder = tmp_path / "trained"
+    asked = ("--devices", "cpu", "--train-images", "100", "--epochs", "1", "--resolution", "8", "--target-macs", "300k")
+    status, _, err = scalenas("train", "efficientnet_b0", "digits", "--run", folder, *asked)
+    assert status == 0, err
+    page.trouble.clear()
+    page.open(folder / "report.html")
+    assert page.trouble == []
+    assert "was trained for 1 epoch of recipe fast" in page.text("#story")
+    assert "The network trained in full" in page.text("#architecture")
+
+
 @pytest.mark.parametrize("width", [1400, 400])
 def test_a_browser_draws_it_and_asks_for_nothing(run_dir: Path, page: Page, width: int) -> None:
     page.trouble.clear()

@@ -19,7 +19,7 @@ FILE = "report.html"
 def write_report(folder: RunFolder, output: Path | None = None) -> Path:
     """Write the page of a run, finished or not, to `output` (None: report.html in the run folder).
 
-    Raises UserError where a file of the run cannot be read.
+    Raises UserError where run.json cannot be read; what else cannot be is left out and named on the page.
     """
     path = output or folder.path / FILE
     write_text(path, render(collect(folder)))

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments.errors import UserError
 from experiments.frontier import FrontierPoint, read_points
+from experiments.report import story
 from experiments.report.drawing import drawing
 from experiments.report.frontier_data import frontier_data
+from experiments.report.guard import Guard
 from experiments.report.importance import importance
-from experiments.report.story import story
-from experiments.run_folder import RunFolder, read_json
+from experiments.run_folder import RunFolder
 from experiments.status import STUDIES
 from nas.store import read_study
 from search_spaces import ArchSpec, fit_arch, format_blocks, reference_arch
@@ -35,36 +39,101 @@ _COLUMNS = ("number", "state", "score", "accuracy", "macs", "params", "cost", "e
 Trials = Mapping[str, Sequence[FrozenTrial]]
 
 
+class Told(NamedTuple):
+    """What one file gives to the page: a sentence, pictures of a network, and rows of a table."""
+
+    sentence: str | None
+    drawings: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+
+
 def collect(folder: RunFolder) -> dict[str, Any]:
-    """All that the page of a run shows, as JSON. Raises UserError or ValueError where a file cannot be read."""
+    """All that the page of a run shows, as JSON. Raises UserError where run.json cannot be read; what else cannot be is
+    left out and named under `unread`."""
     record = folder.read()
-    studies = {name: read_study(folder.journal(name), name) for name in STUDIES if folder.journal(name).exists()}
-    trials = {name: study.get_trials(deepcopy=False) for name, study in studies.items()}
-    search = trials.get("discover", ())
-    baseline = _json(folder.baseline)
-    coefficients = _json(folder.coefficients)
+    if not isinstance(record, dict):
+        raise UserError(f"{folder.record}: not the record of a run")
+    guard = Guard()
+    studies = {
+        name: guard.part(file.name, lambda file=file, name=name: _study(file, name), None)  # type: ignore[misc]
+        for name in STUDIES
+        if (file := folder.journal(name)).exists()
+    }
+    trials: Trials = {name: study[1] for name, study in studies.items() if study is not None}
+    trainings = None if None in studies.values() else sum(map(_has_accuracy, chain(*trials.values())))
     table = folder.path / "frontier.csv"
-    points = read_points(table) if table.exists() else []
-    classes = (baseline or {}).get("num_classes") or len(record.get("data", {}).get("classes", ())) or 1000
-    counts = Counter(trial.state.name.lower() for trial in search)
+    points = guard.part(table.name, lambda: read_points(table) if table.exists() else [], [])
+    classes = len(record.get("data", {}).get("classes", ())) or 1000
+    baseline = guard.json(folder.baseline, lambda content: _baseline(content, record, classes))
+    family = guard.json(folder.family, lambda content: _family(content, points, record, trainings, classes))
+    result = guard.json(folder.path / "train.json", lambda content: _trained(content, record, classes))
+    growth = guard.json(folder.coefficients, lambda content: (story.grown(content, points), _verdict(content)))
+    told = (baseline or family, growth, result)
+    costs = [guard.part(f"{name}.journal", partial(_cost, name, trials[name], record), None) for name in trials]
+    search = trials.get("discover", ())
+    finished = None if studies.get("discover", ()) is None else sum(t.state == TrialState.COMPLETE for t in search)
     return {
         "title": f"{folder.path.resolve().name}: {record.get('data', {}).get('name', 'run')}",
-        "story": story(record, counts, baseline, coefficients, points),
-        "frontier": _frontier(points, trials),
-        "search": _search(search, record),
-        "architectures": _architectures(baseline, classes),
-        "importance": importance(studies["discover"]) if search else [],
-        "pictures": _pictures(folder.path),
-        "verdict": _verdict(coefficients),
-        "family": _family(_json(folder.family), points),
-        "failures": _failures(trials),
-        "cost": _cost(trials, record),
+        "story": _story(folder, record, told, points, (finished, trainings)),
+        "frontier": guard.part("compare.journal or frontier.csv", lambda: _frontier(points, trials), None),
+        "search": guard.part("discover.journal", lambda: _search(search, record), None),
+        "architectures": [*(told[0].drawings if told[0] else []), *(result.drawings if result else [])],
+        "importance": guard.part("discover.journal", lambda: _importance(studies.get("discover")), []),
+        "pictures": guard.part("a picture", lambda: _pictures(folder.path), []),
+        "verdict": growth[1] if growth else None,
+        "family": family.rows if family else [],
+        "failures": guard.part("a journal", lambda: _failures(trials), []),
+        "cost": [*filter(None, costs), *(result.rows if result else [])],
         "environment": _environment(record),
         "commands": [
             {"step": name, "command": step["command"], "started": step["started"]}
             for name, step in record.get("steps", {}).items()
         ],
-    }
+        "unread": guard.unread,
+    }  # fmt: skip
+
+
+def _study(file: Path, name: str) -> tuple[Study, list[FrozenTrial]]:
+    study = read_study(file, name)
+    return study, study.get_trials(deepcopy=False)
+
+
+def _has_accuracy(trial: FrozenTrial) -> bool:
+    attrs = trial.user_attrs
+    return trial.state == TrialState.COMPLETE and "accuracy" in attrs and "duplicate_of" not in attrs
+
+
+def _story(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    told: tuple[Told | None, tuple[str, Any] | None, Told | None],
+    points: Sequence[FrontierPoint],
+    counts: tuple[int | None, int | None],
+) -> list[str]:
+    """The sentences on top. counts: complete trials of the search, and trainings of all studies with an accuracy.
+    Of a file that is there and cannot be read nothing is said, least of all that it is not
+    there."""
+    network, growth, result = told
+    steps = set(record.get("steps", {}))
+    finished, trainings = counts
+    lines = [story.asked(record, finished)]
+    if network is not None and network.sentence is not None:
+        lines.append(network.sentence)
+    elif steps != {"train"} and not folder.baseline.exists() and not folder.family.exists():
+        lines.append(story.nothing_yet(record, trainings))
+    if growth is not None:
+        lines.append(growth[0])
+    elif not folder.coefficients.exists() and (points or not steps or steps & {"discover", "scale"}):
+        lines.append(story.grown(None, points))
+    if result is not None and result.sentence is not None:
+        lines.append(result.sentence)
+    elif "train" in steps and not (folder.path / "train.json").exists():
+        lines.append(story.training(record))
+    return lines
+
+
+def _importance(study: tuple[Study, list[FrozenTrial]] | None) -> list[dict[str, Any]]:
+    return importance(study[0]) if study is not None and study[1] else []
 
 
 def _frontier(points: Sequence[FrontierPoint], trials: Trials) -> dict[str, Any] | None:
@@ -114,18 +183,34 @@ def _row(trial: FrozenTrial) -> list[Any]:
     ]  # fmt: skip
 
 
-def _architectures(baseline: Mapping[str, Any] | None, classes: int) -> list[dict[str, Any]]:
-    """The baseline, and beside it B0 fitted to the same input and MACs where it can be."""
-    if baseline is None:
-        return []
-    arch = ArchSpec.from_dict(baseline["arch"])
-    drawn = [drawing(arch, classes, "The baseline")]
+def _baseline(content: Mapping[str, Any], record: Mapping[str, Any], classes: int) -> Told:
+    arch = ArchSpec.from_dict(content["arch"])
+    drawings = _beside_b0(arch, content["macs"], content.get("num_classes") or classes, "The baseline")
+    return Told(story.found(content, record.get("cost", {})), drawings, [])
+
+
+def _trained(content: Mapping[str, Any], record: Mapping[str, Any], classes: int) -> Told:
+    """A full training: its sentence, its network, and what it cost."""
+    images = record.get("data", {}).get("images", {}).get("train")
+    cost = {
+        "step": "train", "trainings": 1, "failed": 0, "seconds": float(content["seconds"]),
+        "macs": content["macs"] * content["epochs"] * images if images else None, "devices": str(content["device"]),
+    }  # fmt: skip
+    arch = ArchSpec.from_dict(content["arch"])
+    return Told(story.trained(content), [drawing(arch, classes, "The network trained in full")], [cost])
+
+
+def _beside_b0(arch: ArchSpec, macs: int, classes: int, title: str) -> list[dict[str, Any]]:
+    """A network, and beside it B0 fitted to the same input and MACs where it can be and is another."""
+    drawn = [drawing(arch, classes, title)]
     try:
         b0 = replace(reference_arch("efficientnet_b0"), input_channels=arch.input_channels)
-        b0 = fit_arch(b0, arch.resolution, baseline["macs"], num_classes=classes)
+        b0 = fit_arch(b0, arch.resolution, macs, num_classes=classes)
     except ValueError:
         return drawn  # too few pixels or MACs for B0 to be shrunk to
-    return [*drawn, drawing(b0, classes, "EfficientNet-B0, fitted to the same input and cost")]
+    if b0.id == arch.id:
+        return drawn
+    return [*drawn, drawing(b0, classes, "EfficientNet-B0, fitted to the same input and multiply-adds")]
 
 
 def _pictures(path: Path) -> list[dict[str, str]]:
@@ -139,28 +224,38 @@ def _pictures(path: Path) -> list[dict[str, str]]:
     return found
 
 
-def _verdict(coefficients: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if coefficients is None:
-        return None
+def _verdict(coefficients: Mapping[str, Any]) -> dict[str, Any]:
     names = ("alpha", "beta", "gamma")
-    intervals = coefficients.get("intervals") or {}
+    intervals = {name: (float(low), float(high)) for name, (low, high) in (coefficients.get("intervals") or {}).items()}
     return {
         "coefficients": [
-            {"name": name, "value": coefficients[name], "interval": intervals.get(name)} for name in names
+            {"name": name, "value": float(coefficients[name]), "interval": intervals.get(name)} for name in names
         ],
         "lines": [*coefficients.get("verdict", ()), *filter(None, [coefficients.get("drift")])],
         "cautions": list(coefficients.get("cautions", ())),
     }
 
 
-def _family(members: Sequence[Mapping[str, Any]] | None, points: Sequence[FrontierPoint]) -> list[dict[str, Any]]:
+def _family(
+    members: Sequence[Mapping[str, Any]],
+    points: Sequence[FrontierPoint],
+    record: Mapping[str, Any],
+    trainings: int | None,
+    classes: int,
+) -> Told:
+    """The family's rows, and its first member as the network that was given."""
     names = ("phi", "depth", "width", "resolution", "layers", "dropout", "params", "macs", "nominal_cost", "cost")
     trained = {point.arch_id: point for point in points}
     rows = []
-    for member in members or ():
+    for member in members:
         point = trained.get(ArchSpec.from_dict(member["arch"]).id)
-        rows.append({name: member[name] for name in names} | {"accuracy": None if point is None else point.accuracy})
-    return rows
+        figures: dict[str, Any] = {name: float(member[name]) for name in names}
+        rows.append(figures | {"accuracy": None if point is None else point.accuracy})
+    first = next((member for member in members if member["phi"] == 0), None)
+    if first is None:
+        return Told(None, [], rows)
+    drawings = _beside_b0(ArchSpec.from_dict(first["arch"]), first["macs"], classes, "The network that grows")
+    return Told(story.given(first, record, trainings), drawings, rows)
 
 
 def _failures(trials: Trials) -> list[dict[str, Any]]:
@@ -174,21 +269,18 @@ def _failures(trials: Trials) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["kind"], row["step"], row["number"]))
 
 
-def _cost(trials: Trials, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each step has spent: trainings, seconds of a slot, and multiply-adds of the forward passes."""
+def _cost(step: str, trials: Sequence[FrozenTrial], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step has spent: trainings, seconds of a slot, and multiply-adds of the forward passes."""
     images = record.get("data", {}).get("images", {}).get("train")
-    rows = []
-    for step, all_of in trials.items():
-        done = [t.user_attrs for t in all_of if t.state.is_finished() and "seconds" in t.user_attrs]
-        trained = [attrs for attrs in done if "duplicate_of" not in attrs and "macs" in attrs]
-        forward = sum(a["macs"] * a["fidelity"]["epochs"] * a["fidelity"]["train_fraction"] for a in trained)
-        rows.append({
-            "step": step, "trainings": len(trained), "failed": sum("failure_kind" in attrs for attrs in done),
-            "seconds": sum(attrs["seconds"] for attrs in trained),
-            "macs": forward * images if images else None,
-            "devices": ", ".join(sorted({a["device"] for a in trained if a.get("device")})),
-        })  # fmt: skip
-    return rows
+    done = [t.user_attrs for t in trials if t.state.is_finished() and "seconds" in t.user_attrs]
+    trained = [attrs for attrs in done if "duplicate_of" not in attrs and "macs" in attrs]
+    forward = sum(a["macs"] * a["fidelity"]["epochs"] * a["fidelity"]["train_fraction"] for a in trained)
+    return {
+        "step": step, "trainings": len(trained), "failed": sum("failure_kind" in attrs for attrs in done),
+        "seconds": sum(attrs["seconds"] for attrs in trained),
+        "macs": forward * images if images else None,
+        "devices": ", ".join(sorted({a["device"] for a in trained if a.get("device")})),
+    }  # fmt: skip
 
 
 def _environment(record: Mapping[str, Any]) -> list[list[str]]:
@@ -208,7 +300,3 @@ def _environment(record: Mapping[str, Any]) -> list[list[str]]:
         "last started": record.get("updated"),
     }
     return [[key, str(value)] for key, value in rows.items() if value]
-
-
-def _json(path: Path) -> Any:
-    return read_json(path) if path.exists() else None

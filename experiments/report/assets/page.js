@@ -145,7 +145,8 @@ function build() {
   if (data.search) sections.push(trialsSection(data.search));
   sections.push(...restSections());
   page.append(el("header", {}, el("h1", {}, data.title), el("nav", {}, ...sections.map((s) => el("a", { href: `#${s.id}` }, s.firstChild.textContent)))),
-    ...(data.story ? [el("section", { id: "story" }, ...data.story.map((line) => el("p", {}, line)))] : []), ...sections);
+    ...(data.story ? [el("section", { id: "story" }, ...data.story.map((line) => el("p", {}, line)),
+      ...(data.unread || []).map((line) => el("p", { class: "caution" }, line)))] : []), ...sections);
   document.documentElement.dataset.ready = "yes";
 }
 
