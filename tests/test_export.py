@@ -16,8 +16,8 @@ import torch
 from run_folders import SPACE, made_up_run
 
 from experiments.errors import UserError
-from experiments.export import FORMATS, export
-from experiments.export.check import probe, reference
+from experiments.export import FORMATS, export, standalone
+from experiments.export.check import difference, probe, reference
 from experiments.export.source import Exported, load_exported
 from experiments.export.standalone import standalone_source
 from experiments.export.timm_text import timm_strings
@@ -83,6 +83,50 @@ def test_programs_agree_with_torch_at_any_batch(tmp_path: Path, captured: Export
 
         shape = onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape
         assert [dim.dim_param or dim.dim_value for dim in shape.dim][:2] == ["batch", 3]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("return branch + self.shortcut(x)", "return branch"),
+        ("return x * self.body(x)", "return x * 0.5"),
+        ("network.load_state_dict(", "[p.detach().zero_() for p in network.parameters()]; ("),
+        ("return network.eval()", "[*network.parameters()][-1].detach().fill_(torch.nan); return network.eval()"),
+    ],
+    ids=["no shortcut", "no squeeze-excite", "zeroed", "no numbers"],
+)
+def test_a_wrong_file_of_an_untrained_network_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
+) -> None:
+    source = standalone_source
+
+    def sabotaged(net: Exported) -> str:
+        assert right in source(net)
+        return source(net).replace(right, wrong)
+
+    net = load_exported("efficientnet_b0", None, 7, 32)
+    before = {name: value.clone() for name, value in net.network.state_dict().items()}
+    monkeypatch.setattr(standalone, "standalone_source", sabotaged)
+    with pytest.raises(AssertionError, match=r"net.py: outputs differ"):
+        export(net, tmp_path / "net.py")
+    assert list(tmp_path.iterdir()) == []
+    assert all(torch.equal(value, before[name]) for name, value in net.network.state_dict().items())
+
+
+def test_an_untrained_network_is_written_as_it_is(tmp_path: Path) -> None:
+    net = load_exported("mobilenet_v2", None, 7, 32)
+    assert export(net, tmp_path / "net.pt2")["difference"] <= 1e-4
+    images = probe(net.arch, 2)
+    found = torch.export.load(tmp_path / "net.pt2").module()(images)
+    assert difference(reference(net.network, images), found.detach()) <= 1e-4
+
+
+def test_outputs_that_are_no_numbers_cannot_be_checked() -> None:
+    ones = torch.ones(2, 3)
+    assert difference(1e-5 * ones, 0 * ones) == 1
+    assert difference(ones, ones * torch.nan) == float("inf")
+    with pytest.raises(UserError, match=r"not finite"):
+        difference(ones * torch.nan, ones)
 
 
 def test_a_discovered_network_goes_by_its_run(tmp_path: Path, scalenas: Run) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.export.check import lively
 from experiments.export.onnx_file import write_onnx
 from experiments.export.program import write_program
 from experiments.export.source import Exported
@@ -40,11 +43,14 @@ to the largest output, or None where no network was run."""
 
 
 def export(exported: Exported, path: Path) -> dict[str, Any]:
-    """Write the network to `path`, in the format of its suffix, and check the file.
+    """Write the network to `path`, in the format of its suffix, and check the file before it is put in place.
 
-    Gives what is worth telling: file, id, resolution, num_classes, macs and params (counted with that many classes),
-    the difference found (see FORMATS), and where the weights are from. Raises UserError for a suffix or a network that
-    the format cannot hold, and AssertionError when what was written does not read back as the same network.
+    A fresh network is written and checked with other weights first, whose outputs tell of every branch.
+
+    Gives what is worth telling: file, files (those beside it too), id, resolution, num_classes, macs and params
+    (counted with that many classes), the difference found (see FORMATS), and where the weights are from. Raises
+    UserError for a suffix or a network that the format cannot hold, and AssertionError when what was written does not
+    read back as the same network.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: an export is written as {', '.join(FORMATS)}")
@@ -52,11 +58,18 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
     torch_params = sum(parameter.numel() for parameter in exported.network.parameters())
     if torch_params != cost.params:
         raise AssertionError(f"{torch_params} parameters in torch, {cost.params} counted")
-    found = FORMATS[path.suffix](exported, path)
-    if found is not None and not found <= TOLERANCE:
-        raise AssertionError(f"{path}: outputs differ from torch's by {found:.2g} of the largest")
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        if exported.fresh:
+            with lively(exported.network):
+                _write(exported, draft, path)
+        found = _write(exported, draft, path)
+        written = sorted(file.name for file in Path(folder).iterdir() if file.is_file())
+        for name in written:
+            os.replace(draft.with_name(name), path.with_name(name))
     return {
         "file": str(path),
+        "files": [str(path.with_name(name)) for name in written],
         "id": exported.arch.id,
         "resolution": exported.arch.resolution,
         "num_classes": exported.num_classes,
@@ -66,3 +79,11 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
         "weights": exported.weights,
         **({"arch": asdict(exported.arch)} if path.suffix == ".json" else {}),
     }
+
+
+def _write(exported: Exported, draft: Path, path: Path) -> float | None:
+    """Write and check a file that is to become `path`."""
+    found = FORMATS[path.suffix](exported, draft)
+    if found is not None and not found <= TOLERANCE:
+        raise AssertionError(f"{path}: outputs differ from torch's by {found:.2g} of the largest")
+    return found

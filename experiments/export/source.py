@@ -20,12 +20,13 @@ from search_spaces.weights import read_weights
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A built network in evaluation mode on the CPU. weights: where they are from, in words."""
+    """A built network in evaluation mode on the CPU. weights: where they are from, in words; fresh: from nowhere."""
 
     arch: ArchSpec
     num_classes: int
     network: Network
     weights: str
+    fresh: bool = False
 
     @cached_property
     def program(self) -> ExportedProgram:
@@ -62,7 +63,7 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
             load_weights(network, file)
     network.eval()
     # Public weights bring their own epsilon of the norms.
-    return Exported(network.arch, classes or 1000, network, file or "untrained, drawn from seed 0")
+    return Exported(network.arch, classes or 1000, network, file or "untrained, drawn from seed 0", file is None)
 
 
 def _classes_of(arch: ArchSpec, file: str) -> int:
