@@ -219,7 +219,7 @@ def report(run_dir: str, output: str | None) -> None:
 @click.argument("arch")
 @click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
 @click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
-@click.option("--num-classes", type=click.IntRange(1), help="Classes. [those of the weights, else 1000]")
+@click.option("--num-classes", type=click.IntRange(1), help="Classes. [those of the weights or the run, else 1000]")
 @click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
@@ -232,7 +232,7 @@ def export(  # noqa: PLR0917  click passes all by name
 ) -> None:
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
-    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights in a .safetensors file beside it), .json (the
+    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
     architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training.
     """
     from experiments.export import export as write  # noqa: PLC0415
@@ -244,8 +244,9 @@ def export(  # noqa: PLR0917  click passes all by name
     for fact in () if as_json else facts:
         checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
         click.echo(
-            f"{fact['file']}: {fact['macs']:,} MACs, {fact['params']:,} params at {fact['resolution']} pixels, "
-            f"{fact['num_classes']} classes; read back, {checked}; weights: {fact['weights']}"
+            f"{' and '.join(fact['files'])}: {fact['macs']:,} MACs, {fact['params']:,} params at "
+            f"{fact['resolution']} pixels, {fact['num_classes']} classes; read back, {checked}; "
+            f"weights: {fact['weights']}"
         )
     _answer(facts, as_json)
 

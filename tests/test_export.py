@@ -71,6 +71,17 @@ def captured(request: pytest.FixtureRequest) -> Exported:
     return exported(NETWORKS[request.param]())
 
 
+def test_a_run_says_how_many_classes(tmp_path: Path) -> None:
+    folder = made_up_run(tmp_path / "run", 3)
+    for given in (folder, folder / "baseline.json"):
+        assert load_exported(str(given), None, None, None).num_classes == 10
+    assert load_exported(str(folder), None, 4, None).num_classes == 4
+    record = json.loads((folder / "baseline.json").read_text())
+    (folder / "baseline.json").write_text(json.dumps({**record, "num_classes": "ten"}))
+    with pytest.raises(UserError, match=r"num_classes must be .* not 'ten'"):
+        load_exported(str(folder), None, None, None)
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_programs_agree_with_torch_at_any_batch(tmp_path: Path, captured: Exported, suffix: str) -> None:
     if suffix == ".onnx":
@@ -163,6 +174,15 @@ assert sum(p.numel() for p in network.parameters()) == net.PARAMS
     subprocess.run([sys.executable, "-S", "-W", "ignore", "-c", script], cwd=tmp_path, env={}, check=True, timeout=300)
     logits = torch.load(tmp_path / "logits.pt", weights_only=True)
     torch.testing.assert_close(logits.detach(), reference(net.network, images), rtol=1e-5, atol=1e-5)
+
+
+def test_a_standalone_file_leaves_weights_of_its_name_alone(tmp_path: Path, scalenas: Run) -> None:
+    (tmp_path / "net.safetensors").write_bytes(b"trained")
+    status, out, err = scalenas("export", "squeezenet1_1", "--resolution", 32, "-o", tmp_path / "net.py")
+    assert status == 0, err
+    assert (tmp_path / "net.safetensors").read_bytes() == b"trained"
+    assert out.startswith(f"{tmp_path / 'net.py'} and {tmp_path / 'net.weights.safetensors'}: ")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.py", "net.safetensors", "net.weights.safetensors"]
 
 
 def test_standalone_trains_as_the_network_does() -> None:

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
 from experiments.naming import load_arch
-from experiments.run_folder import read_json
+from experiments.run_folder import RunFolder, read_json
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network, classifier_name
 from search_spaces.weights import read_weights
@@ -40,7 +40,7 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     """The network that `text` names, with its weights.
 
     text: a run folder of a full training (its architecture and weights), or anything load_arch takes. weights: a file
-    (.safetensors, .pth) in place of the run's. num_classes None: the weights' or 1000. resolution None: the
+    (.safetensors, .pth) in place of the run's. num_classes None: the weights', the run's or 1000. resolution None: the
     architecture's own. Without any weights they are drawn afresh from seed 0, which is said. Raises UserError.
     """
     trained = Path(text) / "train.json"
@@ -58,12 +58,23 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
         torch.manual_seed(0)
         if classes is None and file is not None:
             classes = _classes_of(arch, file)
-        network = build_network(arch, classes or 1000)
+        classes = classes or _classes_of_baseline(text) or 1000
+        network = build_network(arch, classes)
         if file is not None:
             load_weights(network, file)
     network.eval()
     # Public weights bring their own epsilon of the norms.
-    return Exported(network.arch, classes or 1000, network, file or "untrained, drawn from seed 0", file is None)
+    return Exported(network.arch, classes, network, file or "untrained, drawn from seed 0", file is None)
+
+
+def _classes_of_baseline(text: str) -> int | None:
+    """How many classes a run's baseline was found for, given the run folder or the file; None for anything else."""
+    path = RunFolder(Path(text)).baseline if Path(text).is_dir() else Path(text)
+    record = read_json(path) if path.is_file() else None
+    classes = record.get("num_classes") if isinstance(record, dict) else None
+    if classes is not None and not (isinstance(classes, int) and classes > 0):
+        raise UserError(f"{path}: num_classes must be a whole number above 0, not {classes!r}")
+    return classes
 
 
 def _classes_of(arch: ArchSpec, file: str) -> int:

@@ -1,4 +1,4 @@
-"""A Python file that builds the network with torch alone, and its weights beside it as .safetensors."""
+"""A Python file that builds the network with torch alone, and its weights beside it as .weights.safetensors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from search_spaces.network import Concat, Gate, GlobalPool, Residual, Shuffle
 
 
 def write_standalone(exported: Exported, path: Path) -> float:
-    """Write `path` and the weights beside it under the same name; give the largest difference of the outputs of the
-    network that the file builds and loads.
+    """Write `path` and beside it the weights, net.weights.safetensors for net.py; give the largest
+    difference of the outputs of the network that the file builds and loads.
 
     The file needs torch and nothing else: it reads the .safetensors format itself.
     """
-    save_weights(exported.network, path.with_suffix(".safetensors"))
+    weights = path.with_suffix(".weights.safetensors")  # not net.safetensors, which people call a training's own
+    save_weights(exported.network, weights)
     write_text(path, standalone_source(exported))
     spec = importlib.util.spec_from_file_location("scalenas_standalone", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    network = module.load(path.with_suffix(".safetensors"))
+    network = module.load(weights)
     worst = 0.0
     for batch in BATCHES:
         images = probe(exported.arch, batch)
