@@ -235,12 +235,16 @@ def export(  # noqa: PLR0917  click passes all by name
     .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
     architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training.
     """
+    from experiments.export import check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
     from experiments.export.source import load_exported  # noqa: PLC0415
 
+    files = [Path(file) for file in output]
+    for file in files:
+        check_output(file)
     exported = load_exported(arch, weights, num_classes, resolution)
     with from_user():
-        facts = [write(exported, Path(file)) for file in output]
+        facts = [write(exported, file) for file in files]
     for fact in () if as_json else facts:
         checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
         click.echo(

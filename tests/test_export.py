@@ -252,6 +252,16 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, scalenas: Run) -> None:
         assert status == 2
         assert word in err
         assert "Traceback" not in err
+    for wrong, word in (("a.xyz", ".onnx"), ("none/a.pt2", "no folder"), ("d.py", "is a folder")):
+        (tmp_path / "d.py").mkdir(exist_ok=True)
+        status, _, err = scalenas("export", "no such network", "-o", tmp_path / "a.json", "-o", tmp_path / wrong)
+        assert (status, word in err, err.count("\n")) == (2, True, 1), err
+        assert [file.name for file in tmp_path.iterdir()] == ["d.py"]
+    arch = json.loads(reference_arch("mobilenet_v2").to_json())
+    for record in ({}, [], {"arch": {}}, {"arch": arch}, {"arch": arch, "classes": ["a"], "weights": None}):
+        (tmp_path / "train.json").write_text(json.dumps(record))
+        status, _, err = scalenas("export", tmp_path, "-o", tmp_path / "a.json")
+        assert (status, "train.json" in err, err.count("\n")) == (2, True, 1), err
     status, _, err = scalenas("export", "mobilenet_v2", "-o", tmp_path / "a.json", "--weights", tmp_path / "no.pth")
     assert (status, "no.pth" in err) == (2, True)
     assert sorted(FORMATS) == [".json", ".onnx", ".pt2", ".py", ".txt"]

@@ -19,7 +19,7 @@ from experiments.export.timm_text import write_timm
 from experiments.run_folder import write_text
 from search_spaces import ArchSpec, network_cost
 
-__all__ = ["FORMATS", "Exported", "export"]
+__all__ = ["FORMATS", "Exported", "check_output", "export"]
 
 TOLERANCE = 1e-4
 
@@ -42,6 +42,16 @@ FORMATS: Mapping[str, Callable[[Exported, Path], float | None]] = {
 to the largest output, or None where no network was run."""
 
 
+def check_output(path: Path) -> None:
+    """Raise UserError where no export can be written to `path`: for its suffix, or for where it is to lie."""
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path}: an export is written as {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a file to write")
+
+
 def export(exported: Exported, path: Path) -> dict[str, Any]:
     """Write the network to `path`, in the format of its suffix, and check the file before it is put in place.
 
@@ -49,11 +59,10 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
 
     Gives what is worth telling: file, files (those beside it too), id, resolution, num_classes, macs and params
     (counted with that many classes), the difference found (see FORMATS), and where the weights are from. Raises
-    UserError for a suffix or a network that the format cannot hold, and AssertionError when what was written does not
-    read back as the same network.
+    UserError for a path (see check_output) or a network that the format cannot hold, and AssertionError when what was
+    written does not read back as the same network.
     """
-    if path.suffix not in FORMATS:
-        raise UserError(f"{path}: an export is written as {', '.join(FORMATS)}")
+    check_output(path)
     cost = network_cost(exported.arch, None, exported.num_classes)
     torch_params = sum(parameter.numel() for parameter in exported.network.parameters())
     if torch_params != cost.params:

@@ -46,10 +46,8 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     trained = Path(text) / "train.json"
     classes, file = num_classes, weights
     if trained.is_file():
-        record = read_json(trained)
-        arch = ArchSpec.from_dict(record["arch"])
-        classes = num_classes or len(record["classes"])
-        file = weights or str(Path(text) / record["weights"]["file"])
+        arch, trained_classes, trained_file = _training(trained)
+        classes, file = num_classes or trained_classes, weights or trained_file
     else:
         arch = load_arch(text)
     if resolution is not None:
@@ -65,6 +63,17 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     network.eval()
     # Public weights bring their own epsilon of the norms.
     return Exported(network.arch, classes, network, file or "untrained, drawn from seed 0", file is None)
+
+
+def _training(path: Path) -> tuple[ArchSpec, int, str]:
+    """The architecture, the number of classes and the weights file that a training's train.json tells of."""
+    record = read_json(path)
+    try:
+        with from_user(str(path)):
+            arch = ArchSpec.from_dict(record["arch"])
+        return arch, len(record["classes"]), str(path.parent / record["weights"]["file"])
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: not the record of a training, with its arch, classes and weights") from None
 
 
 def _classes_of_baseline(text: str) -> int | None:
