@@ -50,6 +50,10 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+class DamagedJournalError(ValueError):
+    """A journal that cannot be read to its end; the message is one line for people."""
+
+
 def open_study(
     path: Path,
     name: str,
@@ -187,7 +191,7 @@ def _storage(path: Path) -> JournalStorage:
     try:
         return JournalStorage(BatchingJournal(path))
     except ValueError as error:
-        raise ValueError(f"{path}: damaged journal: {error}") from None
+        raise DamagedJournalError(f"{path}: damaged journal: {error}") from None
 
 
 def _create(

@@ -107,6 +107,15 @@ def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> 
     assert (run_dir / "baseline.json").read_text() == baseline
 
 
+def test_a_damaged_journal_is_told_in_one_line(run_dir: Path, scalenas: Run) -> None:
+    journal = run_dir / "discover.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:5], "x" + lines[5], *lines[6:]]))
+    status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)
+    assert status == 2
+    assert "discover.journal: damaged journal" in err.splitlines()[-1]
+
+
 def test_more_trials_go_on_from_what_there_is(run_dir: Path, scalenas: Run) -> None:
     first = pd.read_csv(run_dir / "trials.csv")
     status, _, err = scalenas("discover", "digits", "--run", run_dir, *discover_options(), "--trials", "4")
