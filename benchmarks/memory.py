@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -28,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from benchmarks.counting import machine
 
 CLASSES = 10
 PICTURES = 5000
@@ -126,7 +126,7 @@ def main() -> None:
         decoded = args.images * args.size**2 * 3
         print(f"{args.images:,} images of {args.size} pixels, {decoded / 1e9:.2f} GB decoded, "
               f"written in {time.monotonic() - begin:.0f} s")  # fmt: skip
-        print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+        print(f"machine: {machine()}")
         peaks = run(Path(scratch), data)
         for phase in peaks.resident:
             print(f"{phase}: peak resident {peaks.resident[phase] / 1e9:.2f} GB, of which anonymous at most "

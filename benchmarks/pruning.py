@@ -14,7 +14,7 @@ import argparse
 import csv
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
+from benchmarks.rows import read_rows
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.pool.inline import InlineExecutor
 from nas.pruning import make_pruner
@@ -114,11 +115,10 @@ def pruners(epochs: int) -> dict[str, BasePruner | None]:
 
 def read_curves() -> tuple[Recorded, ...]:
     """The recorded trainings."""
-    with RESULTS.open(newline="") as file:
-        return tuple(
-            Recorded(int(row["macs"]), float(row["target_macs"]), tuple(map(float, row["curve"].split())))
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        Recorded(int(row["macs"]), float(row["target_macs"]), tuple(map(float, row["curve"].split())))
+        for row in read_rows(RESULTS)
+    )
 
 
 def record(args: argparse.Namespace) -> None:
@@ -147,7 +147,7 @@ def tables(args: argparse.Namespace) -> None:
         found = []
         for seed in range(args.seeds):
             rows = np.random.default_rng(seed).integers(0, len(recorded), TRIALS)
-            drawn = tuple(replace(recorded[row]) for row in rows)
+            drawn = tuple(recorded[row] for row in rows)
             found.append(play(drawn, pruners(epochs)[name], f"{name} {seed}"))
         plain = plain or found
         share = statistics.fmean(each.epochs for each in found) / (TRIALS * epochs)

@@ -13,7 +13,6 @@ of benchmarks/results/recipes.csv.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.counting import machine
+from benchmarks.rows import append_row, read_rows
 from nas.proxy.data import open_dataset
 from nas.proxy.dataset import Dataset
 from nas.proxy.feed import open_feed
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> None:
         start = time.perf_counter()
         done[each] = train(dataset, archs[each.network], recipe_of(each), each.epochs, each.seed)
         seconds = time.perf_counter() - start
-        append_result([
+        append_row(RESULTS, FIELDS, [
             each.network, each.recipe, f"{each.rate:g}", each.epochs, each.seed, f"{done[each]:.5f}", f"{seconds:.1f}",
             options.images, f"{options.macs:g}", options.resolution,
         ])  # fmt: skip
@@ -172,23 +172,11 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def read_results() -> dict[Run, float]:
-    """The rows of the results file, if it is there."""
-    if not RESULTS.exists():
-        return {}
-    with RESULTS.open(newline="") as file:
-        return {
-            Run(r["network"], r["recipe"], float(r["rate"]), int(r["epochs"]), int(r["seed"])): float(r["accuracy"])
-            for r in csv.DictReader(file)
-        }
-
-
-def append_result(row: list[object]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(FIELDS)
-        writer.writerow(row)
+    """Accuracies of the trainings in the results file, if it is there."""
+    return {
+        Run(r["network"], r["recipe"], float(r["rate"]), int(r["epochs"]), int(r["seed"])): float(r["accuracy"])
+        for r in read_rows(RESULTS)
+    }
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ front is what repeated moves to all single changes of its members end at. Result
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,13 @@ import optuna
 from numpy.typing import NDArray
 
 from benchmarks.planted import Problem, accel_nasbench, planted_large, planted_small
+from benchmarks.rows import append_row, read_rows
 from nas.pareto import pareto_front
 from nas.samplers import make_sampler
 from nas.samplers.grid import Rows
 
 RESULTS = Path(__file__).parent / "results" / "front.csv"
+FIELDS = ("problem", "sampler", "seed", "share")
 EVALUATIONS = 200
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--problems", default="anb,planted-small,planted-large")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    done = _read()
+    done = {(r["problem"], r["sampler"], int(r["seed"])): float(r["share"]) for r in read_rows(RESULTS)}
     problems = [p for p in (accel_nasbench(args.table), planted_small(), planted_large()) if p.name in args.problems]
     for problem in problems:
         uniform = problem.grid.random(np.random.default_rng(2), 5000)
@@ -83,26 +84,12 @@ def main() -> None:
             for seed in range(1000, 1000 + args.seeds):
                 if (problem.name, sampler, seed) not in done:
                     done[problem.name, sampler, seed] = share(problem, sampler, seed, worst, best)
-                    _append([problem.name, sampler, str(seed), f"{done[problem.name, sampler, seed]:.4f}"])
+                    append_row(
+                        RESULTS, FIELDS, [problem.name, sampler, seed, f"{done[problem.name, sampler, seed]:.4f}"]
+                    )
             shares = [done[problem.name, sampler, seed] for seed in range(1000, 1000 + args.seeds)]
             low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
             print(f"| {problem.name} | {sampler} | {len(shares)} | {middle:.3f} [{low:.3f}, {high:.3f}] |", flush=True)
-
-
-def _read() -> dict[tuple[str, str, int], float]:
-    if not RESULTS.exists():
-        return {}
-    with RESULTS.open(newline="") as file:
-        return {(r["problem"], r["sampler"], int(r["seed"])): float(r["share"]) for r in csv.DictReader(file)}
-
-
-def _append(row: list[str]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(("problem", "sampler", "seed", "share"))
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

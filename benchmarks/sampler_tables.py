@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.rows import read_rows
 
 Floats = NDArray[np.float64]
 Curves = dict[str, Floats]
@@ -23,15 +24,13 @@ _RESAMPLES = 2000
 def read_curves(path: Path) -> dict[tuple[str, str], Curves]:
     """The file's curves by (problem, setting). A search that found the best stays there; one that ended early, because
     it had nothing new to ask, stays where it was."""
-    csv.field_size_limit(10**7)
     found: dict[tuple[str, str], dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            steps = [(int(n), float(regret)) for n, regret in (part.split(":") for part in row["curve"].split())]
-            curve = np.full(CHECKPOINTS[-1], np.nan)
-            for n, regret in steps:
-                curve[n - 1 :] = regret
-            found[row["problem"], row["setting"]][row["sampler"]].append(curve.tolist())
+    for row in read_rows(path):
+        steps = [(int(n), float(regret)) for n, regret in (part.split(":") for part in row["curve"].split())]
+        curve = np.full(CHECKPOINTS[-1], np.nan)
+        for n, regret in steps:
+            curve[n - 1 :] = regret
+        found[row["problem"], row["setting"]][row["sampler"]].append(curve.tolist())
     return {key: {name: np.array(curves) for name, curves in group.items()} for key, group in found.items()}
 
 

@@ -10,7 +10,6 @@ suggestion, and the regret (points of score) of what the search would recommend 
 from __future__ import annotations
 
 import argparse
-import csv
 import heapq
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import optuna
 from numpy.typing import NDArray
 
 from benchmarks.planted import Problem, accel_nasbench, planted_large, planted_small
+from benchmarks.rows import append_row, read_rows
 from benchmarks.sampler_tables import lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
@@ -199,7 +199,7 @@ def tasks(table: str | None) -> Iterator[Task]:
 def run(args: argparse.Namespace) -> None:
     """Fill the results file with every run that it lacks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    done = {(r["problem"], r["setting"], r["sampler"], int(r["seed"])) for r in read_results()}
+    done = {(r["problem"], r["setting"], r["sampler"], int(r["seed"])) for r in read_rows(RESULTS)}
     every = [task for task in tasks(args.table) if args.only is None or task.name in args.only.split(",")]
     for seed in range(FIRST_SEED, FIRST_SEED + args.seeds):
         for sampler in args.samplers.split(","):
@@ -209,31 +209,13 @@ def run(args: argparse.Namespace) -> None:
                     continue
                 curve, seconds = simulate(task, sampler, seed)
                 text = " ".join(f"{n}:{regret:.4f}" for n, regret in curve)
-                append_result([*map(str, name), f"{seconds:.4f}", text])
+                append_row(RESULTS, FIELDS, [*name, f"{seconds:.4f}", text])
                 print(*name, f"{seconds * 1e3:.0f} ms per suggestion, regret {curve[-1][1]:.3f}", flush=True)
 
 
 def tables(args: argparse.Namespace) -> None:  # noqa: ARG001
     """Print the results file as Markdown."""
     print("\n".join(lines(RESULTS, {setting.name: setting.evaluations for setting in SETTINGS})))
-
-
-def read_results() -> list[dict[str, str]]:
-    """The rows of the results file, if it is there."""
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append_result(row: list[str]) -> None:
-    new = not RESULTS.exists()
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(FIELDS)
-        writer.writerow(row)
 
 
 def main() -> None:
