@@ -13,7 +13,7 @@ from scaling_search.coefficients import Shares
 from scaling_search.triangle import Floats, nearest_inside, to_shares
 
 MOVES = 0.1
-KNOWN = 0.01
+FINEST = 0.01
 """A place is never known better than to this, in shares: networks come in larger steps."""
 
 
@@ -66,7 +66,7 @@ def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
         raise ValueError("drift needs analyses at two or more training lengths")
     lengths = sorted(analyses)
     optima = np.stack([_as_many(analyses[epochs].draws.best_points()) for epochs in lengths])
-    weights = np.array([1 / (np.trace(np.cov(draws.T)) + 2 * KNOWN**2) for draws in optima])
+    weights = np.array([1 / (np.trace(np.cov(draws.T)) + 2 * FINEST**2) for draws in optima])
     doublings = np.log2(lengths)
     centre = np.average(doublings, weights=weights)
     leverage = weights * (doublings - centre) / (weights * (doublings - centre) ** 2).sum()
@@ -112,7 +112,7 @@ def _distance(step: Floats, covariance: Floats) -> tuple[float, int]:
     """
     variances, directions = np.linalg.eigh(covariance)
     along = directions.T @ step
-    return float((along**2 / (np.maximum(variances, 0) + KNOWN**2)).sum()), int((variances > KNOWN**2).sum())
+    return float((along**2 / (np.maximum(variances, 0) + FINEST**2)).sum()), int((variances > FINEST**2).sum())
 
 
 def _change(step: Floats) -> tuple[float, float, float]:

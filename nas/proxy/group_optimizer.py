@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -26,9 +25,9 @@ class GroupOptimizer(torch.optim.Optimizer):
                 self._step_group(group, weights)
         return loss
 
-    @abstractmethod
     def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         """Move the weights, all of which have a gradient, by the group's options; without gradients recorded."""
+        raise NotImplementedError
 
 
 def gradients_of(weights: list[Tensor]) -> list[Tensor]:
