@@ -117,6 +117,8 @@ def runs(seeds: int, best: Callable[[str, int], float | None]) -> Iterator[Run]:
                     rate = best(name, epochs)
                     if rate is not None:
                         yield Run(network, name, rate, epochs, seed)
+    for seed in range(seeds):
+        for network in NETWORKS:
             yield Run(network, "paper", paper().learning_rate, PAPER_EPOCHS, seed)
 
 

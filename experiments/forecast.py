@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.evaluation import Fidelity
+from nas.proxy.loop import images_measured
 from nas.proxy.speed import Speed
 
 DAY, HOUR = 86_400.0, 3_600.0
@@ -20,7 +21,7 @@ SMALLEST_TARGET = 1e5
 
 @dataclass(frozen=True)
 class Images:
-    """How many images a training sees, in batches of `batch_size`: val and test once an epoch."""
+    """How many images there are to train on, in batches of `batch_size`, and to measure on."""
 
     train: int
     val: int
@@ -40,8 +41,9 @@ class Work:
     @property
     def total_macs(self) -> float:
         """Multiply-adds of all of it; forward and backward counted as three forward passes."""
-        images = 3 * self.images.train * self.fidelity.train_fraction + self.images.val
-        return self.trainings * self.fidelity.epochs * images * self.macs
+        train, epochs = self.images.train * self.fidelity.train_fraction, self.fidelity.epochs
+        images = 3 * epochs * train + images_measured(epochs, round(train), self.images.val)
+        return self.trainings * images * self.macs
 
     def seconds(self, speed: Speed) -> float:
         """Expected seconds of all of it on one slot."""

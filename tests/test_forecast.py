@@ -5,6 +5,7 @@ from __future__ import annotations
 # ruff: noqa: ARG002  a simulated executor takes what the seam passes
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_seconds_and_macs_by_hand() -> None:
         0.5 + 2 * (5 * (0.01 + 3e-3) + 200 * 2e-11 * macs)
     )
     assert work().total_macs == 10 * 2 * (3 * 1000 + 200) * 1e6
+    many = replace(IMAGES, val=5000)  # until the last epoch a training is measured on a thousand of them
+    assert replace(work(), images=many).total_macs == 10 * (2 * 3 * 1000 + 1000 + 5000) * 1e6
+    assert training_seconds(SPEED, macs, Fidelity(2), many) == pytest.approx(
+        0.5 + 2 * steps * (0.01 + 3e-3) + 6000 * 2e-11 * macs
+    )
     forecast = Forecast((work(), work(5)), SPEED, 3, 0.0, "cpu")
     assert forecast.trainings == 15
     assert forecast.seconds == pytest.approx(15 * (0.5 + 2 * epoch) / 3)

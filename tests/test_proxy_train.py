@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nas.evaluation import Fidelity, Outcome, Request
-from nas.proxy import feed
+from nas.proxy import feed, loop
 from nas.proxy.data import open_dataset
 from nas.proxy.dataset import DataError, Dataset
 from nas.proxy.optimizer import make_optimizer
@@ -147,6 +147,26 @@ def test_the_test_split_is_measured_after_the_same_training(digits: Dataset) -> 
     assert test.metrics["val_accuracy"] == val.accuracy
     assert test.accuracy is not None
     assert round(test.accuracy * digits.counts["test"], 6) % 1 == 0
+
+
+def test_until_the_last_epoch_a_part_of_val_is_watched(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(ARCH, Fidelity(epochs=3))
+    whole = run(digits, request)
+    images = digits.counts["val"]
+    monkeypatch.setattr(loop, "_WATCHED", 10)
+    part = run(digits, request)
+    assert part.accuracy == whole.accuracy
+    few = digits.counts["train"] // 4
+    assert few < images
+    assert [round(a * few, 6) % 1 for a in part.curve[:-1]] == [0, 0]
+    assert part.curve[:-1] != whole.curve[:-1]
+
+
+@given(st.integers(1, 20), st.integers(1, 100_000), st.integers(1, 100_000))
+def test_watching_costs_little(epochs: int, train: int, val: int) -> None:
+    watched = loop.images_watched(train, val)
+    assert min(val, 1000) <= watched <= min(val, max(1000, train / 4))
+    assert loop.images_measured(epochs, train, val) == val + (epochs - 1) * watched
 
 
 def test_a_data_set_without_test_images_says_so_before_it_trains(digits: Dataset) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Feed:
     @property
     def device(self) -> torch.device:
         return self.labels.device
+
+    def first(self, count: int) -> Feed:
+        """The first `count` images, which have the split's mixture of classes."""
+        return replace(self, rows=self.rows[:count], labels=self.labels[:count])
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, plain: float batches (B, channels, R, R) in channels_last, and labels (B,)."""

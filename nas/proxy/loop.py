@@ -20,6 +20,7 @@ from search_spaces.network import branch_ends
 
 EVAL_BATCH = {"cpu": 256, "cuda": 2048}
 CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the device
+_WATCHED = 1000
 
 
 class DivergedError(ArithmeticError):
@@ -127,6 +128,20 @@ def measure(network: nn.Module, feed: Feed, splits: int = 1) -> float:
         total += logits.abs().mean()
     _check_finite(total, "the network's outputs are not finite")
     return int(correct) / len(feed)
+
+
+def images_watched(train: int, val: int) -> int:
+    """On how many of `val` images a training on `train` is measured after each epoch but the last, which gets all.
+
+    One for four trained on, so that watching costs at most a twelfth of training, but 1000 where there are: fewer
+    could not tell good trainings from poor ones.
+    """
+    return min(val, max(_WATCHED, train // 4))
+
+
+def images_measured(epochs: int, train: int, val: int) -> int:
+    """On how many of `val` images a training of `epochs` on `train` is measured in all."""
+    return (epochs - 1) * images_watched(train, val) + val
 
 
 def out_of_memory(error: Exception) -> str | None:

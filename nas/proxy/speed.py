@@ -15,7 +15,7 @@ from torch import Tensor
 from nas.evaluation import Outcome, Report, Request
 from nas.proxy.augment import draw_epoch
 from nas.proxy.feed import open_feed
-from nas.proxy.loop import EVAL_BATCH, Training, repeatable
+from nas.proxy.loop import EVAL_BATCH, Training, images_measured, repeatable
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import network_cost
 
@@ -69,7 +69,8 @@ class Speed:
         """The expected seconds of one training of `epochs` on so many images."""
         steps = train_images // batch
         training = steps * (self.step + self.per_mac * 3 * macs * batch)
-        return self.setup + epochs * (training + val_images * self.eval_per_mac * macs)
+        measured = images_measured(epochs, train_images, val_images)
+        return self.setup + epochs * training + measured * self.eval_per_mac * macs
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nas.proxy.checkpoint import CheckpointError, Checkpoints, Progress, trial_c
 from nas.proxy.dataset import Dataset
 from nas.proxy.fast_path import accelerate
 from nas.proxy.feed import Feed, open_feed
-from nas.proxy.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
+from nas.proxy.loop import DivergedError, Training, images_watched, measure, out_of_memory, prepare_network, repeatable
 from nas.proxy.recipe import Recipe, fast
 from search_spaces import ArchSpec, build_network
 
@@ -42,6 +42,8 @@ class ProxyEvaluator:
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         """Train, reporting the val accuracy after each epoch, and return the accuracy on the request's split.
+
+        Until the last epoch the reported accuracy is that on the first of val's images (see images_watched).
 
         Equal requests give equal bits with equal threads on one kind of device, unless batches are split (see
         Request.splits): the batch norms then see smaller ones. For split "test" the training is the
@@ -99,6 +101,7 @@ class ProxyEvaluator:
     ) -> list[float]:
         """Train to the end or until the report says stop; the val accuracy after each epoch, all of them reported."""
         go_on = True
+        few = val.first(images_watched(len(training.train), len(val)))
         for epoch, accuracy in enumerate(progress.curve, 1):
             go_on &= report(epoch, accuracy)
         for epoch in range(len(progress.curve) + 1, training.epochs + 1):
@@ -106,7 +109,7 @@ class ProxyEvaluator:
                 break
             start = time.perf_counter()
             training.run_epoch(epoch)
-            accuracy = measure(training.result, val, training.splits)
+            accuracy = measure(training.result, val if epoch == training.epochs else few, training.splits)
             progress = progress.after(accuracy, time.perf_counter() - start)
             go_on = report(epoch, accuracy)
             if kept is not None and epoch < training.epochs:
