@@ -21,7 +21,7 @@ from nas.proxy import feed, loop
 from nas.proxy.data import open_dataset
 from nas.proxy.dataset import DataError, Dataset
 from nas.proxy.optimizer import make_optimizer
-from nas.proxy.recipe import fast
+from nas.proxy.recipe import RECIPES, fast
 from nas.proxy.train import ProxyEvaluator
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 from search_spaces.network import branch_ends
@@ -129,12 +129,15 @@ def test_architectures_see_the_same_images_in_the_same_order(digits: Dataset) ->
     assert torch.equal(*seen)
 
 
-def test_images_read_from_the_file_train_as_those_in_memory(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_images_read_from_the_file_train_as_those_in_memory(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
     request = Request(ARCH, Fidelity(epochs=2, train_fraction=0.5))
-    resident = run(digits, request)
+    resident = run(digits, request, recipe=RECIPES[recipe]())
     feed._kept.clear()
     monkeypatch.setitem(feed.RESIDENT_BYTES, "cpu", 0)
-    assert run(digits, request) == resident
+    assert run(digits, request, recipe=RECIPES[recipe]()) == resident
 
 
 # --- Fidelity, splits, reports -----------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""From uint8 images on a device to a float batch: gather, mirror, shift, resize, normalise, cut out. All vectorised."""
+"""From uint8 images on a device to a float batch: gather, mirror, shift, resize, normalise, cut out. All vectorised.
+
+What comes between shift and resize where a recipe has it is in auto_augment.py.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from nas.proxy.auto_augment import DRAWS
+
 
 @dataclass(frozen=True)
 class Draws:
     """One epoch's randomness, in the order of training; the same for every architecture, resolution and device.
 
     order: (n,) int64, places in the training split. flip: (n,) bool. shift: (n, 2) in -1..1. hole: (n, 2) in 0..1.
+    policy: (n, DRAWS) in 0..1, on the CPU, what AutoAugment draws (see auto_augment); None where it was not asked for.
     """
 
     order: Tensor
     flip: Tensor
     shift: Tensor
     hole: Tensor
+    policy: Tensor | None = None
 
 
-def draw_epoch(n: int, seed: int, epoch: int, device: torch.device) -> Draws:
-    """Draws of `epoch` (from 1) of a training on n images.
+def draw_epoch(n: int, seed: int, epoch: int, device: torch.device, *, auto_augment: bool = False) -> Draws:
+    """Draws of `epoch` (from 1) of a training on n images, the same with and without those for AutoAugment.
 
     An image that is mirrored in one epoch is not in the next, which shows both sides evenly (Jordan 2024, 94 % on
     CIFAR-10 in 3.29 seconds, section 3.6).
@@ -35,7 +42,8 @@ def draw_epoch(n: int, seed: int, epoch: int, device: torch.device) -> Draws:
     shift = torch.rand(n, 2, generator=generator) * 2 - 1
     hole = torch.rand(n, 2, generator=generator)
     flip = first_flip[order] ^ bool(epoch % 2)
-    return Draws(order.to(device), flip.to(device), shift.to(device), hole.to(device))
+    policy = torch.rand(n, DRAWS, generator=generator) if auto_augment else None
+    return Draws(order.to(device), flip.to(device), shift.to(device), hole.to(device), policy)
 
 
 def crop_flip(images: Tensor, rows: Tensor, shift: Tensor | None, flip: Tensor | None) -> Tensor:

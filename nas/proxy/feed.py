@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nas.proxy.augment import Draws, crop_flip, cut_out, normalise, resize
+from nas.proxy.auto_augment import auto_augment
 from nas.proxy.dataset import Dataset, load_split
 from nas.proxy.recipe import Recipe
 
@@ -56,7 +57,14 @@ class Feed:
             yield self._to_float(images), self.labels[start : start + size]
 
     def shuffled(self, size: int, draws: Draws, recipe: Recipe, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch, augmented, in whole batches of `size`; the images left over are dropped."""
+        """One epoch, augmented, in whole batches of `size`; the images left over are dropped.
+
+        All but the hole is done to the images as they are held, before those of the mapped file are resized. Raises
+        ValueError where the recipe has AutoAugment and the draws have no numbers for it.
+        """
+        policy = draws.policy if recipe.auto_augment else None
+        if recipe.auto_augment and policy is None:
+            raise ValueError(f"recipe {recipe.name} has AutoAugment: draw its epochs with auto_augment=True")
         side = self.images.shape[1]
         shift = torch.round(draws.shift * (recipe.translate * side)).long() if recipe.translate * side >= 0.5 else None
         hole = round(recipe.cutout * self.resolution)
@@ -70,6 +78,8 @@ class Feed:
                 draws.flip[part].to(self.images.device) if flip and recipe.flip else None,
             )
             self._let_go()
+            if policy is not None:
+                cut = auto_augment(cut.to(self.device), policy[part])
             batch = self._to_float(cut)
             yield cut_out(batch, draws.hole[part], hole) if hole else batch, self.labels[chosen]
 

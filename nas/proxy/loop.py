@@ -90,7 +90,7 @@ class Training:
         steps = len(self.train) // batch
         self.network.train()
         total = torch.zeros((), device=self.train.device)
-        draws = draw_epoch(len(self.train), self.seed, epoch, self.train.device)
+        draws = draw_epoch(len(self.train), self.seed, epoch, self.train.device, auto_augment=recipe.auto_augment)
         for step, (images, labels) in enumerate(self.train.shuffled(batch, draws, recipe, flip=self.flip)):
             progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
             set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))

@@ -52,7 +52,8 @@ class Recipe:
     Muon; schedule: its course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see
     RMSProp). weight_decay spares norms, and biases unless `decay_biases`. average: the decay of the running average
     of the weights, which is then what is measured and kept (see Average), None for the weights themselves.
-    translate: the largest shift, as a share of the side; cutout: the side of the hole likewise, 0 for none.
+    translate: the largest shift, as a share of the side; auto_augment: AutoAugment's ImageNet policy after shift and
+    mirror (see auto_augment.py); cutout: the side of the hole as a share of the image's, 0 for none.
     norm_momentum: of the batch norms, None to keep the architecture's. zero_branches: each residual branch starts
     at zero. regularised_epochs: dropout and stochastic depth reach the architecture's rates in trainings of this
     many epochs and are smaller in proportion in shorter ones, which are far from overfitting.
@@ -72,6 +73,7 @@ class Recipe:
     label_smoothing: float
     flip: bool
     translate: float
+    auto_augment: bool
     cutout: float
     norm_momentum: float | None
     zero_branches: bool
@@ -117,6 +119,7 @@ def fast() -> Recipe:
         label_smoothing=0.1,
         flip=True,
         translate=0.125,
+        auto_augment=False,
         cutout=0.0,
         norm_momentum=0.1,
         zero_branches=True,
@@ -130,14 +133,15 @@ def paper() -> Recipe:
     RMSProp in TensorFlow's form with decay 0.9, momentum 0.9 and epsilon 1e-3; batch-norm momentum 0.99 (0.01 in
     PyTorch's terms); weight decay 1e-5 on all but norms; a rate of 0.016 for every 256 images of a batch, times 0.97
     every 2.4 epochs in steps, after 5 epochs of linear warm-up; the weights averaged with decay 0.9999; label smoothing
-    0.1; dropout and stochastic depth at the architecture's rates; about 350 epochs.
+    0.1; AutoAugment; dropout and stochastic depth at the architecture's rates; about 350 epochs.
 
     Scaled to shorter trainings: the warm-up takes at most a tenth of the epochs (so 5 from 50 epochs on), and the
     average spans at most about the last ninth of the steps, as in the published code (see Average). The decay of the
     rate is not scaled.
 
-    Not as published: AutoAugment is left out, crops are shifts by up to an eighth of the side instead of random areas
-    resized, and batches have 256 images (fewer on small data) instead of 4096, the rate in proportion.
+    Not as published: AutoAugment has the sub-policies and ranges of its own paper, while EfficientNet's published code
+    has another set ("v0") and other ranges; crops are shifts by up to an eighth of the side instead of random areas
+    resized; and batches have 256 images (fewer on small data) instead of 4096, the rate in proportion.
     """
     return Recipe(
         name="paper",
@@ -154,6 +158,7 @@ def paper() -> Recipe:
         label_smoothing=0.1,
         flip=True,
         translate=0.125,
+        auto_augment=True,
         cutout=0.0,
         norm_momentum=0.01,
         zero_branches=False,

@@ -165,8 +165,9 @@ def _batches(training: Training, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Augmented batches without end."""
     feed = training.train
     for epoch in itertools.count(1):
-        draws = draw_epoch(len(feed), training.seed, epoch, feed.device)
-        yield from feed.shuffled(size, draws, training.recipe, flip=training.flip)
+        recipe = training.recipe
+        draws = draw_epoch(len(feed), training.seed, epoch, feed.device, auto_augment=recipe.auto_augment)
+        yield from feed.shuffled(size, draws, recipe, flip=training.flip)
 
 
 def _wait_for(device: torch.device) -> None:
