@@ -90,7 +90,8 @@ def discover(
     as pruned, but no candidate. It is asked by the search alone: `study.pruner` is left as it is, since samplers would
     see but one of Hyperband's brackets of trials through it.
 
-    Raises KeyboardInterrupt when interrupted and TooManyFailuresError, both with all that is finished stored.
+    Raises KeyboardInterrupt when interrupted, TooManyFailuresError and what the executor raises, all with what is
+    finished stored.
     """
     study.sampler = sampler
     limits = (("MACs", max_macs), ("parameters", max_params))
@@ -148,10 +149,10 @@ def evaluate_all(
             progress(number)
             yield number, request
 
-    def handle(event: Event) -> None:
+    def handle(event: Event) -> bool:
         if not isinstance(event, Finished):
             progress(event.ticket, epoch=event.epoch, accuracy=event.accuracy)
-            return
+            return True
         request = open_requests[event.ticket]
         macs, params = cost(request.arch)
         accuracy = event.outcome.accuracy
@@ -167,6 +168,7 @@ def evaluate_all(
         study.add_trial(trial)
         outcomes[request.key] = event.outcome
         progress(event.ticket, finished=True, outcome=event.outcome)
+        return True
 
     drive(jobs(), executor, handle)
     return {key: outcomes[key] for key in wanted}

@@ -121,10 +121,11 @@ class SharedStudy:
 
 @dataclass
 class SharedBookkeeping(Bookkeeping):
-    """The bookkeeping of one driver among several. Each asks in its turn, and sees what the others run and know.
+    """The bookkeeping of one driver among several. Each asks and stores in its turn, and sees what the others run and
+    know.
 
-    A trial that asks what another driver trains waits for it. What a dead driver left is taken over. The search ends
-    when all trials have, whoever runs them.
+    A trial that asks what another driver trains waits for it. What a dead driver left is taken over; should that one
+    come back, it lets go of it. The search ends when all trials have, whoever runs them.
     """
 
     shared: SharedStudy | None = None
@@ -142,12 +143,15 @@ class SharedBookkeeping(Bookkeeping):
 
     def _next(self, shared: SharedStudy) -> Job | Literal["end"]:
         trials = self._learn()
-        asked, self.elsewhere = self.elsewhere, []
+        asked = [waiting for waiting in self.elsewhere if self._is_mine(trials[waiting[0].number])]
+        self.elsewhere = []
         for i, waiting in enumerate(asked):
             job = self._place(*waiting)
             if job is not None:
                 self.elsewhere += asked[i + 1 :]
                 return job
+        if asked:
+            trials = self._learn()  # some of them were answered just now
         mine = {trial.number for trial, _, _ in self.elsewhere} | self.running.keys() | self._waiting_here()
         running = [frozen for frozen in trials if frozen.state == TrialState.RUNNING and frozen.number not in mine]
         for frozen in running:
@@ -167,6 +171,29 @@ class SharedBookkeeping(Bookkeeping):
                 self._remember(frozen)
         return trials
 
+    @contextlib.contextmanager
+    def _batch(self, *, durable: bool = False) -> Iterator[None]:
+        """A turn, in which nobody takes over what this driver writes to."""
+        assert self.shared is not None
+        with self.shared.turn():
+            self._let_go()
+            with super()._batch(durable=durable):
+                yield
+
+    def _let_go(self) -> None:
+        """Forget the trials that others took over while this driver was silent; `elsewhere` is looked through later."""
+        trials = self.study.get_trials(deepcopy=False)
+        for number, running in list(self.running.items()):
+            running.waiting = [trial for trial in running.waiting if self._is_mine(trials[trial.number])]
+            if not self._is_mine(trials[number]):
+                del self.running[number]
+                self.elsewhere += [(trial, running.request, running.cost) for trial in running.waiting]
+        self.unwritten = [(trial, report) for trial, report in self.unwritten if trial.number in self.running]
+
+    def _is_mine(self, frozen: FrozenTrial) -> bool:
+        assert self.shared is not None
+        return frozen.state == TrialState.RUNNING and frozen.user_attrs.get(_DRIVER) == self.shared.driver
+
     def _take(self, trial: Trial) -> Job:
         assert self.shared is not None
         trial.set_user_attr(_DRIVER, self.shared.driver)
@@ -176,20 +203,18 @@ class SharedBookkeeping(Bookkeeping):
         return {trial.number for running in self.running.values() for trial in running.waiting}
 
     def _place(self, trial: Trial, request: Request, cost: float) -> Job:
-        # One look for both questions: between two, another driver may end what it ran.
-        earlier = self._learn()[: trial.number]
         answered = request.key in self.answers or request.key in self.pruned
-        if not answered and self._is_trained_elsewhere(earlier, request):
+        if not answered and self._is_trained_elsewhere(trial, request):
             self.elsewhere.append((trial, request, cost))
             return None
         return super()._place(trial, request, cost)
 
-    def _is_trained_elsewhere(self, earlier: Sequence[FrozenTrial], request: Request) -> bool:
-        """Whether one of the earlier trials, of another living driver, asks the same: waiting for earlier ones alone,
-        none waits in a circle.
+    def _is_trained_elsewhere(self, trial: Trial, request: Request) -> bool:
+        """Whether a trial of another living driver, earlier than this one, asks the same: waiting for earlier ones
+        alone, none waits in a circle.
         """
         assert self.shared is not None
-        for frozen in earlier:
+        for frozen in self.study.get_trials(deepcopy=False)[: trial.number]:
             attrs = frozen.user_attrs
             if frozen.state == TrialState.RUNNING and attrs.get("request_key") == request.key:
                 owner = str(attrs.get(_DRIVER))

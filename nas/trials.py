@@ -115,34 +115,32 @@ class Bookkeeping:
                 job = self._prepare(self.study.ask(self.space.distributions()))
             yield job
 
-    def handle(self, event: Event) -> None:
-        """Store what the executor tells."""
-        running = self.running[event.ticket]
+    def handle(self, event: Event) -> bool:
+        """Store what the executor tells; False, and nothing stored, where the trial is no longer this driver's."""
         if isinstance(event, Finished):
-            del self.running[event.ticket]
             with self._batch(durable=True):
-                if running.stopped and event.outcome.failure is None:
-                    self._end_pruned(running.trial, running.request, event.outcome)
-                    for trial in running.waiting:
-                        self._answer_pruned(trial, running.request, event.ticket)
-                    return
-                self._finish(running.trial, running.request, running.cost, event.outcome)
-                for trial in running.waiting:
-                    self._answer(trial, running.request, running.cost, event.ticket, event.outcome)
-            return
+                ended = self.running.pop(event.ticket, None)
+                if ended is not None:
+                    self._end_training(ended, event.outcome)
+            return ended is not None
+        running = self.running.get(event.ticket)
+        if running is None:
+            return False
         self._note(running, event)
         if self.unwritten and time.monotonic() - self.written > _REPORTS_WAIT:
             with self._batch():
                 pass
-        self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
+        if event.ticket in self.running:
+            self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
+        return event.ticket in self.running
 
     def judge(self, event: Reported) -> bool:
         """Whether a trial goes on after an epoch. That it does not is stored before anybody acts on it.
 
         A trial that is trained again after a kill is not asked about epochs before its last stored one: it passed them.
         """
-        running = self.running[event.ticket]
-        if running.stopped:
+        running = self.running.get(event.ticket)
+        if running is None or running.stopped:
             return False
         if self.pruner is None or not max(running.epochs, default=0) <= event.epoch < self.fidelity.epochs:
             return True
@@ -152,6 +150,8 @@ class Bookkeeping:
 
         self._note(running, event)
         with self._batch():
+            if event.ticket not in self.running:
+                return False
             trial = self.study._storage.get_trial(running.trial._trial_id)
             running.stopped = is_unpromising(self.pruner, self.study, trial, score)
             if running.stopped:
@@ -251,6 +251,18 @@ class Bookkeeping:
                 seed += 1
         used.add(seed)
         return seed
+
+    def _end_training(self, running: _Running, outcome: Outcome) -> None:
+        """Store what a training gave, for its trial and those that wait for it."""
+        trial, request, cost = running.trial, running.request, running.cost
+        if running.stopped and outcome.failure is None:
+            self._end_pruned(trial, request, outcome)
+            for waiting in running.waiting:
+                self._answer_pruned(waiting, request, trial.number)
+            return
+        self._finish(trial, request, cost, outcome)
+        for waiting in running.waiting:
+            self._answer(waiting, request, cost, trial.number, outcome)
 
     def _finish(self, trial: Trial, request: Request, cost: float, outcome: Outcome) -> None:
         _set_attrs(trial, outcome_attrs(outcome))

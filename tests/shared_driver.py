@@ -1,4 +1,4 @@
-"""One of several drivers of a study in PostgreSQL, for tests: FOLDER URL TRIALS DELAY."""
+"""One of several drivers of a study in PostgreSQL, for tests: FOLDER URL TRIALS DELAY [DEAD_AFTER]."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from evaluators import FIDELITY, Formula
 from search_driver import SCORE, WIDE, RestartableRandom, cost
 
+from nas import shared as shared_study
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.search import discover
@@ -19,7 +20,7 @@ def run(folder: Path, url: str, trials: int, delay: float) -> None:
     evaluator = Formula(delay, str(folder.parent / "trainings.log"))
     sampler = RestartableRandom()
     with (
-        open_shared_study(url, "together", folder.name, sampler) as shared,
+        open_shared_study(url, folder.parent.name, folder.name, sampler) as shared,
         contextlib.closing(LocalExecutor(evaluator, [Slot()] * 2)) as executor,
     ):
         discover(
@@ -29,5 +30,7 @@ def run(folder: Path, url: str, trials: int, delay: float) -> None:
 
 
 if __name__ == "__main__":
-    folder, url, trials, delay = sys.argv[1:]
+    folder, url, trials, delay, *dead_after = sys.argv[1:]
+    for seconds in dead_after:
+        shared_study._DEAD_AFTER, shared_study._BEAT_EVERY = float(seconds), float(seconds) / 10
     run(Path(folder), url, int(trials), float(delay))

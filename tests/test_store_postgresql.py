@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +26,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Fidelity, Outcome
-from nas.pool.executor import Finished
+from nas.pool.executor import Finished, Reported
 from nas.shared import SharedBookkeeping, SharedStudy, hide_password, open_shared_study
 from nas.store import read_study
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
@@ -82,16 +84,17 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(folder: Path, url: str, trials: int = TRIALS, delay: float = 0.03) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(DRIVER), str(folder), url, str(trials), str(delay)], stderr=subprocess.PIPE, text=True
-    )
+def start(
+    folder: Path, url: str, trials: int = TRIALS, delay: float = 0.03, dead_after: float = 90
+) -> subprocess.Popen[str]:
+    asked = (DRIVER, folder, url, trials, delay, dead_after)
+    return subprocess.Popen([sys.executable, *map(str, asked)], stderr=subprocess.PIPE, text=True)
 
 
-def trials_of(url: str) -> list[FrozenTrial]:
+def trials_of(url: str, name: str) -> list[FrozenTrial]:
     storage = RDBStorage(url.replace("postgresql:", "postgresql+psycopg:"))
     try:
-        return optuna.load_study(study_name="together", storage=storage).trials
+        return optuna.load_study(study_name=name, storage=storage).trials
     finally:
         storage.engine.dispose()
 
@@ -102,7 +105,7 @@ def test_two_drivers_fill_one_study_without_a_duplicate(server: str, tmp_path: P
     for driver in drivers:
         _, errors = driver.communicate(timeout=300)
         assert driver.returncode == 0, errors
-    trials = trials_of(server)
+    trials = trials_of(server, tmp_path.name)
     assert [trial.number for trial in trials] == list(range(TRIALS))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {trial.user_attrs["driver"] for trial in trials} == {"one", "two"}
@@ -115,16 +118,16 @@ def test_two_drivers_fill_one_study_without_a_duplicate(server: str, tmp_path: P
     more = TRIALS + 12
     killed = start(tmp_path / "one", server, more, delay=0.3)
     end = time.monotonic() + 60
-    while len(trials_of(server)) < TRIALS + 3 and time.monotonic() < end:
+    while len(trials_of(server, tmp_path.name)) < TRIALS + 3 and time.monotonic() < end:
         time.sleep(0.1)
     killed.kill()
     killed.communicate()
-    left = [trial.number for trial in trials_of(server) if trial.state == TrialState.RUNNING]
+    left = [trial.number for trial in trials_of(server, tmp_path.name) if trial.state == TrialState.RUNNING]
     assert left
     again = start(tmp_path / "one", server, more)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    trials = trials_of(server)
+    trials = trials_of(server, tmp_path.name)
     assert [trial.number for trial in trials] == list(range(more))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {trials[number].user_attrs["driver"] for number in left} == {"one"}
@@ -152,27 +155,80 @@ class Meanwhile(RandomSampler):
         return 0
 
 
+def bookkeeping(shared: SharedStudy) -> SharedBookkeeping:
+    limits = (("MACs", None), ("parameters", None))
+    return SharedBookkeeping(
+        OneNetwork(), lambda accuracy, _: accuracy, shared.study, 4, Fidelity(1), 0, lambda _: (100, 10),
+        limits, lambda _: None, shared=shared,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["running", "finished"])
+def test_what_another_driver_took_over_is_let_go(server: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        open_shared_study(server, f"taken {name}", "a", RandomSampler()) as first,
+        open_shared_study(server, f"taken {name}", "b", RandomSampler()) as second,
+    ):
+        mine, others = bookkeeping(first), bookkeeping(second)
+        jobs = mine.jobs()
+        job = next(jobs)
+        assert isinstance(job, tuple)
+        assert next(jobs) is None  # a second trial waits for the first, which asks the same
+        with monkeypatch.context() as silent:
+            silent.setattr("nas.shared._DEAD_AFTER", -1.0)
+            assert next(others.jobs()) == job
+        done = Finished(0, Outcome(accuracy=0.5, seconds=1.0))
+        if name == "running":
+            assert not mine.handle(Reported(0, 1, 0.25))
+            assert not mine.handle(done)
+            assert first.study.trials[0].intermediate_values == {}
+            assert "accuracy" not in first.study.trials[0].user_attrs
+        assert others.handle(done)
+        assert not mine.handle(Finished(0, Outcome(accuracy=0.25)))
+        assert first.study.trials[0].value == 0.5
+        # The driver goes on: the trial that waited takes the other's answer, and a third is asked.
+        assert next(mine.jobs()) is None
+        assert [trial.value for trial in first.study.trials] == [0.5] * 3
+        assert first.study.trials[1].user_attrs["duplicate_of"] == 0
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_stopped_for_long_goes_on_with_others(server: str, tmp_path: Path) -> None:
+    trials, log = 8, tmp_path / "trainings.log"
+    stopped = start(tmp_path / "three", server, trials, delay=0.5, dead_after=3)
+    while not log.exists() or log.read_text().count("begin") < 2:
+        assert stopped.poll() is None
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGSTOP)
+    other = start(tmp_path / "four", server, trials, dead_after=3)
+    _, errors = other.communicate(timeout=120)
+    assert other.returncode == 0, errors
+    stopped.send_signal(signal.SIGCONT)
+    _, errors = stopped.communicate(timeout=120)
+    assert stopped.returncode == 0, errors
+    found = trials_of(server, tmp_path.name)
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * trials
+    assert {trial.user_attrs["driver"] for trial in found[:2]} == {"four"}
+
+
 def test_what_another_driver_finishes_while_this_one_asks_is_not_trained_again(server: str) -> None:
     sampler = Meanwhile()
     with (
         open_shared_study(server, "race", "a", RandomSampler()) as first,
         open_shared_study(server, "race", "b", sampler) as second,
     ):
-
-        def bookkeeping(shared: SharedStudy) -> SharedBookkeeping:
-            limits = (("MACs", None), ("parameters", None))
-            return SharedBookkeeping(
-                OneNetwork(), lambda accuracy, _: accuracy, shared.study, 4, Fidelity(1), 0, lambda _: (100, 10),
-                limits, lambda _: None, shared=shared,
-            )  # fmt: skip
-
         mine, others = bookkeeping(first), bookkeeping(second)
         job = next(mine.jobs())
         assert isinstance(job, tuple)
         done = Finished(job[0], Outcome(accuracy=0.5, seconds=1.0))
-        sampler.happens = lambda: mine.handle(done) if job[0] in mine.running else None
-        assert next(others.jobs()) is None
-        assert [trial.state for trial in first.study.trials] == [TrialState.COMPLETE] * 2
+        storing = threading.Thread(target=mine.handle, args=(done,))  # waits for the end of the other's turn
+        sampler.happens = lambda: None if storing.ident else storing.start()
+        jobs = others.jobs()
+        assert next(jobs) is None
+        storing.join(60)
+        assert next(jobs) is None
+        assert [trial.state for trial in first.study.trials[:2]] == [TrialState.COMPLETE] * 2
+        assert [trial.user_attrs.get("duplicate_of") for trial in first.study.trials[:2]] == [None, 0]
 
 
 def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(

@@ -29,10 +29,11 @@ class TooManyFailuresError(RuntimeError):
 
 
 def drive(
-    jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], None], judge: Judge | None = None
+    jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], bool], judge: Judge | None = None
 ) -> None:
-    """Run all jobs on the executor; every event goes to `on_event`. judge: says after each epoch whether a trial goes
-    on, and is asked before that epoch's event is handed on.
+    """Run all jobs on the executor; every event goes to `on_event`, which says whether its trial is still wanted: one
+    that is not is cancelled. judge: says after each epoch whether a trial goes on, and is asked before that epoch's
+    event is handed on.
 
     The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
     sampler asks it as late, and with as much known, as can be.
@@ -59,8 +60,12 @@ def drive(
                 interrupts.raise_if_wanted()
                 return
             for event in _next_events(executor, interrupts, _LATER if job == LATER else None):
-                on_event(event)
-                if isinstance(event, Finished):
+                if event.ticket not in running:
+                    continue  # told together with one that had its trial cancelled
+                if not on_event(event):
+                    executor.cancel(event.ticket)
+                    running.discard(event.ticket)
+                elif isinstance(event, Finished):
                     running.discard(event.ticket)
                     tally.add(event.outcome)
             interrupts.raise_if_wanted()
