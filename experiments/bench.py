@@ -28,7 +28,7 @@ from nas.pool.executor import Executor
 from nas.pool.slots import Slot
 from nas.proxy.checkpoint import trial_checkpoints
 from nas.search import Progress, evaluate_all, unanswered
-from nas.shared import hide_password
+from nas.shared import DatabaseLostError, hide_password
 from nas.store import DamagedJournalError, open_study, run_lock
 from search_spaces import ArchSpec, network_cost
 
@@ -193,7 +193,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
         folder.check(bench.identity)
         try:
             yield bench
-        except TooManyFailuresError as error:
+        except (TooManyFailuresError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except DamagedJournalError as error:
             raise UserError(f"{error}; a copy from before, or the lines before the damaged one, will do") from error

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -28,6 +29,11 @@ _DRIVER = "driver"  # trial attribute: who runs it
 _BEAT = "scalenas:alive:"  # study attribute of each driver, renewed while it lives
 _BEAT_EVERY = 15.0
 _DEAD_AFTER = 90.0
+_DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
+
+
+class DatabaseLostError(RuntimeError):
+    """The database of a shared study cannot be used any more; the message is one line for people."""
 
 
 def hide_password(text: str) -> str:
@@ -46,7 +52,8 @@ def open_shared_study(
     """The study `name` in the PostgreSQL database at `url`, made when it is not there; `driver` is alive meanwhile.
 
     driver: a name that this driver, and no other, has each time that it is started. Raises ValueError when `url` is no
-    PostgreSQL address or the database cannot be used.
+    PostgreSQL address or the database cannot be used, and DatabaseLostError, in place of what the database's libraries
+    raise, when that changes later.
     """
     try:
         parsed = make_url(url)
@@ -55,23 +62,36 @@ def open_shared_study(
     if parsed.get_backend_name() != "postgresql":
         raise ValueError(f"--storage {hide_password(url)}: must be a postgresql:// address")
     full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    options = {"pool_pre_ping": True}  # so that a restart of the server between two uses costs nothing
     try:
-        turns = sqlalchemy.create_engine(full)
+        turns = sqlalchemy.create_engine(full, **options)
         with _turn(turns, "schema"):
-            storage = RDBStorage(full, engine_kwargs={"pool_pre_ping": True})
+            storage = RDBStorage(full, engine_kwargs=options)
             study = optuna.create_study(
                 study_name=name, storage=storage, sampler=sampler, directions=list(directions), load_if_exists=True
             )
     except ModuleNotFoundError:
         raise ValueError("--storage needs psycopg: install scalenas[postgresql]") from None
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
-        raise ValueError(f"--storage {hide_password(url)}: cannot be used: {reason}") from None
+    except _DATABASE_ERRORS as error:
+        raise ValueError(f"--storage {hide_password(url)}: cannot be used: {_reason(error)}") from None
     shared = SharedStudy(study, driver, turns)
-    with shared.alive():
-        yield shared
-    turns.dispose()
-    storage.engine.dispose()
+    try:
+        with shared.alive():
+            yield shared
+    except _DATABASE_ERRORS as error:
+        raise DatabaseLostError(
+            f"--storage {hide_password(url)}: lost the database: {_reason(error)}; when it is there again, go on with "
+            "the same command"
+        ) from error
+    finally:
+        turns.dispose()
+        storage.engine.dispose()
+
+
+def _reason(error: Exception) -> str:
+    """What the database or its driver said, in one line."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return (str(getattr(cause, "orig", cause)).splitlines() or [type(cause).__name__])[0]
 
 
 @dataclass
@@ -98,7 +118,7 @@ class SharedStudy:
 
         def keep_beating() -> None:
             while not end.wait(_BEAT_EVERY):
-                with contextlib.suppress(SQLAlchemyError):  # the next one may get through
+                with contextlib.suppress(*_DATABASE_ERRORS):  # the next one may get through
                     self.beat()
 
         self.beat()
@@ -236,6 +256,8 @@ def _turn(engine: sqlalchemy.Engine, what: str) -> Iterator[None]:
         connection.commit()
         try:
             yield
-        finally:
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), key)
-            connection.commit()
+        except BaseException:
+            connection.invalidate()  # frees the lock as well, and raises nothing over what went wrong
+            raise
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), key)
+        connection.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from conftest import Run
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import RandomSampler
@@ -27,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Fidelity, Outcome
 from nas.pool.executor import Finished, Reported
-from nas.shared import SharedBookkeeping, SharedStudy, hide_password, open_shared_study
+from nas.shared import DatabaseLostError, SharedBookkeeping, SharedStudy, hide_password, open_shared_study
 from nas.store import read_study
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 
@@ -209,6 +211,61 @@ def test_a_driver_that_was_stopped_for_long_goes_on_with_others(server: str, tmp
     found = trials_of(server, tmp_path.name)
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * trials
     assert {trial.user_attrs["driver"] for trial in found[:2]} == {"four"}
+
+
+def cut_connections(url: str) -> None:
+    """As a restart of the server does."""
+    engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname <> ''"
+        connection.execute(sqlalchemy.text(cut))
+    engine.dispose()
+
+
+def test_a_restart_of_the_server_between_two_turns_costs_nothing(server: str) -> None:
+    with open_shared_study(server, "restarted", "a", RandomSampler()) as shared:
+        search = bookkeeping(shared)
+        job = next(search.jobs())
+        assert isinstance(job, tuple)
+        cut_connections(server)
+        assert search.handle(Finished(job[0], Outcome(accuracy=0.5)))
+        cut_connections(server)
+        assert next(search.jobs()) is None
+        assert [trial.value for trial in shared.study.trials] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("cause", [None, sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("a query's own"))])
+def test_a_database_that_is_lost_within_a_turn_is_told_in_one_line(server: str, cause: Exception | None) -> None:
+    def lose() -> None:
+        with open_shared_study(server, "lost", "a", RandomSampler()) as shared, shared.turn():
+            cut_connections(server)
+            if cause is not None:
+                raise cause
+
+    end = ": lost the database: (.+); when it is there again, go on with the same command"
+    with pytest.raises(DatabaseLostError) as told:
+        lose()
+    found = re.fullmatch("--storage " + re.escape(server) + end, str(told.value))
+    assert found is not None
+    assert (found[1] == "a query's own") == (cause is not None)  # not hidden by what the end of the turn meets
+
+
+def test_the_command_ends_with_one_line_when_the_database_is_lost(
+    scalenas: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: Any, shared: SharedStudy, **__: Any) -> None:
+        with shared.turn():
+            cut_connections(server)
+
+    monkeypatch.setattr("experiments.discover.discover", lose)
+    status, _, errors = scalenas(
+        "discover", "digits", "--run", tmp_path / "r", "--executor", "inline", "--target-macs", "1M", "--trials", 3,
+        "--train-images", 64, "--storage", server.replace("scalenas@", "scalenas:secret@"),
+    )  # fmt: skip
+    assert status == 1
+    assert "Traceback" not in errors
+    assert "secret" not in errors
+    assert errors.splitlines()[-1].startswith("scalenas: stopped, with all that is finished saved: --storage postgres")
 
 
 def test_what_another_driver_finishes_while_this_one_asks_is_not_trained_again(server: str) -> None:
