@@ -196,7 +196,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
         except (TooManyFailuresError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except DamagedJournalError as error:
-            raise UserError(f"{error}; a copy from before, or the lines before the damaged one, will do") from error
+            raise UserError(str(error)) from error
         except OSError as error:  # a full disk, a folder that can be written no more
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from nas.score import Score
 from search_spaces import ArchSpec
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
+_log = logging.getLogger(__name__)
 _SCORE = "score"  # study attribute: the score that the values are of
 
 
@@ -63,9 +65,9 @@ def open_study(
 ) -> Study:
     """The study `name` in the journal at `path`, for its one writer; made when it is not there.
 
-    What a kill left half written is mended first. Where a score is given and the values in the journal are another
-    score's, they are computed again from the stored accuracy and MACs. Raises ValueError when the file cannot be
-    written or is damaged before its end.
+    What a kill left half written is mended first, and told in one line. Where a score is given and the values in the
+    journal are another score's, they are computed again from the stored accuracy and MACs. Raises ValueError when the
+    file cannot be written, is damaged before its end, or holds something and yet not one record.
     """
     try:
         _mend(path)
@@ -191,7 +193,9 @@ def _storage(path: Path) -> JournalStorage:
     try:
         return JournalStorage(BatchingJournal(path))
     except ValueError as error:
-        raise DamagedJournalError(f"{path}: damaged journal: {error}") from None
+        raise DamagedJournalError(
+            f"{path}: damaged journal: {error}; a copy from before, or the lines before the damaged one, will do"
+        ) from None
 
 
 def _create(
@@ -206,7 +210,8 @@ def _create(
 def _mend(path: Path) -> None:
     """Drop what follows the last whole record: half a line, or zeros that a crash of the machine left.
 
-    Each change is one system call, so that a kill in between loses nothing.
+    Each change is one system call, so that a kill in between loses nothing. Raises DamagedJournalError where no record
+    is whole: that is no journal, or nothing is left of it.
     """
     if not path.exists():
         return
@@ -218,8 +223,14 @@ def _mend(path: Path) -> None:
             if _is_record(data[start:end]):
                 break
             end = start
+        if data and not end:
+            raise DamagedJournalError(
+                f"{path}: damaged journal: not one record is whole; put a copy from before in its place, or delete it "
+                "to begin anew"
+            )
         if end < len(data):
             file.truncate(end)
+            _log.warning("%s: dropped its last %d bytes, which a kill left half written", path, len(data) - end)
         if end and not data[:end].endswith(b"\n"):
             file.seek(end)
             file.write(b"\n")

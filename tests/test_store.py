@@ -18,6 +18,7 @@ from optuna.trial import TrialState, create_trial
 from nas.evaluation import FAILURE_KINDS, Failure, Outcome
 from nas.score import Score
 from nas.store import (
+    DamagedJournalError,
     open_study,
     outcome_attrs,
     read_study,
@@ -41,6 +42,10 @@ def filled(path: Path) -> list[bytes]:
 
 def states(path: Path) -> list[TrialState]:
     return [trial.state for trial in read_study(path, "discover").trials]
+
+
+def told_by(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "nas.store"]
 
 
 @pytest.fixture
@@ -68,20 +73,40 @@ def test_a_journal_cut_anywhere_opens_and_can_be_written(path: Path) -> None:
 @pytest.mark.parametrize(
     "tail", [b"\0" * 4096, b"\0\0\0\n", b"garbage\n\0\n{", b'["no record"]\n', b"\n\n", b"\xff\xfe\n"]
 )
-def test_garbage_after_the_last_record_is_dropped(path: Path, tail: bytes) -> None:
+def test_garbage_after_the_last_record_is_dropped_and_told(
+    path: Path, tail: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = b"".join(filled(path))
     path.write_bytes(whole + tail)
     open_study(path, "discover")
+    told = f"{path}: dropped its last {len(tail)} bytes, which a kill left half written"
+    assert told_by(caplog) == [told]
     assert path.read_bytes().startswith(whole)
     assert tail not in path.read_bytes()
     assert states(path) == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"{"])
-def test_a_journal_without_one_record_starts_anew(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_what_loses_nothing_is_not_told(path: Path, dropped: int, caplog: pytest.LogCaptureFixture) -> None:
+    whole = b"".join(filled(path))
+    path.write_bytes(whole[: len(whole) - dropped])  # without its line end a record is still whole
+    open_study(path, "discover")
+    assert path.read_bytes() == whole
+    assert told_by(caplog) == []
+
+
+def test_an_empty_journal_starts_anew(path: Path) -> None:
+    path.touch()
     assert open_study(path, "discover").trials == []
     assert states(path) == []
+
+
+@pytest.mark.parametrize("content", [b"\0" * 100, b"{", b"some\ntext\n"])
+def test_a_journal_without_one_whole_record_is_refused_and_kept(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DamagedJournalError, match=r"damaged journal: not one record is whole; .* delete it to begin"):
+        open_study(path, "discover")
+    assert path.read_bytes() == content
 
 
 def test_damage_in_the_middle_is_an_error_and_changes_nothing(path: Path) -> None:
