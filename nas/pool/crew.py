@@ -64,7 +64,6 @@ class _Seat:
     place: str
     ready: bool = False
     job: _Job | None = None
-    losses: set[int] = field(default_factory=set)  # tickets that lost this device, since one last ended well
 
 
 class WorkerExecutor(abc.ABC):
@@ -73,7 +72,8 @@ class WorkerExecutor(abc.ABC):
     A worker that dies, hangs past the time limit or loses its device is replaced, and its trial tried again, at most
     `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others
     is tried again when it has the device for itself, then with its batches in parts (see Request.splits), then it is an
-    `oom` failure. A device that three trials in a row were lost with is given up while there are others.
+    `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while there are
+    others.
 
     Raises ValueError without slots, and from `wait` RuntimeError when workers cannot load the evaluator or keep dying
     before they are ready.
@@ -86,7 +86,8 @@ class WorkerExecutor(abc.ABC):
         self._retries = retries
         self._events: list[Event] = []
         self._waiting: list[_Job] = []  # for a slot of its own kind; those just submitted get theirs at once
-        self._stillborn = 0
+        self._stillborn = 0  # workers in a row that were never ready
+        self._losses: dict[str, set[int]] = {}  # by place: tickets lost there, since one last ended well
         self._seats: list[_Seat] = []
         atexit.register(self.close)
         for slot in slots:
@@ -197,6 +198,8 @@ class WorkerExecutor(abc.ABC):
         ends = [begin + limit - time.monotonic() for begin, limit in running if limit is not None]
         with_news = set(self._wait_for_news([seat.worker for seat in self._seats], max(0.0, min([timeout, *ends]))))
         for seat in list(self._seats):
+            if seat not in self._seats:
+                continue  # its device was just given up
             try:
                 for message in seat.worker.receive() if seat.worker in with_news else ():
                     self._handle(seat, message)
@@ -227,7 +230,7 @@ class WorkerExecutor(abc.ABC):
     def _on_outcome(self, seat: _Seat, job: _Job, outcome: Outcome) -> None:
         seat.job = None
         if outcome.failure is None:
-            seat.losses.clear()
+            self._losses.pop(seat.place, None)
         elif outcome.failure.kind == "oom":
             alone = job.alone_at is not None or not job.crowded
             request = lighter(job.request) if alone else job.request
@@ -249,16 +252,27 @@ class WorkerExecutor(abc.ABC):
             self._try_again(seat, job, "crashed", cause, counts=was_ready)
 
     def _on_loss(self, seat: _Seat, cause: str) -> None:
-        job = seat.job
-        self._replace_worker(seat)
-        if job is None:
-            return
-        seat.losses.add(job.ticket)
-        job.avoid = seat.place
-        if len(seat.losses) >= _MOST_LOSSES and len(self._seats) > 1:
+        job, place = seat.job, seat.place
+        seat.job = None
+        lost = self._losses.setdefault(place, set())
+        if job is not None:
+            lost.add(job.ticket)
+            job.avoid = place
+        if len(lost) >= _MOST_LOSSES and any(other.place != place for other in self._seats):
+            self._give_up(place)
+        else:
+            self._replace_worker(seat)
+        if job is not None:
+            self._try_again(seat, job, "crashed", cause)
+
+    def _give_up(self, place: str) -> None:
+        """Leave a device for good; what still runs there begins anew elsewhere."""
+        there = [seat for seat in self._seats if seat.place == place]
+        self._seats = [seat for seat in self._seats if seat.place != place]
+        for seat in there:
             seat.worker.kill()
-            self._seats.remove(seat)
-        self._try_again(seat, job, "crashed", cause)
+            if seat.job is not None:
+                self._waiting.insert(0, seat.job)
 
     def _check_time(self, seat: _Seat) -> None:
         job = seat.job
