@@ -23,6 +23,7 @@ from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
 from experiments.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.crew import WorkersError
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
 from nas.pool.slots import Slot
@@ -193,7 +194,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
         folder.check(bench.identity)
         try:
             yield bench
-        except (TooManyFailuresError, DatabaseLostError) as error:
+        except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except DamagedJournalError as error:
             raise UserError(str(error)) from error

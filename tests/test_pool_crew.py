@@ -1,4 +1,4 @@
-"""Slots and lost devices, with made-up workers and a clock of their own."""
+"""Slots, starts and lost devices, with made-up workers and a clock of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluators import request
 
 from nas.evaluation import Failure, Outcome
 from nas.pool import crew
-from nas.pool.crew import Worker, WorkerExecutor
+from nas.pool.crew import START_LIMIT, Worker, WorkerExecutor, WorkersError
 from nas.pool.executor import Finished
 from nas.pool.messages import Go, Lost, Message, Ready, Run, Stop
 from nas.pool.slots import Slot
@@ -81,6 +81,23 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> type[Stage]:
             super().__init__(slots, parts)
 
     return Timed
+
+
+def test_a_worker_that_hangs_at_its_start_is_replaced_and_its_trial_keeps_its_tries(stage: type[Stage]) -> None:
+    with closing(stage([Slot()], ["hangs", "hangs", "works"])) as executor:
+        executor.submit(7, request())
+        assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(7, 0.5)]
+        assert 2 * START_LIMIT <= executor.now <= 2 * START_LIMIT + 5
+        assert [actor.killed for actor in executor.actors] == [True, True, False]
+
+
+def test_a_run_ends_when_no_worker_gets_ready(stage: type[Stage]) -> None:
+    with closing(stage([Slot()], ["hangs"] * 6)) as executor:
+        executor.submit(0, request())
+        with pytest.raises(
+            WorkersError, match=r"^workers end before they are ready, 6 in a row: not ready within 300 s$"
+        ):
+            executor.wait()
 
 
 BAD, GOOD = Slot("bad"), Slot("good")

@@ -76,6 +76,8 @@ class RayExecutor(WorkerExecutor):
     files must lie where every node finds it. See WorkerExecutor for tries, limits and failures.
     """
 
+    start_limit = None  # an actor may wait for room for as long as others use the cluster
+
     def __init__(
         self,
         evaluator: Evaluator,

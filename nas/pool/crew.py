@@ -16,8 +16,15 @@ from nas.pool.messages import Broken, Go, Lost, Message, Ready, Run, Stop
 from nas.pool.slots import Slot
 
 _TICK = 1.0  # seconds between looks at the clock
+START_LIMIT = 300.0
+"""Seconds in which a worker must be ready: it has libraries to import and an evaluator to load, which takes seconds,
+and a minute or two where many begin at once on a slow disk."""
 _MOST_STILLBORN = 5
 _MOST_LOSSES = 3
+
+
+class WorkersError(RuntimeError):
+    """No worker can be had; the message is one line for people."""
 
 
 class WorkerDiedError(Exception):
@@ -36,7 +43,7 @@ class Worker(Protocol):
         ...
 
     def kill(self) -> None:
-        """End the worker and whatever it has started; returns when it is gone."""
+        """End the worker; it gives no further message. Killing it twice is fine."""
         ...
 
 
@@ -62,6 +69,7 @@ class _Seat:
     slot: Slot
     worker: Worker
     place: str
+    begin: float  # monotonic seconds, of the present worker
     ready: bool = False
     job: _Job | None = None
 
@@ -75,9 +83,11 @@ class WorkerExecutor(abc.ABC):
     `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while there are
     others.
 
-    Raises ValueError without slots, and from `wait` RuntimeError when workers cannot load the evaluator or keep dying
-    before they are ready.
+    Raises ValueError without slots, and from `wait` WorkersError when workers cannot load the evaluator or keep dying
+    or hanging before they are ready.
     """
+
+    start_limit: float | None = START_LIMIT
 
     def __init__(self, slots: Sequence[Slot], time_limit: TimeLimit, retries: int) -> None:
         if not slots:
@@ -91,7 +101,7 @@ class WorkerExecutor(abc.ABC):
         self._seats: list[_Seat] = []
         atexit.register(self.close)
         for slot in slots:
-            self._seats.append(_Seat(slot, self._start_worker(slot), slot.device))
+            self._seats.append(_Seat(slot, self._start_worker(slot), slot.device, time.monotonic()))
 
     @abc.abstractmethod
     def _start_worker(self, slot: Slot) -> Worker:
@@ -216,7 +226,7 @@ class WorkerExecutor(abc.ABC):
                 if seat.job is not None:
                     self._send(seat, seat.job)
             case Broken(text):
-                raise RuntimeError(f"worker processes cannot load the evaluator: {text}")
+                raise WorkersError(f"worker processes cannot load the evaluator: {text}")
             case Lost(text):
                 self._on_loss(seat, text)
             case Reported() if seat.job is not None:
@@ -246,7 +256,7 @@ class WorkerExecutor(abc.ABC):
         if not was_ready:
             self._stillborn += 1
             if self._stillborn > _MOST_STILLBORN:
-                raise RuntimeError(f"worker processes die before they are ready: {cause}")
+                raise WorkersError(f"workers end before they are ready, {self._stillborn} in a row: {cause}")
         self._replace_worker(seat)
         if job is not None:
             self._try_again(seat, job, "crashed", cause, counts=was_ready)
@@ -276,7 +286,11 @@ class WorkerExecutor(abc.ABC):
 
     def _check_time(self, seat: _Seat) -> None:
         job = seat.job
-        if job is None or job.limit is None or not seat.ready or time.monotonic() - job.begin < job.limit:
+        if not seat.ready:
+            if self.start_limit is not None and time.monotonic() - seat.begin > self.start_limit:
+                self._on_death(seat, f"not ready within {self.start_limit:g} s")
+            return
+        if job is None or job.limit is None or time.monotonic() - job.begin < job.limit:
             return
         self._replace_worker(seat)
         self._try_again(seat, job, "timeout", f"no result within {job.limit:g} s")
@@ -294,4 +308,4 @@ class WorkerExecutor(abc.ABC):
     def _replace_worker(self, seat: _Seat) -> None:
         seat.worker.kill()
         seat.worker = self._start_worker(seat.slot)
-        seat.ready, seat.job = False, None
+        seat.begin, seat.ready, seat.job = time.monotonic(), False, None
