@@ -76,8 +76,9 @@ Report = Callable[[int, float], bool]
 class Evaluator(Protocol):
     """Turns a request into an outcome. Must be picklable: worker processes get a copy and keep it for their life.
 
-    A failure of the trial itself (no memory, NaN) is returned as `Outcome(failure=...)`; anything raised is a defect
-    of the evaluator, which the executor records as `crashed` with the exception's text.
+    A failure of the trial itself (no memory, NaN) is returned as `Outcome(failure=...)`; an accuracy that is not finite
+    is recorded as `diverged`. Anything raised is a defect of the evaluator, which the executor records as `crashed`
+    with the exception's text, but memory that runs out: `oom`.
     """
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome: ...

@@ -272,7 +272,6 @@ def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
     [
         (None, "TypeError: the evaluator returned NoneType, not an Outcome"),
         (0.5, "TypeError: the evaluator returned float, not an Outcome"),
-        (Outcome(accuracy=float("nan")), "ValueError: accuracy must be in 0..1, not nan"),
         (Outcome(accuracy=93.5), "ValueError: accuracy must be in 0..1, not 93.5"),
         (Outcome(accuracy=-0.1), "ValueError: accuracy must be in 0..1, not -0.1"),
         (Outcome(accuracy=0.5, seconds=float("inf")), "ValueError: seconds must be finite and at least 0, not inf"),
@@ -286,6 +285,15 @@ def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
 def test_what_is_no_outcome_is_a_crash(value: Any, text: str) -> None:
     outcome = evaluate_safely(Returns(value), request(), "cpu", lambda _epoch, _accuracy: True)
     assert outcome.failure == Failure("crashed", text)
+
+
+@pytest.mark.parametrize("accuracy", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
+def test_an_accuracy_that_is_not_finite_is_diverged(accuracy: float) -> None:
+    given = Outcome(accuracy=accuracy, seconds=2.0, curve=(0.5, accuracy))
+    outcome = evaluate_safely(Returns(given), request(), "cpu", lambda _e, _a: True)
+    assert outcome.accuracy is None
+    assert outcome.failure == Failure("diverged", f"the accuracy is {accuracy}")
+    assert (outcome.seconds, outcome.curve[0]) == (2.0, 0.5)
 
 
 @pytest.mark.parametrize(

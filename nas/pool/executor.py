@@ -86,7 +86,8 @@ def limit_of(limit: TimeLimit, request: Request) -> float | None:
 def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report: Report) -> Outcome:
     """The evaluator's outcome, checked; what it raises, or returns against its contract, becomes a `crashed` failure.
 
-    Running out of memory becomes `oom`. Seconds, device and curve are filled in where the evaluator left them out.
+    Running out of memory becomes `oom`, an accuracy that is not finite `diverged`. Seconds, device and curve are filled
+    in where the evaluator left them out.
     """
     curve: list[float] = []
 
@@ -124,6 +125,9 @@ def _checked(outcome: Any) -> Outcome:
         raise TypeError(f"the evaluator returned {type(outcome).__name__}, not an Outcome")
     if outcome.failure is not None and outcome.failure.kind not in FAILURE_KINDS:
         raise ValueError(f"failure kind must be one of {', '.join(FAILURE_KINDS)}, not {outcome.failure.kind!r}")
+    if outcome.accuracy is not None and not math.isfinite(outcome.accuracy):
+        failure = Failure("diverged", f"the accuracy is {outcome.accuracy}")
+        outcome = replace(outcome, accuracy=None, failure=failure)
     if outcome.accuracy is not None and not 0 <= outcome.accuracy <= 1:
         raise ValueError(f"accuracy must be in 0..1, not {outcome.accuracy}")
     if not (math.isfinite(outcome.seconds) and outcome.seconds >= 0):
