@@ -155,6 +155,13 @@ class NeedsMemory:
         return Outcome(accuracy=formula(request))
 
 
+class TellsKillOrder:
+    """Tells how willing its process is to be ended by the kernel where memory runs out."""
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        return Outcome(accuracy=0.5, metrics={"order": float(Path("/proc/self/oom_score_adj").read_text())})
+
+
 @dataclass(frozen=True)
 class Crowds:
     """Runs out of memory while others run, which it sees by the files that they hold."""

@@ -7,6 +7,7 @@ import itertools
 import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from evaluators import (
     NeedsMemory,
     Raises,
     Returns,
+    TellsKillOrder,
     Unloadable,
     formula,
     request,
@@ -246,6 +248,14 @@ def test_what_fits_in_no_way_is_out_of_memory(make: Make) -> None:
     assert executor.free_slots == 1
 
 
+def test_a_memory_error_is_out_of_memory_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Raises(MemoryError("no room")))
+    for ticket in range(2):
+        executor.submit(ticket, request())
+        text = "MemoryError: no room (the last of several tries: each batch in 4 parts)"
+        assert outcome_of(executor).failure == Failure("oom", text)
+
+
 def test_trials_run_side_by_side_and_finish_in_their_own_time(make: Make) -> None:
     executor = make(Hangs(), slots=2)
     executor.submit(0, request(8))
@@ -428,6 +438,13 @@ def test_threads_of_a_slot_reach_the_worker() -> None:
     with contextlib.closing(LocalExecutor(Formula(), [Slot(threads=3)])) as executor:
         executor.submit(0, request())
         assert outcome_of(executor).metrics["threads"] == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has this order")
+def test_where_memory_runs_out_workers_are_killed_before_their_driver() -> None:
+    with contextlib.closing(LocalExecutor(TellsKillOrder(), [Slot()])) as executor:
+        executor.submit(0, request())
+        assert outcome_of(executor).metrics["order"] == 1000
 
 
 def test_close_leaves_no_process(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from nas.evaluation import Outcome
@@ -19,7 +21,7 @@ from nas.pool.messages import Broken, Go, Lost, Ready, Run, Stop
 from nas.pool.slots import Slot, keep_memory, pin_threads
 
 _PR_SET_PDEATHSIG = 1
-
+_MOST_WILLING = "1000"  # the kernel's scale of which process to end first where memory runs out
 
 _LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available", "cudaGetDeviceCount")
 """Texts of errors after which CUDA answers nothing more in this process."""
@@ -31,6 +33,7 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # held back by the driver until here
     _die_with_driver(watch_thread)
+    _die_before_driver()
     try:
         evaluator = pickle.loads(evaluator_pickle)
     except Exception as error:
@@ -96,3 +99,10 @@ def _die_with_driver(watch_thread: bool) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != driver.pid:
             os.killpg(0, signal.SIGKILL)
+
+
+def _die_before_driver() -> None:
+    """Where the machine's memory runs out, have the kernel end this process, whose trial is then tried once more."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_MOST_WILLING)
