@@ -28,7 +28,7 @@ from experiments.forecast import (
     training_seconds,
 )
 from nas.evaluation import Fidelity, Outcome, Request
-from nas.pool.executor import Event, Finished
+from nas.pool.executor import Event, Finished, Judge
 from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying
 from nas.pool.slots import Slot
 from nas.proxy.speed import Speed, Timing, fit_speed
@@ -201,16 +201,22 @@ def test_more_are_tried_while_they_may_pay_and_fit(
 
 
 def test_packing_is_measured_while_it_pays() -> None:
+    started: list[int] = []
     asked: list[int] = []
 
     class Device:
         """Trials that share 300 images a second, and 10 GB each of 80."""
 
         def __init__(self, slots: Sequence[Slot]) -> None:
-            self.free_slots = len(slots)
+            started.append(len(slots))
             self.tickets: list[int] = []
 
-        def submit(self, ticket: int, request: Request) -> None:
+        @property
+        def free_slots(self) -> int:
+            return started[-1] - len(self.tickets)
+
+        def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
+            assert self.free_slots
             self.tickets.append(ticket)
 
         def wait(self, timeout: float | None = None) -> list[Event]:
@@ -232,5 +238,6 @@ def test_packing_is_measured_while_it_pays() -> None:
 
     measured = measure_packing(Device, Slot("cuda:0"), some_request())
     assert [each.slots for each in measured] == [1, 2, 4]
-    assert asked == [1, 1, 2, 2, 4, 4, 0]  # 8 would leave no memory
+    assert started == [1, 2, 4]  # 8 would leave no memory
+    assert asked == [1, 1, 0, 2, 2, 0, 4, 4, 0]
     assert choose_slots(measured) == 4

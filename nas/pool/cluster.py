@@ -130,6 +130,7 @@ class _RayWorker:
         return messages
 
     def kill(self) -> None:
+        """Has Ray kill the actor's process, and does not wait for that; what it started is left to Ray."""
         with contextlib.suppress(RayError):
             ray.kill(self.actor, no_restart=True)
 

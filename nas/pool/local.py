@@ -71,6 +71,7 @@ class _Process:
         raise WorkerDiedError(_cause_of_death(self.process.exitcode))
 
     def kill(self) -> None:
+        """End the process and whatever it has started; returns when it is gone."""
         if self.process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -58,17 +58,18 @@ def measure_packing(
     """Measure 1, 2, 4 ... trials at a time on the slot's device, up to `most`, while that may still be better.
 
     request: answered by the executor's evaluator with the metrics images_per_second, free_bytes and total_bytes (see
-    nas.proxy.speed). Ends before a number at which a trial fails.
+    nas.proxy.speed). Each number has an executor of its own, so that no more workers are started than are measured.
+    Ends before a number at which a trial fails.
     """
     measured: list[Packed] = []
-    with closing(open_executor([slot] * most)) as executor:
-        slots = 1
-        while slots <= most and worth_trying(measured, slots):
+    slots = 1
+    while slots <= most and worth_trying(measured, slots):
+        with closing(open_executor([slot] * slots)) as executor:
             found = measure_together(executor, request, slots)
-            if found is None:
-                break
-            measured.append(found)
-            slots *= 2
+        if found is None:
+            break
+        measured.append(found)
+        slots *= 2
     return measured
 
 
