@@ -96,7 +96,8 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     _announce(bench, plan, pricing)
     outlook = outlook_discover(bench, plan.space, plan.target_macs, plan.max_macs)
     pace = outlook.pace
-    with _open_study(bench, plan, sampler) as (opened, shared), bench.narrator.task("search", settings.trials) as task:
+    study_opened = _open_study(bench, plan, pricing, sampler)
+    with study_opened as (opened, shared), bench.narrator.task("search", settings.trials) as task:
         found = discover(
             plan.space,
             plan.score,
@@ -132,24 +133,30 @@ def run_discover(bench: Bench) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _open_study(bench: Bench, plan: Search, sampler: BaseSampler) -> Iterator[tuple[Study, SharedStudy | None]]:
+def _open_study(
+    bench: Bench, plan: Search, pricing: Pricing, sampler: BaseSampler
+) -> Iterator[tuple[Study, SharedStudy | None]]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
     url = bench.settings.storage
     if url is None:
         yield open_study(bench.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
         return
-    settings = bench.settings
-    asked = [
-        dict(bench.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
-        settings.epochs, settings.train_fraction, settings.sampler,
-    ]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
     driver = f"{platform.node()}:{bench.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, f"{NAME} {digest}", driver, sampler))
+            shared = stack.enter_context(open_shared_study(url, _shared_name(bench, plan, pricing), driver, sampler))
         bench.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared.study, shared
+
+
+def _shared_name(bench: Bench, plan: Search, pricing: Pricing) -> str:
+    """The shared study's name, which drivers have in common where docs/pool.md says so."""
+    settings = bench.settings
+    asked = [
+        dict(bench.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
+        pricing.how, settings.epochs, settings.train_fraction, settings.sampler,
+    ]  # fmt: skip
+    return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
 
 def _sampler(bench: Bench, plan: Search, pricing: Pricing) -> BaseSampler:
