@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.counting import machine
 from benchmarks.rows import append_row, read_rows
+from nas.pool.slots import keep_memory
 from nas.proxy.data import open_dataset
 from nas.proxy.dataset import Dataset
 from nas.proxy.feed import open_feed
@@ -125,6 +126,7 @@ def runs(seeds: int, best: Callable[[str, int], float | None]) -> Iterator[Run]:
 def run(options: argparse.Namespace) -> None:
     """Fill the results file with every training that it lacks."""
     torch.set_num_threads(1)
+    keep_memory()  # as in the pool's workers
     dataset = open_dataset(options.data, Path(options.cache), train_images=options.images, val_fraction=0.05)
     classes = dataset.num_classes
     archs = {
