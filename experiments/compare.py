@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.bench import Bench
+from experiments.differences import differences, differences_csv
 from experiments.errors import RunFailedError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
@@ -16,6 +17,8 @@ from nas.evaluation import Request
 from nas.score import Score
 from nas.search import candidates
 from nas.store import read_study
+from scaling_search import Coefficients, family
+from scaling_search.verdict import ALTERNATIVES
 from search_spaces import ArchSpec
 
 NAME = "compare"
@@ -31,12 +34,13 @@ class Entry:
 
 
 def run_entries(bench: Bench) -> list[Entry]:
-    """What a whole run compares: its baseline, the family up to family_phi, the best of the search, known networks."""
+    """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
+    for, known networks."""
     settings, folder = bench.settings, bench.folder
-    family = family_archs(folder.family)
+    grown = family_archs(folder.family)
     entries = [
         Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
-        for phi, arch in family
+        for phi, arch in grown
         if phi <= settings.family_phi
     ]
     taken = {entry.arch.id for entry in entries}
@@ -44,8 +48,20 @@ def run_entries(bench: Bench) -> list[Entry]:
         study = read_study(folder.journal("discover"), "discover")
         best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
         entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
-    base_macs = bench.cost(family[0][1])[0]
+    if settings.rivals:
+        entries += rival_entries(bench, grown[0][1])
+    base_macs = bench.cost(grown[0][1])[0]
     return entries + reference_entries(bench, settings.references, base_macs)
+
+
+def rival_entries(bench: Bench, arch: ArchSpec) -> list[Entry]:
+    """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
+    phis = range(1, bench.settings.family_phi + 1)
+    return [
+        Entry(f"{way}, phi {member.phi:g}", "rival", member.arch)
+        for way, shares in ALTERNATIVES.items()
+        for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=bench.num_classes)
+    ]
 
 
 def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
@@ -61,7 +77,7 @@ def compare_target(bench: Bench) -> float | None:
 
 
 def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
-    """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png and .svg."""
+    """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
     settings = bench.settings
     split = bench.problem.final_split
     bench.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
@@ -100,6 +116,10 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     points = write_frontier(bench.folder.path, measured)
+    pairs = differences(points)
+    write_text(bench.folder.path / "differences.csv", differences_csv(pairs))
+    for each in pairs:
+        bench.narrator.say(str(each))
     bench.report.write()
     return points
 

@@ -16,7 +16,7 @@ import pandas as pd
 from experiments.errors import UserError
 from search_spaces import ArchSpec, count_macs, count_params
 
-ROLES = ("baseline", "family", "candidate", "reference", "published", "own")
+ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
 OVERLAID = ("published", "own")
 """Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
 OPTIONAL = ("latency_ms",)
@@ -137,10 +137,10 @@ def _cell(cell: Any, field: dataclasses.Field[Any]) -> Any:
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Old points with those replaced that were measured again, then the new ones.
 
-    A new baseline replaces all that came of the old one: its family and the candidates beside it.
+    A new baseline replaces all that came of the old one: its family, their rivals and the candidates beside it.
     """
     again = {(point.label, point.role) for point in new}
-    renewed = {"baseline", "family", "candidate"} if any(point.role == "baseline" for point in new) else set()
+    renewed = {"baseline", "family", "candidate", "rival"} if any(point.role == "baseline" for point in new) else set()
     return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
 
 

@@ -109,6 +109,12 @@ ARCH = [
 ]
 WHOLE = [
     click.option("--family-phi", type=int, metavar="N", help="Train the family up to this phi. [2]"),
+    click.option(
+        "--rivals",
+        is_flag=True,
+        default=None,
+        help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
+    ),
     click.option("--top", type=int, metavar="N", help="Best of the search on the frontier, baseline included. [3]"),
 ]
 

@@ -34,6 +34,7 @@ _STYLE = {
     "baseline": Style("*", "#c1272d", 190, "baseline"),
     "family": Style("o", "#c1272d", 55, "its family, scaled by phi"),
     "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
+    "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
     "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
@@ -42,7 +43,7 @@ Runs = dict[str, tuple[str, Any]]
 """Colour and line of each run."""
 _RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
 """Where there are several runs they are told apart by lightness and dashes, in grey too."""
-_RANKS = {"baseline": 4, "family": 3, "reference": 1, "published": 1, "own": 1, "candidate": 0}
+_RANKS = {"baseline": 4, "family": 3, "rival": 1, "reference": 1, "published": 1, "own": 1, "candidate": 0}
 _GROWN = ("baseline", "family")
 _FADED = 0.35
 _RING = 330

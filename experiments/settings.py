@@ -74,6 +74,7 @@ class Settings:
     final_seeds: int = 3
     top: int = 3
     family_phi: int = 2
+    rivals: bool = False
     references: tuple[str, ...] = ("efficientnet_b0", "mnasnet_a1", "mobilenet_v2")
 
     def __post_init__(self) -> None:

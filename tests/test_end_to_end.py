@@ -25,11 +25,11 @@ TINY = (
     "--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", "3",
     "--epochs", "1", "--train-images", "160", "--confirm", "1", "--confirm-seeds", "2", "--seeds", "1", "--budget", "4",
     "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1", "--top", "2",
-    "--plot-phi", "1",
+    "--plot-phi", "1", "--rivals",
 )  # fmt: skip
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
-    "coefficients.json", "family.json", "frontier.csv", "frontier.png", "frontier.svg", "scaling.csv",
+    "coefficients.json", "family.json", "frontier.csv", "differences.csv", "frontier.png", "frontier.svg", "scaling.csv",
     "scaling.png", "scaling.svg",
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.differences import differences
 from experiments.frontier import AXES, FrontierPoint, measured_points
 from experiments.report.drawing import stage_words
 from nas.pareto import hypervolume, knee, pareto_front
@@ -14,7 +15,8 @@ from search_spaces import ArchSpec
 def frontier_data(
     points: Sequence[FrontierPoint], archs: Mapping[str, ArchSpec], curves: Mapping[str, Sequence[float]], x: str
 ) -> dict[str, Any] | None:
-    """Points that have a figure on axis `x` (a key of AXES), the front, its knee, and each run's hypervolume.
+    """Points that have a figure on axis `x` (a key of AXES), the front, its knee, each run's hypervolume, and how much
+    more accurate networks are than others of their cost.
 
     archs: architectures by id, shown where a point is looked at; curves: accuracies of the seeds by architecture id.
     None where no point is left.
@@ -36,6 +38,7 @@ def frontier_data(
         "front": [shown.index(measured[i]) for i in front],
         "knee": None if top is None else shown.index(measured[top]),
         "volumes": volumes(measured, x),
+        "differences": [str(each) for each in differences(measured)],
     }
 
 

@@ -40,6 +40,7 @@ const MARKS = {
   baseline: ["star", "#b5121b", "baseline"],
   family: ["circle", "#b5121b", "its family, by phi"],
   candidate: ["cross", "#d9777b", "other candidates of the search"],
+  rival: ["square", "#8a6d1f", "the baseline scaled otherwise, at the same cost"],
   reference: ["diamond", "#1f4e79", "known networks, trained the same way"],
   published: ["ring", "#777777", "published figures: ImageNet, each paper's own training"],
   own: ["triangle", "#2f7d4f", "own points"],
@@ -55,6 +56,7 @@ function mark(kind, x, y, size, attributes) {
       return `${i ? "L" : "M"}${(x + r * Math.cos(t)).toFixed(1)},${(y + r * Math.sin(t)).toFixed(1)}`;
     }).join("") + "Z",
     diamond: () => `M${x},${y - 1.2 * a}L${x + 1.2 * a},${y}L${x},${y + 1.2 * a}L${x - 1.2 * a},${y}Z`,
+    square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
     triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
     cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
   }[shape];

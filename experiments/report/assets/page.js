@@ -14,7 +14,7 @@ function frontierSection(frontier) {
   const front = new Set(frontier.front);
   const points = frontier.points.map((p, i) => ({
     x: p.x, y: p.y, std: p.std, kind: p.role, label: p.label, title: p.label,
-    faded: !front.has(i) && (p.role === "reference" || p.role === "candidate"),
+    faded: !front.has(i) && ["reference", "rival", "candidate"].includes(p.role),
     named: p.role === "candidate" ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
     card: () => [
       facts([["accuracy", `${percent(p.y)}${p.std ? ` ± ${(100 * p.std).toFixed(1)}` : ""} on ${p.split}, n = ${p.n}`], ["seeds", p.seeds.map(percent).join(", ")],
@@ -31,7 +31,7 @@ function frontierSection(frontier) {
   const one = frontier.points.find((p) => p.epochs) || frontier.points[0];
   const bars = frontier.points.some((p) => p.std) ? " Bars: one standard deviation over seeds." : "";
   return section("frontier", "The frontier",
-    el("p", { class: "quiet" }, `Every network trained for ${one.epochs} epochs of ${one.recipe} on ${one.data}, measured on ${one.split}.${bars} Known networks and candidates that the front dominates are faded.`),
+    el("p", { class: "quiet" }, `Every network trained for ${one.epochs} epochs of ${one.recipe} on ${one.data}, measured on ${one.split}.${bars} Networks outside the family that the front dominates are faded.`),
     legend(kinds, [["front", "Pareto front"], ...(families.length ? [["family", "family"]] : [])]),
     chart({ id: "frontier-chart", points, lines, log: true, xLabel: frontier.axis, yLabel: `${frontier.accuracy}, %`, yFormat: (v) => String(+(100 * v).toFixed(2)) }),
     table({ id: "frontier-table", rows: frontier.points.map((p, i) => ({ ...p, front: front.has(i) ? (i === frontier.knee ? "front, knee" : "front") : "" })), sort: "x", columns: [
@@ -39,6 +39,8 @@ function frontierSection(frontier) {
       { key: "y", title: "accuracy", format: percent }, { key: "std", title: "± std", format: (v) => (v ? (100 * v).toFixed(1) : "") }, { key: "n", title: "seeds" },
       { key: "macs", title: "MACs", format: short }, { key: "params", title: "params", format: short }, ...(frontier.points.some((p) => p.latency_ms) ? [{ key: "latency_ms", title: "ms", format: fixed(2) }] : []),
       { key: "resolution", title: "pixels", format: (v) => v || "" }, { key: "front", title: "", left: true }] }),
+    frontier.differences.length ? el("h3", {}, "At the same cost") : null,
+    frontier.differences.length ? el("ul", {}, ...frontier.differences.map((line) => el("li", {}, line))) : null,
     frontier.volumes.length > 1 ? el("p", { class: "quiet" }, `Hypervolume to a common reference: ${frontier.volumes.map((v) => `${v.run} ${v.hypervolume.toFixed(3)}`).join(", ")}.`)
       : frontier.volumes.length ? el("p", { class: "quiet" }, `Hypervolume of the front: ${frontier.volumes[0].hypervolume.toFixed(3)} (accuracy times e-folds of cost, to the costliest and least accurate point).`) : null);
 }
