@@ -8,12 +8,40 @@ from typing import TYPE_CHECKING, Any
 from nas.score import Score
 
 if TYPE_CHECKING:
+    from nas.evaluation import Fidelity, Outcome, Request
+    from nas.pool.inline import InlineExecutor
+    from nas.proxy.data import open_dataset
+    from nas.proxy.train import ProxyEvaluator
     from nas.samplers import make_sampler
-    from nas.search import discover
+    from nas.search import discover, evaluate_all
+    from nas.store import open_study
 
-__all__ = ["Score", "discover", "make_sampler"]
+__all__ = [
+    "Fidelity",
+    "InlineExecutor",
+    "Outcome",
+    "ProxyEvaluator",
+    "Request",
+    "Score",
+    "discover",
+    "evaluate_all",
+    "make_sampler",
+    "open_dataset",
+    "open_study",
+]
 
-_HOMES = {"discover": "nas.search", "make_sampler": "nas.samplers"}
+_HOMES = {
+    "Fidelity": "nas.evaluation",
+    "InlineExecutor": "nas.pool.inline",
+    "Outcome": "nas.evaluation",
+    "ProxyEvaluator": "nas.proxy.train",
+    "Request": "nas.evaluation",
+    "discover": "nas.search",
+    "evaluate_all": "nas.search",
+    "make_sampler": "nas.samplers",
+    "open_dataset": "nas.proxy.data",
+    "open_study": "nas.store",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md, as written there."""
+"""The Python of docs/extending.md, docs/python.md and the README, as written there."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search_spaces import count_macs
+
 Run = Callable[..., tuple[int, str, str]]
-PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str) -> list[str]:
+    """The Python blocks of a page, named from the repository's root."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+BLOCKS = blocks("docs/extending.md")
 
 
 @pytest.fixture
@@ -53,3 +63,29 @@ def test_what_cannot_be_used_is_named(modules: Path, scalenas: Run, option: str,
     status, _, err = scalenas("discover", "digits", "--run", modules / "r", "--target-macs", "1M", option, value)
     assert status == 2
     assert word in err.strip().splitlines()[-1]
+
+
+def test_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("README.md")
+    exec(compile(block, "README.md", "exec"), {})
+    macs, ratio = capsys.readouterr().out.split()
+    assert macs == "385814752"
+    assert float(ratio) == pytest.approx(2.57, abs=0.005)
+
+
+def test_the_three_uses_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block goes on from the names of those before; what they leave is a search, coefficients and a picture."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks("docs/python.md"):
+        exec(compile(block, "docs/python.md", "exec"), names)
+    found = names["found"]
+    assert [candidate.score for candidate in found] == sorted((c.score for c in found), reverse=True)
+    assert all(candidate.macs == count_macs(candidate.arch, num_classes=10) for candidate in found)
+    assert sum(result.n for result in names["search"].results) == 12
+    assert names["search"].coefficients.nominal_cost == pytest.approx(2)
+    assert [member.cost for member in names["members"]] == pytest.approx([1, 2, 4], rel=0.1)
+    assert [(point.label, point.n, point.split) for point in names["points"]] == [
+        ("baseline", 2, "test"), ("phi 1", 2, "test"), ("mobilenet_v2", 2, "test")
+    ]  # fmt: skip
+    assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
