@@ -5,7 +5,7 @@
 
 B0, MobileNetV2 and MnasNet-A1 are fitted to 32 pixels and one number of multiply-adds. SGD with Nesterov's momentum on
 a one-cycle schedule and AdamW on a cosine with a short warm-up get the peak rate that is best for B0 at each length, on
-a seed that is not compared. All see the same images in the same order, in batches of the same size, with the same
+seeds that are not compared. All see the same images in the same order, in batches of the same size, with the same
 augmentation and label smoothing, and are measured with their last weights on images held out. Each training is one row
 of benchmarks/results/recipes.csv.
 """
@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +39,9 @@ FIELDS = ("network", "recipe", "rate", "epochs", "seed", "accuracy", "seconds", 
 NETWORKS = ("efficientnet_b0", "mobilenet_v2", "mnasnet_a1")
 LENGTHS = (1, 5, 10)
 PAPER_EPOCHS = 15
-TUNING_SEED = 100
-RATES = {"sgd": (0.03, 0.1, 0.25, 0.5), "adamw": (0.0025, 0.005, 0.01, 0.02)}
+FIRST_TUNING_SEED = 100
+TUNING_SEEDS = {1: (100, 101, 102), 5: (100,), 10: (100,)}  # by length: single epochs are noisy
+RATES = {"sgd": (0.03, 0.1, 0.25, 0.5, 1.0), "adamw": (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)}
 CPU = torch.device("cpu")
 
 
@@ -104,21 +105,22 @@ def adamw_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=0.0, betas=(recipe.momentum, 0.99), fused=True)
 
 
-def runs(seeds: int, best: Callable[[str, int], float | None]) -> Iterator[Run]:
+def runs(seeds: int, lengths: Sequence[int], best: Callable[[str, int], float | None]) -> Iterator[Run]:
     """What is to be trained. best(recipe, epochs): the tuned rate, None while it is not known."""
-    for epochs in LENGTHS:
+    for epochs in lengths:
         for name, rates in RATES.items():
             for rate in rates:
-                yield Run(NETWORKS[0], name, rate, epochs, TUNING_SEED)
+                for seed in TUNING_SEEDS[epochs]:
+                    yield Run(NETWORKS[0], name, rate, epochs, seed)
     for seed in range(seeds):
         for network in NETWORKS:
-            for epochs in LENGTHS:
+            for epochs in lengths:
                 yield Run(network, "fast", fast().learning_rate, epochs, seed)
                 for name in RATES:
                     rate = best(name, epochs)
                     if rate is not None:
                         yield Run(network, name, rate, epochs, seed)
-    for seed in range(seeds):
+    for seed in range(seeds if tuple(lengths) == LENGTHS else 0):
         for network in NETWORKS:
             yield Run(network, "paper", paper().learning_rate, PAPER_EPOCHS, seed)
 
@@ -133,7 +135,7 @@ def run(options: argparse.Namespace) -> None:
         name: fit_arch(reference_arch(name), options.resolution, options.macs, num_classes=classes) for name in NETWORKS
     }
     done = read_results()
-    for each in runs(options.seeds, lambda name, epochs: best_rate(done, name, epochs)):
+    for each in runs(options.seeds, options.lengths, lambda name, epochs: best_rate(done, name, epochs)):
         if each in done:
             continue
         start = time.perf_counter()
@@ -147,10 +149,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def best_rate(done: dict[Run, float], name: str, epochs: int) -> float | None:
-    """The rate of the best tuning run at this length; None unless all were made."""
-    tried = {rate: done.get(Run(NETWORKS[0], name, rate, epochs, TUNING_SEED)) for rate in RATES[name]}
-    known = {rate: accuracy for rate, accuracy in tried.items() if accuracy is not None}
-    return max(known, key=lambda rate: known[rate]) if len(known) == len(tried) else None
+    """The rate of the best tuning runs at this length; None unless all were made."""
+    tried = {
+        rate: [done.get(Run(NETWORKS[0], name, rate, epochs, seed)) for seed in TUNING_SEEDS[epochs]]
+        for rate in RATES[name]
+    }
+    means = {rate: statistics.fmean(filter(None, found)) for rate, found in tried.items() if None not in found}
+    return max(means, key=lambda rate: means[rate]) if len(means) == len(tried) else None
 
 
 def table(options: argparse.Namespace) -> None:  # noqa: ARG001
@@ -166,7 +171,9 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
             values = [
                 100 * accuracy
                 for each, accuracy in done.items()
-                if (each.network, each.recipe, each.epochs) == (network, name, epochs) and each.seed != TUNING_SEED
+                if (each.network, each.recipe, each.epochs) == (network, name, epochs)
+                and each.seed < FIRST_TUNING_SEED
+                and (name not in RATES or each.rate == best_rate(done, name, epochs))
             ]
             spread = f" ({statistics.stdev(values):.1f})" if len(values) > 1 else ""
             cells.append(f"{statistics.fmean(values):.1f}{spread}, n {len(values)}" if values else "")
@@ -190,6 +197,12 @@ def main() -> None:
     runner.add_argument("data", help="an image folder or digits")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--seeds", type=int, default=3)
+    runner.add_argument(
+        "--lengths",
+        type=lambda text: tuple(map(int, text.split(","))),
+        default=LENGTHS,
+        help="further seeds of these only",
+    )
     runner.add_argument("--images", type=int, default=2500)
     runner.add_argument("--macs", type=float, default=2e6)
     runner.add_argument("--resolution", type=int, default=32)
