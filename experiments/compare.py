@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.bench import Bench
 from experiments.differences import differences, differences_csv
-from experiments.errors import RunFailedError
+from experiments.errors import RunFailedError, UserError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.plots import frontier_figure, save_figure
 from experiments.rescale import family_archs, fitted_arch
@@ -35,7 +35,7 @@ class Entry:
 
 def run_entries(bench: Bench) -> list[Entry]:
     """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
-    for, known networks."""
+    for, and those known networks that can be fitted to the baseline's cost."""
     settings, folder = bench.settings, bench.folder
     grown = family_archs(folder.family)
     entries = [
@@ -51,7 +51,12 @@ def run_entries(bench: Bench) -> list[Entry]:
     if settings.rivals:
         entries += rival_entries(bench, grown[0][1])
     base_macs = bench.cost(grown[0][1])[0]
-    return entries + reference_entries(bench, settings.references, base_macs)
+    for name in settings.references:
+        try:
+            entries += reference_entries(bench, [name], base_macs)
+        except UserError as error:  # a network found may be smaller than the known one can be made
+            bench.narrator.say(f"warning: left out of the comparison: {error}")
+    return entries
 
 
 def rival_entries(bench: Bench, arch: ArchSpec) -> list[Entry]:

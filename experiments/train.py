@@ -175,6 +175,8 @@ class _Job:
             "body_rate": 0.0 if plan.freeze_body else plan.rate_factor,
             "data": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint, "images": self.dataset.counts},
             "classes": list(self.dataset.classes),
+            "mean": list(self.dataset.mean),
+            "std": list(self.dataset.std),
             "macs": macs,
             "params": params,
             "curve": list(progress.curve),

@@ -13,9 +13,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from experiments import compare
+from experiments.bench import Bench
 from experiments.cli import main
+from experiments.errors import UserError
 from experiments.frontier import read_points
 from experiments.plots import frontier_figure, save_figure
+from experiments.rescale import fitted_arch
 from nas.store import read_study
 from scaling_search import Coefficients
 from search_spaces import ArchSpec, count_macs, count_params
@@ -29,8 +33,8 @@ TINY = (
 )  # fmt: skip
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
-    "coefficients.json", "family.json", "frontier.csv", "differences.csv", "frontier.png", "frontier.svg", "scaling.csv",
-    "scaling.png", "scaling.svg",
+    "coefficients.json", "family.json", "frontier.csv", "differences.csv", "frontier.png", "frontier.svg",
+    "scaling.csv", "scaling.png", "scaling.svg",
 )  # fmt: skip
 
 
@@ -105,6 +109,24 @@ def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> 
     assert status == 0, err
     assert trainings(run_dir) == before
     assert (run_dir / "baseline.json").read_text() == baseline
+
+
+def test_a_known_network_that_cannot_be_fitted_is_left_out(
+    run_dir: Path, scalenas: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_dir / "frontier.csv").unlink()
+
+    def fitted(bench: Bench, name: str, target: float | None) -> ArchSpec:
+        if name == "efficientnet_b0":
+            raise UserError(f"{name}: cannot be made so small")
+        return fitted_arch(bench, name, target)
+
+    monkeypatch.setattr(compare, "fitted_arch", fitted)
+    status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)
+    assert status == 0, err
+    assert "warning: left out of the comparison: efficientnet_b0: cannot be made so small" in err
+    known = [point.label for point in read_points(run_dir / "frontier.csv") if point.role == "reference"]
+    assert known == ["mnasnet_a1", "mobilenet_v2"]
 
 
 def test_a_damaged_journal_is_told_in_one_line(run_dir: Path, scalenas: Run) -> None:

@@ -55,6 +55,7 @@ def result_of(answer: tuple[int, str, str]) -> dict[str, Any]:
 def same_training(one: Path, other: Path) -> None:
     """Equal results and equal weights, to the bit."""
     records = [json.loads((folder / "train.json").read_text()) for folder in (one, other)]
+    assert [len(records[0][name]) for name in ("mean", "std", "classes")] == [1, 1, 10]
     for record in records:
         del record["seconds"]
     assert records[0] == records[1]
