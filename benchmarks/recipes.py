@@ -13,15 +13,17 @@ of benchmarks/results/recipes.csv.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from scipy import stats
 
 from benchmarks.counting import machine
 from benchmarks.rows import append_row, read_rows
@@ -166,20 +168,46 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
     print("| network | " + " | ".join(f"{name}, {epochs}" for name, epochs in columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
     for network in NETWORKS:
-        cells = []
-        for name, epochs in columns:
-            values = [
-                100 * accuracy
-                for each, accuracy in done.items()
-                if (each.network, each.recipe, each.epochs) == (network, name, epochs)
-                and each.seed < FIRST_TUNING_SEED
-                and (name not in RATES or each.rate == best_rate(done, name, epochs))
-            ]
-            spread = f" ({statistics.stdev(values):.1f})" if len(values) > 1 else ""
-            cells.append(f"{statistics.fmean(values):.1f}{spread}, n {len(values)}" if values else "")
-        print(f"| {network} | " + " | ".join(cells) + " |")
+        print(f"| {network} | " + " | ".join(cell(compared(done, network, *column)) for column in columns) + " |")
     for name in RATES:
-        print(f"\nPeak rates of {name}: {', '.join(f'{best_rate(done, name, n)} at {n} epochs' for n in LENGTHS)}.")
+        print(f"\n{name}: peak rate {', '.join(f'{best_rate(done, name, n)} at {n}' for n in LENGTHS)} epochs.")
+        for epochs in LENGTHS:
+            print(f"fast less {name} at {epochs}, pairs of equal seeds: {paired(done, name, epochs)}")
+
+
+def compared(done: Mapping[Run, float], network: str, name: str, epochs: int) -> dict[int, float]:
+    """Accuracy by seed, in percent, of the recipe at its best rate; tuning seeds left out."""
+    return {
+        run.seed: 100 * accuracy
+        for run, accuracy in done.items()
+        if (run.network, run.recipe, run.epochs) == (network, name, epochs)
+        and run.seed < FIRST_TUNING_SEED
+        and (name not in RATES or run.rate == best_rate(done, name, epochs))
+    }
+
+
+def cell(values: Mapping[int, float]) -> str:
+    """Mean, standard deviation and number."""
+    if not values:
+        return ""
+    spread = f" ({statistics.stdev(values.values()):.1f})" if len(values) > 1 else ""
+    return f"{statistics.fmean(values.values()):.1f}{spread}, n {len(values)}"
+
+
+def paired(done: Mapping[Run, float], name: str, epochs: int) -> str:
+    """Mean differences with 95 % intervals of Student's t: of each network, of all together."""
+    found: dict[str, list[float]] = {}
+    for network in NETWORKS:
+        ours, theirs = (compared(done, network, recipe, epochs) for recipe in ("fast", name))
+        found[network] = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+    found["all"] = [gap for gaps in found.values() for gap in gaps]
+    return "; ".join(f"{network} {interval(gaps)}" for network, gaps in found.items() if len(gaps) > 1)
+
+
+def interval(values: Sequence[float]) -> str:
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return f"{mean:+.1f} ({mean - reach:+.1f} to {mean + reach:+.1f}, n {len(values)})"
 
 
 def read_results() -> dict[Run, float]:
