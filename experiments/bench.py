@@ -30,7 +30,7 @@ from nas.pool.slots import Slot
 from nas.proxy.checkpoint import trial_checkpoints
 from nas.search import Progress, evaluate_all, unanswered
 from nas.shared import DatabaseLostError, hide_password
-from nas.store import DamagedJournalError, open_study, run_lock
+from nas.store import JournalError, open_study, run_lock
 from search_spaces import ArchSpec, network_cost
 
 
@@ -196,7 +196,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
             yield bench
         except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
-        except DamagedJournalError as error:
+        except JournalError as error:
             raise UserError(str(error)) from error
         except OSError as error:  # a full disk, a folder that can be written no more
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error

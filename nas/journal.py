@@ -82,9 +82,9 @@ class BatchingJournal(BaseJournalBackend):
                 if not line.endswith(b"\n"):
                     break  # somebody is writing it
                 try:
-                    record: dict[str, Any] = json.loads(line)
+                    record = parse_record(line)
                 except ValueError as error:
-                    damage = error
+                    damage = ValueError(f"line {number + 1}: {error}")
                     continue
                 number, position = number + 1, position + len(line)
                 if number > self._known[0]:
@@ -112,6 +112,19 @@ class BatchingJournal(BaseJournalBackend):
 
 def _line(record: dict[str, Any]) -> str:
     return json.dumps(record, separators=(",", ":")) + "\n"
+
+
+def parse_record(line: bytes) -> dict[str, Any]:
+    """The record in a line of a journal. Raises ValueError, saying why, where there is none."""
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(record, dict) or "op_code" not in record:
+        raise ValueError("not a record")
+    return record
 
 
 def batch(study: Study, *, durable: bool = True) -> contextlib.AbstractContextManager[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +18,16 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
-from nas.journal import BatchingJournal, batch
+from nas.journal import BatchingJournal, batch, parse_record
 from nas.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 from nas.score import Score
 from search_spaces import ArchSpec
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
 _log = logging.getLogger(__name__)
+_REMEDY = "put a copy from before in its place, or delete it to begin anew"
 _SCORE = "score"  # study attribute: the score that the values are of
+_FIRST = b'{"op_code":'  # what each journal begins with
 
 
 @contextlib.contextmanager
@@ -52,8 +54,8 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-class DamagedJournalError(ValueError):
-    """A journal that cannot be read to its end; the message is one line for people."""
+class JournalError(ValueError):
+    """A journal that cannot be read to its end, or written; the message is one line for people."""
 
 
 def open_study(
@@ -66,8 +68,8 @@ def open_study(
     """The study `name` in the journal at `path`, for its one writer; made when it is not there.
 
     What a kill left half written is mended first, and told in one line. Where a score is given and the values in the
-    journal are another score's, they are computed again from the stored accuracy and MACs. Raises ValueError when the
-    file cannot be written, is damaged before its end, or holds something and yet not one record.
+    journal are another score's, they are computed again from the stored accuracy and MACs. Raises JournalError when the
+    file cannot be written, is damaged before its end, or holds something that is not even the begin of a record.
     """
     try:
         _mend(path)
@@ -81,18 +83,24 @@ def open_study(
             else:
                 study.set_user_attr(_SCORE, asdict(score))
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
+        raise JournalError(f"{path}: cannot be written: {error.strerror}") from None
     return study
 
 
 def read_study(path: Path, name: str) -> Study:
-    """The study for reading, also while a driver writes it. Raises ValueError when there is none."""
+    """The study for reading, also while a driver writes it; one without trials where nothing is written yet.
+
+    Raises JournalError when there is none.
+    """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise JournalError(f"{path}: no such file")
+    with path.open("rb") as file:
+        if _is_cut(file.readline()):
+            return optuna.create_study(study_name=name, direction="maximize")
     try:
         return optuna.load_study(study_name=name, storage=_storage(path))
     except KeyError:
-        raise ValueError(f"{path}: holds no study {name!r}") from None
+        raise JournalError(f"{path}: holds no study {name!r}; {_REMEDY}") from None
 
 
 def rescore(path: Path, name: str, score: Score) -> None:
@@ -193,9 +201,7 @@ def _storage(path: Path) -> JournalStorage:
     try:
         return JournalStorage(BatchingJournal(path))
     except ValueError as error:
-        raise DamagedJournalError(
-            f"{path}: damaged journal: {error}; a copy from before, or the lines before the damaged one, will do"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def _create(
@@ -210,8 +216,8 @@ def _create(
 def _mend(path: Path) -> None:
     """Drop what follows the last whole record: half a line, or zeros that a crash of the machine left.
 
-    Each change is one system call, so that a kill in between loses nothing. Raises DamagedJournalError where no record
-    is whole: that is no journal, or nothing is left of it.
+    Each change is one system call, so that a kill in between loses nothing. Raises JournalError, and changes nothing,
+    where a line before the last whole record is none, or where there is no whole record, nor the begin of the first.
     """
     if not path.exists():
         return
@@ -223,11 +229,13 @@ def _mend(path: Path) -> None:
             if _is_record(data[start:end]):
                 break
             end = start
-        if data and not end:
-            raise DamagedJournalError(
-                f"{path}: damaged journal: not one record is whole; put a copy from before in its place, or delete it "
-                "to begin anew"
-            )
+        if not end and not _is_cut(data):
+            raise JournalError(f"{path}: damaged journal: not one record is whole; {_REMEDY}")
+        for number, line in enumerate(io.BytesIO(data[:end]), 1):
+            try:
+                parse_record(line)
+            except ValueError as error:
+                raise _damaged(path, f"line {number}: {error}") from None
         if end < len(data):
             file.truncate(end)
             _log.warning("%s: dropped its last %d bytes, which a kill left half written", path, len(data) - end)
@@ -238,6 +246,18 @@ def _mend(path: Path) -> None:
 
 def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        parse_record(line)
     except ValueError:
         return False
+    return True
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether this is nothing, or the begin of a first record, which a kill cut or somebody is writing."""
+    return data[: len(_FIRST)] == _FIRST[: len(data)] and b"\n" not in data
+
+
+def _damaged(path: Path, cause: object) -> JournalError:
+    return JournalError(
+        f"{path}: damaged journal: {cause}; a copy from before, or the lines before the damaged one, will do"
+    )

@@ -10,6 +10,7 @@ import pytest
 from command import Run, expect_mistake
 from PIL import Image
 
+from nas.store import read_study
 from search_spaces import ArchSpec, count_macs, reference_arch
 
 SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
@@ -151,6 +152,38 @@ def test_no_command_shows_what_there_is(scalenas: Run) -> None:
 def test_a_run_folder_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "file" / "r", *SMALL), "cannot be written")
+
+
+OWN = ("--evaluator", "evaluators:formula_for", "--executor", "inline", "--train-images", "64")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"op_code":0,"wor'])
+def test_a_journal_in_which_nothing_is_yet(scalenas: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "discover.journal").write_bytes(content)
+    status, out, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--dry-run", "--json")
+    assert status == 0, err
+    assert json.loads(out)["work"][0]["trainings"] == 2
+    status, _, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--confirm", "0")
+    assert status == 0, err
+    assert len(read_study(tmp_path / "discover.journal", "discover").trials) == 2
+
+
+@pytest.mark.parametrize("content", [b"no journal", b"no journal\n", b"[1]\n", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["discover", "scale"])
+def test_a_journal_that_is_none_is_refused_and_kept(scalenas: Run, tmp_path: Path, name: str, content: bytes) -> None:
+    journal = tmp_path / f"{name}.journal"
+    journal.write_bytes(content)
+    arch = ("--arch", "efficientnet_b0") if name == "scale" else ()
+    options = [*SMALL, *OWN, "--dry-run", *arch]
+    if name == "scale":
+        del options[options.index("--trials") : options.index("--trials") + 2]
+    expect_mistake(scalenas(name, "digits", "--run", tmp_path, *options), journal.name, "delete it to begin anew")
+    assert journal.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:
+    (tmp_path / "discover.journal.lock").mkdir()
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN), "discover.journal: cannot be")
 
 
 def test_commands_that_need_a_run(scalenas: Run, tmp_path: Path) -> None:

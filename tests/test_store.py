@@ -18,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 from nas.evaluation import FAILURE_KINDS, Failure, Outcome
 from nas.score import Score
 from nas.store import (
-    DamagedJournalError,
+    JournalError,
     open_study,
     outcome_attrs,
     read_study,
@@ -97,25 +97,40 @@ def test_what_loses_nothing_is_not_told(path: Path, dropped: int, caplog: pytest
 
 def test_an_empty_journal_starts_anew(path: Path) -> None:
     path.touch()
+    assert states(path) == []
+    assert path.read_bytes() == b""
     assert open_study(path, "discover").trials == []
     assert states(path) == []
 
 
-@pytest.mark.parametrize("content", [b"\0" * 100, b"{", b"some\ntext\n"])
+def test_a_journal_cut_in_its_first_record_starts_anew(path: Path) -> None:
+    first = filled(path)[0]
+    for cut in range(len(first)):
+        path.write_bytes(first[:cut])
+        assert states(path) == []
+        assert path.read_bytes() == first[:cut]
+        assert open_study(path, "discover").trials == []
+        assert states(path) == []
+
+
+@pytest.mark.parametrize("content", [b"\0" * 100, b"{no", b"some\ntext\n", b"{}\n", b"[" * 100_000])
 def test_a_journal_without_one_whole_record_is_refused_and_kept(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(DamagedJournalError, match=r"damaged journal: not one record is whole; .* delete it to begin"):
+    with pytest.raises(JournalError, match=r"damaged journal: not one record is whole; .* delete it to begin"):
         open_study(path, "discover")
     assert path.read_bytes() == content
 
 
-def test_damage_in_the_middle_is_an_error_and_changes_nothing(path: Path) -> None:
+@pytest.mark.parametrize("line", [b"{broken", b"{}", b"12", b"[1]", b"", b"[" * 100_000])
+@pytest.mark.parametrize("tail", [b"", b'{"cut'])
+def test_damage_in_the_middle_is_an_error_and_changes_nothing(path: Path, line: bytes, tail: bytes) -> None:
     lines = filled(path)
-    broken = b"".join([*lines[:2], b"{broken\n", *lines[2:]])
+    broken = b"".join([*lines[:2], line, b"\n", *lines[2:], tail])
     path.write_bytes(broken)
-    with pytest.raises(ValueError, match=r"discover\.journal: damaged journal"):
-        open_study(path, "discover")
-    assert path.read_bytes() == broken
+    for function in (open_study, read_study):
+        with pytest.raises(JournalError, match=r"discover\.journal: damaged journal: line 3: "):
+            function(path, "discover")
+        assert path.read_bytes() == broken
 
 
 def test_the_lock_of_a_killed_writer_does_not_hold_up_the_next(path: Path) -> None:
