@@ -26,6 +26,7 @@ from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.crew import WorkersError
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
+from nas.pool.messages import UnpicklableError
 from nas.pool.slots import Slot
 from nas.proxy.checkpoint import trial_checkpoints
 from nas.search import Progress, evaluate_all, unanswered
@@ -196,7 +197,7 @@ def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: 
             yield bench
         except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
-        except JournalError as error:
+        except (JournalError, UnpicklableError) as error:
             raise UserError(str(error)) from error
         except OSError as error:  # a full disk, a folder that can be written no more
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error

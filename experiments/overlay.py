@@ -68,7 +68,8 @@ def run_archs(run: Path) -> dict[str, ArchSpec]:
     journal = run / "compare.journal"
     if not journal.exists():
         return {}
-    trials = read_study(journal, "compare").get_trials(deepcopy=False)
+    with from_user():
+        trials = read_study(journal, "compare").get_trials(deepcopy=False)
     return {t.user_attrs["arch_id"]: ArchSpec.from_dict(t.user_attrs["arch"]) for t in trials if "arch" in t.user_attrs}
 
 

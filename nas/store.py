@@ -233,7 +233,9 @@ def _mend(path: Path) -> None:
             raise JournalError(f"{path}: damaged journal: not one record is whole; {_REMEDY}")
         for number, line in enumerate(io.BytesIO(data[:end]), 1):
             try:
-                parse_record(line)
+                record = parse_record(line)
+                if number == 1 and record["op_code"] != 0:
+                    raise ValueError("not the begin of a study")
             except ValueError as error:
                 raise _damaged(path, f"line {number}: {error}") from None
         if end < len(data):

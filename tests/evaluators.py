@@ -211,6 +211,15 @@ def formula_for(_: Dataset) -> Formula:
     return Formula()
 
 
+class Unpicklable(Formula):
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("cannot pickle\na lock")
+
+
+def unpicklable_for(_: Dataset) -> Formula:
+    return Unpicklable()
+
+
 def noted_proxy(dataset: Dataset) -> Noted:
     """For `--evaluator`: the built-in training, noted in trainings.log of the run folder that holds the cache."""
     from nas.proxy.train import ProxyEvaluator  # noqa: PLC0415  loads torch, which most tests do without

@@ -48,6 +48,15 @@ def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run) -> Non
     assert baseline["arch"]["stages"][0]["channels"] == 8
 
 
+def test_a_training_that_cannot_be_sent_to_workers(tmp_path: Path, scalenas: Run) -> None:
+    options = ("--target-macs", "1M", "--trials", "2", "--train-images", "64", "--devices", "cpu")
+    made = "evaluators:unpicklable_for"
+    status, _, err = scalenas("discover", "digits", "--run", tmp_path, *options, "--evaluator", made)
+    assert status == 2
+    line = err.strip().splitlines()[-1]
+    assert "the evaluator cannot be pickled for worker processes: TypeError: cannot pickle a lock; keep" in line
+
+
 def test_a_sampler_in_a_plain_study(capsys: pytest.CaptureFixture[str]) -> None:
     block = next(block for block in BLOCKS if "create_study" in block)
     exec(compile(block, "extending.md", "exec"), {})

@@ -133,6 +133,14 @@ def test_damage_in_the_middle_is_an_error_and_changes_nothing(path: Path, line: 
         assert path.read_bytes() == broken
 
 
+def test_a_journal_without_its_first_line_is_refused_and_kept(path: Path) -> None:
+    rest = b"".join(filled(path)[1:])
+    path.write_bytes(rest)
+    with pytest.raises(JournalError, match="damaged journal: line 1: not the begin of a study"):
+        open_study(path, "discover")
+    assert path.read_bytes() == rest
+
+
 def test_the_lock_of_a_killed_writer_does_not_hold_up_the_next(path: Path) -> None:
     filled(path)
     os.symlink(path, f"{path}.lock")

@@ -18,7 +18,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from nas.evaluation import Evaluator
 from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
 from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
-from nas.pool.messages import Broken, Go, Message, Ready, Run, Stop
+from nas.pool.messages import Broken, Go, Message, Ready, Run, Stop, pickled
 from nas.pool.slots import Slot, keep_memory, pin_threads
 from nas.pool.worker import lost_device
 
@@ -87,7 +87,7 @@ class RayExecutor(WorkerExecutor):
         time_limit: TimeLimit = None,
         retries: int = 1,
     ) -> None:
-        self._evaluator = ray.put(pickle.dumps(evaluator))
+        self._evaluator = ray.put(pickled(evaluator))
         self._gpu_share = gpu_share
         super().__init__(slots, time_limit, retries)
 

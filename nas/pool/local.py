@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from nas.evaluation import Evaluator
 from nas.pool import worker as worker_process
 from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
 from nas.pool.executor import TimeLimit
-from nas.pool.messages import Go, Message, Run, Stop
+from nas.pool.messages import Go, Message, Run, Stop, pickled
 from nas.pool.slots import Slot, thread_environment
 
 _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
@@ -27,13 +26,13 @@ _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
 class LocalExecutor(WorkerExecutor):
     """Runs trials in worker processes on `slots`; the evaluator is pickled once and loaded once by each worker.
 
-    See WorkerExecutor for tries, limits and failures. Also raises what pickle raises for an evaluator it cannot take.
+    See WorkerExecutor for tries, limits and failures. Raises UnpicklableError too.
     """
 
     def __init__(
         self, evaluator: Evaluator, slots: Sequence[Slot], *, time_limit: TimeLimit = None, retries: int = 1
     ) -> None:
-        self._evaluator_pickle = pickle.dumps(evaluator)
+        self._evaluator_pickle = pickled(evaluator)
         super().__init__(slots, time_limit, retries)
 
     def _start_worker(self, slot: Slot) -> Worker:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 
-from nas.evaluation import Request
-from nas.pool.executor import Finished, Reported
+from nas.evaluation import Evaluator, Request
+from nas.pool.executor import Finished, Reported, one_line
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,18 @@ class Lost:
 
 
 Message = Ready | Broken | Lost | Reported | Finished
+
+
+class UnpicklableError(ValueError):
+    """An evaluator that cannot be sent to workers; the message is one line for people."""
+
+
+def pickled(evaluator: Evaluator) -> bytes:
+    """The evaluator as workers get it. Raises UnpicklableError."""
+    try:
+        return pickle.dumps(evaluator)
+    except Exception as error:
+        raise UnpicklableError(
+            f"the evaluator cannot be pickled for worker processes: {one_line(error)}; keep lambdas, open files and "
+            "locks out of it, or train in this process (--executor inline)"
+        ) from None
