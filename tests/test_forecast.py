@@ -28,6 +28,7 @@ from experiments.forecast import (
     training_seconds,
 )
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.crew import WorkersError
 from nas.pool.executor import Event, Finished, Judge
 from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying
 from nas.pool.slots import Slot
@@ -236,6 +237,19 @@ def test_packing_is_measured_while_it_pays() -> None:
         def close(self) -> None:
             asked.append(0)
 
+    class Crowded(Device):
+        def __init__(self, slots: Sequence[Slot]) -> None:
+            super().__init__(slots)
+            if len(slots) == fails_at:
+                raise WorkersError("workers end before they are ready")
+
+    fails_at = 2
+    assert [each.slots for each in measure_packing(Crowded, Slot("cuda:0"), some_request())] == [1]
+    fails_at = 1
+    with pytest.raises(WorkersError):
+        measure_packing(Crowded, Slot("cuda:0"), some_request())
+    started.clear()
+    asked.clear()
     measured = measure_packing(Device, Slot("cuda:0"), some_request())
     assert [each.slots for each in measured] == [1, 2, 4]
     assert started == [1, 2, 4]  # 8 would leave no memory

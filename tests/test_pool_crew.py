@@ -11,9 +11,10 @@ from evaluators import request
 
 from nas.evaluation import Failure, Outcome
 from nas.pool import crew
-from nas.pool.crew import START_LIMIT, Worker, WorkerExecutor, WorkersError
+from nas.pool.crew import START_LIMIT, WorkerExecutor, WorkersError
 from nas.pool.executor import Finished
 from nas.pool.messages import Go, Lost, Message, Ready, Run, Stop
+from nas.pool.seat import Worker
 from nas.pool.slots import Slot
 
 
@@ -101,6 +102,32 @@ def test_a_run_ends_when_no_worker_gets_ready(stage: type[Stage]) -> None:
 
 
 BAD, GOOD = Slot("bad"), Slot("good")
+
+
+def test_a_slot_whose_workers_are_never_ready_is_given_up_and_the_others_go_on(
+    stage: type[Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(stage([BAD, GOOD], ["hangs", "dwells", *["hangs"] * 5])) as executor:
+        executor.submit(0, request())
+        assert executor.wait(START_LIMIT * 5.5) == []
+        assert executor.free_slots == 1
+        assert executor.wait(START_LIMIT) == []
+        assert executor.free_slots == 0
+        assert [actor.slot for actor in executor.actors if not actor.killed] == [GOOD]
+        told = "gave up 1 of 2 slots, on bad: 6 workers in a row were not ready: not ready within 300 s"
+        assert [record.getMessage() for record in caplog.records] == [told]
+
+
+def test_a_worker_that_gets_ready_ends_the_count_of_its_slot_alone(stage: type[Stage]) -> None:
+    parts = ["hangs", "dwells", *["hangs"] * 4, "dwells", *["hangs"] * 5, "works"]
+    with closing(stage([BAD, GOOD], parts)) as executor:
+        executor.submit(0, request(8))  # dwells
+        executor.wait(START_LIMIT * 5.5)
+        executor.submit(1, request(16))
+        executor.cancel(1)  # which ends the worker
+        executor.submit(2, request(16))
+        assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(2, 0.5)]
+        assert executor.free_slots == 1
 
 
 def test_losses_are_counted_by_device_and_all_its_slots_given_up(stage: type[Stage]) -> None:

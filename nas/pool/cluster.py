@@ -16,9 +16,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from nas.evaluation import Evaluator
-from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
+from nas.pool.crew import WorkerExecutor
 from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
 from nas.pool.messages import Broken, Go, Message, Ready, Run, Stop, pickled
+from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, keep_memory, pin_threads
 from nas.pool.worker import lost_device
 

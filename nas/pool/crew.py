@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import abc
 import atexit
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from nas.evaluation import Failure, Outcome, Request
 from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.messages import Broken, Go, Lost, Message, Ready, Run, Stop
+from nas.pool.seat import Job, Seat, Worker, WorkerDiedError
 from nas.pool.slots import Slot
 
 _TICK = 1.0  # seconds between looks at the clock
@@ -21,57 +21,11 @@ START_LIMIT = 300.0
 and a minute or two where many begin at once on a slow disk."""
 _MOST_STILLBORN = 5
 _MOST_LOSSES = 3
+_log = logging.getLogger(__name__)
 
 
 class WorkersError(RuntimeError):
     """No worker can be had; the message is one line for people."""
-
-
-class WorkerDiedError(Exception):
-    """A worker is gone; the text says how."""
-
-
-class Worker(Protocol):
-    """One worker, as its driver sees it. It serves one request at a time."""
-
-    def send(self, message: Run | Stop | Go) -> None:
-        """Never fails: that a worker is dead is found by `receive`."""
-        ...
-
-    def receive(self) -> list[Message]:
-        """What has come since the last call, without waiting. Raises WorkerDiedError when nothing more will come."""
-        ...
-
-    def kill(self) -> None:
-        """End the worker; it gives no further message. Killing it twice is fine."""
-        ...
-
-
-@dataclass
-class _Job:
-    ticket: int
-    request: Request
-    judge: Judge | None = None
-    tries: int = 0  # ended by the death of a worker, a hang or the loss of a device
-    begin: float = 0.0  # monotonic seconds, of the present try
-    limit: float | None = None
-    stopped: bool = False
-    crowded: bool = False  # others ran on its device during this try
-    alone_at: str | None = None  # the device it must have for itself
-    avoid: str | None = None  # the device it was last lost with
-    curve: list[float] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class _Seat:
-    """A slot, the worker that serves it now, and what that does."""
-
-    slot: Slot
-    worker: Worker
-    place: str
-    begin: float  # monotonic seconds, of the present worker
-    ready: bool = False
-    job: _Job | None = None
 
 
 class WorkerExecutor(abc.ABC):
@@ -81,10 +35,10 @@ class WorkerExecutor(abc.ABC):
     `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others
     is tried again when it has the device for itself, then with its batches in parts (see Request.splits), then it is an
     `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while there are
-    others.
+    others; so is a slot of which six workers in a row died or hung before they were ready. Both are told in one line.
 
-    Raises ValueError without slots, and from `wait` WorkersError when workers cannot load the evaluator or keep dying
-    or hanging before they are ready.
+    Raises ValueError without slots, and from `wait` WorkersError when workers cannot load the evaluator or those of the
+    last slot keep dying or hanging before they are ready.
     """
 
     start_limit: float | None = START_LIMIT
@@ -95,13 +49,12 @@ class WorkerExecutor(abc.ABC):
         self._time_limit = time_limit
         self._retries = retries
         self._events: list[Event] = []
-        self._waiting: list[_Job] = []  # for a slot of its own kind; those just submitted get theirs at once
-        self._stillborn = 0  # workers in a row that were never ready
+        self._waiting: list[Job] = []  # for a slot of its own kind; those just submitted get theirs at once
         self._losses: dict[str, set[int]] = {}  # by place: tickets lost there, since one last ended well
-        self._seats: list[_Seat] = []
+        self._seats: list[Seat] = []
         atexit.register(self.close)
         for slot in slots:
-            self._seats.append(_Seat(slot, self._start_worker(slot), slot.device, time.monotonic()))
+            self._seats.append(Seat(slot, self._start_worker(slot), slot.device, time.monotonic()))
 
     @abc.abstractmethod
     def _start_worker(self, slot: Slot) -> Worker:
@@ -119,7 +72,7 @@ class WorkerExecutor(abc.ABC):
     def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
         if not self.free_slots:
             raise RuntimeError(f"no free slot for ticket {ticket}")
-        self._waiting.append(_Job(ticket, request, judge))
+        self._waiting.append(Job(ticket, request, judge))
         self._assign()
 
     def wait(self, timeout: float | None = None) -> list[Event]:
@@ -157,7 +110,7 @@ class WorkerExecutor(abc.ABC):
 
     # --- Who runs where ------------------------------------------------------------------------------------------
 
-    def _is_open(self, seat: _Seat) -> bool:
+    def _is_open(self, seat: Seat) -> bool:
         """Whether a job that may have neighbours could begin there."""
         running = [other.job for other in self._seats if other.job is not None]
         return seat.job is None and all(job.alone_at != seat.place for job in (*self._waiting, *running))
@@ -174,7 +127,7 @@ class WorkerExecutor(abc.ABC):
                 self._waiting.remove(job)
                 self._run(found, job)
 
-    def _seat_for(self, job: _Job) -> _Seat | None:
+    def _seat_for(self, job: Job) -> Seat | None:
         if job.alone_at is not None:
             there = [seat for seat in self._seats if seat.place == job.alone_at]
             if there:
@@ -184,7 +137,7 @@ class WorkerExecutor(abc.ABC):
         fitting = [seat for seat in elsewhere or self._seats if self._is_open(seat)]
         return min(fitting, key=lambda seat: not seat.ready, default=None)
 
-    def _run(self, seat: _Seat, job: _Job) -> None:
+    def _run(self, seat: Seat, job: Job) -> None:
         neighbours = [other.job for other in self._seats if other.place == seat.place and other.job is not None]
         for neighbour in neighbours:
             neighbour.crowded = True
@@ -195,7 +148,7 @@ class WorkerExecutor(abc.ABC):
         if seat.ready:
             self._send(seat, job)
 
-    def _send(self, seat: _Seat, job: _Job) -> None:
+    def _send(self, seat: Seat, job: Job) -> None:
         job.begin = time.monotonic()
         seat.worker.send(Run(job.ticket, job.request, job.judge is not None))
         if job.stopped:
@@ -215,14 +168,14 @@ class WorkerExecutor(abc.ABC):
                     self._handle(seat, message)
             except WorkerDiedError as error:
                 self._on_death(seat, str(error))
-            self._check_time(seat)
+            if seat in self._seats:
+                self._check_time(seat)
         self._assign()
 
-    def _handle(self, seat: _Seat, message: Message) -> None:
+    def _handle(self, seat: Seat, message: Message) -> None:
         match message:
             case Ready(place):
-                self._stillborn = 0
-                seat.ready, seat.place = True, place
+                seat.ready, seat.place, seat.stillborn = True, place, 0
                 if seat.job is not None:
                     self._send(seat, seat.job)
             case Broken(text):
@@ -237,7 +190,7 @@ class WorkerExecutor(abc.ABC):
             case Finished() if seat.job is not None:
                 self._on_outcome(seat, seat.job, message.outcome)
 
-    def _on_outcome(self, seat: _Seat, job: _Job, outcome: Outcome) -> None:
+    def _on_outcome(self, seat: Seat, job: Job, outcome: Outcome) -> None:
         seat.job = None
         if outcome.failure is None:
             self._losses.pop(seat.place, None)
@@ -251,17 +204,20 @@ class WorkerExecutor(abc.ABC):
             outcome = out_of_memory_for_good(outcome, job.request)
         self._events.append(Finished(job.ticket, outcome))
 
-    def _on_death(self, seat: _Seat, cause: str) -> None:
+    def _on_death(self, seat: Seat, cause: str) -> None:
         job, was_ready = seat.job, seat.ready
-        if not was_ready:
-            self._stillborn += 1
-            if self._stillborn > _MOST_STILLBORN:
-                raise WorkersError(f"workers end before they are ready, {self._stillborn} in a row: {cause}")
-        self._replace_worker(seat)
+        seat.stillborn += not was_ready
+        if seat.stillborn <= _MOST_STILLBORN:
+            self._replace_worker(seat)
+        elif len(self._seats) > 1:
+            self._give_up([seat], f"{seat.stillborn} workers in a row were not ready: {cause}")
+            return
+        else:
+            raise WorkersError(f"workers end before they are ready, {seat.stillborn} in a row: {cause}")
         if job is not None:
             self._try_again(seat, job, "crashed", cause, counts=was_ready)
 
-    def _on_loss(self, seat: _Seat, cause: str) -> None:
+    def _on_loss(self, seat: Seat, cause: str) -> None:
         job, place = seat.job, seat.place
         seat.job = None
         lost = self._losses.setdefault(place, set())
@@ -269,22 +225,22 @@ class WorkerExecutor(abc.ABC):
             lost.add(job.ticket)
             job.avoid = place
         if len(lost) >= _MOST_LOSSES and any(other.place != place for other in self._seats):
-            self._give_up(place)
+            self._give_up([other for other in self._seats if other.place == place], cause)
         else:
             self._replace_worker(seat)
         if job is not None:
             self._try_again(seat, job, "crashed", cause)
 
-    def _give_up(self, place: str) -> None:
-        """Leave a device for good; what still runs there begins anew elsewhere."""
-        there = [seat for seat in self._seats if seat.place == place]
-        self._seats = [seat for seat in self._seats if seat.place != place]
-        for seat in there:
+    def _give_up(self, seats: Sequence[Seat], cause: str) -> None:
+        """Leave slots for good; what still runs there begins anew elsewhere."""
+        _log.warning("gave up %d of %d slots, on %s: %s", len(seats), len(self._seats), seats[0].place, cause)
+        self._seats = [seat for seat in self._seats if seat not in seats]
+        for seat in seats:
             seat.worker.kill()
             if seat.job is not None:
                 self._waiting.insert(0, seat.job)
 
-    def _check_time(self, seat: _Seat) -> None:
+    def _check_time(self, seat: Seat) -> None:
         job = seat.job
         if not seat.ready:
             if self.start_limit is not None and time.monotonic() - seat.begin > self.start_limit:
@@ -295,7 +251,7 @@ class WorkerExecutor(abc.ABC):
         self._replace_worker(seat)
         self._try_again(seat, job, "timeout", f"no result within {job.limit:g} s")
 
-    def _try_again(self, seat: _Seat, job: _Job, kind: str, cause: str, *, counts: bool = True) -> None:
+    def _try_again(self, seat: Seat, job: Job, kind: str, cause: str, *, counts: bool = True) -> None:
         job.tries += counts
         if job.tries <= self._retries:
             self._waiting.insert(0, job)
@@ -305,7 +261,7 @@ class WorkerExecutor(abc.ABC):
         outcome = Outcome(failure=Failure(kind, message), seconds=seconds, device=seat.place, curve=tuple(job.curve))
         self._events.append(Finished(job.ticket, outcome))
 
-    def _replace_worker(self, seat: _Seat) -> None:
+    def _replace_worker(self, seat: Seat) -> None:
         seat.worker.kill()
         seat.worker = self._start_worker(seat.slot)
         seat.begin, seat.ready, seat.job = time.monotonic(), False, None

@@ -15,9 +15,10 @@ from typing import Any
 
 from nas.evaluation import Evaluator
 from nas.pool import worker as worker_process
-from nas.pool.crew import Worker, WorkerDiedError, WorkerExecutor
+from nas.pool.crew import WorkerExecutor
 from nas.pool.executor import TimeLimit
 from nas.pool.messages import Go, Message, Run, Stop, pickled
+from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, thread_environment
 
 _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed

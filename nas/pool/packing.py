@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from nas.evaluation import Outcome, Request
+from nas.pool.crew import WorkersError
 from nas.pool.executor import Executor, Finished
 from nas.pool.slots import Slot
 
@@ -59,13 +60,18 @@ def measure_packing(
 
     request: answered by the executor's evaluator with the metrics images_per_second, free_bytes and total_bytes (see
     nas.proxy.speed). Each number has an executor of its own, so that no more workers are started than are measured.
-    Ends before a number at which a trial fails.
+    Ends before a number at which a trial fails or, beyond 1, workers cannot be had.
     """
     measured: list[Packed] = []
     slots = 1
     while slots <= most and worth_trying(measured, slots):
-        with closing(open_executor([slot] * slots)) as executor:
-            found = measure_together(executor, request, slots)
+        try:
+            with closing(open_executor([slot] * slots)) as executor:
+                found = measure_together(executor, request, slots)
+        except WorkersError:
+            if not measured:
+                raise
+            break
         if found is None:
             break
         measured.append(found)
@@ -74,10 +80,10 @@ def measure_packing(
 
 
 def measure_together(executor: Executor, request: Request, slots: int) -> Packed | None:
-    """So many trials side by side, after a round that lets all begin together; None when one of them fails."""
+    """So many trials side by side, after a round that lets all begin together; None when one, or a slot, fails."""
     ask_all(executor, [request] * slots)
     outcomes = ask_all(executor, [request] * slots)
-    if any(outcome.failure is not None for outcome in outcomes):
+    if executor.free_slots < slots or any(outcome.failure is not None for outcome in outcomes):
         return None
     figures = [outcome.metrics for outcome in outcomes]
     return Packed(
@@ -89,11 +95,12 @@ def measure_together(executor: Executor, request: Request, slots: int) -> Packed
 
 
 def ask_all(executor: Executor, requests: Sequence[Request]) -> list[Outcome]:
-    """Run the requests side by side, one for each free slot at most; their outcomes in the same order."""
-    for ticket, request in enumerate(requests):
-        executor.submit(ticket, request)
+    """Run the requests side by side, as far as there are free slots; their outcomes in the same order."""
+    waiting = list(enumerate(requests))
     outcomes: dict[int, Outcome] = {}
     while len(outcomes) < len(requests):
+        while waiting and executor.free_slots:
+            executor.submit(*waiting.pop(0))
         finished = (event for event in executor.wait() if isinstance(event, Finished))
         outcomes |= {event.ticket: event.outcome for event in finished}
     return [outcomes[ticket] for ticket in range(len(requests))]
