@@ -149,10 +149,10 @@ def evaluate_all(
             progress(number)
             yield number, request
 
-    def handle(event: Event) -> bool:
+    def handle(event: Event) -> tuple[int, ...]:
         if not isinstance(event, Finished):
             progress(event.ticket, epoch=event.epoch, accuracy=event.accuracy)
-            return True
+            return ()
         request = open_requests[event.ticket]
         macs, params = cost(request.arch)
         accuracy = event.outcome.accuracy
@@ -168,7 +168,7 @@ def evaluate_all(
         study.add_trial(trial)
         outcomes[request.key] = event.outcome
         progress(event.ticket, finished=True, outcome=event.outcome)
-        return True
+        return ()
 
     drive(jobs(), executor, handle)
     return {key: outcomes[key] for key in wanted}

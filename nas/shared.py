@@ -207,6 +207,7 @@ class SharedBookkeeping(Bookkeeping):
             running.waiting = [trial for trial in running.waiting if self._is_mine(trials[trial.number])]
             if not self._is_mine(trials[number]):
                 del self.running[number]
+                self.dropped.add(number)
                 self.elsewhere += [(trial, running.request, running.cost) for trial in running.waiting]
         self.unwritten = [(trial, report) for trial, report in self.unwritten if trial.number in self.running]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -97,6 +97,7 @@ class Bookkeeping:
     priced: Callable[[ArchSpec], float] | None = None  # what the score charges for; None: MACs
     pruner: BasePruner | None = None
     pruned: dict[str, int] = field(default_factory=dict)  # request key -> number of the trial that was stopped
+    dropped: set[int] = field(default_factory=set)  # trials that others took over, and that the executor may still run
 
     def jobs(self) -> Iterator[Job]:
         """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
@@ -115,24 +116,27 @@ class Bookkeeping:
                 job = self._prepare(self.study.ask(self.space.distributions()))
             yield job
 
-    def handle(self, event: Event) -> bool:
-        """Store what the executor tells; False, and nothing stored, where the trial is no longer this driver's."""
+    def handle(self, event: Event) -> Collection[int]:
+        """Store what the executor tells; the trials that turned out to be no longer this driver's, each told once. Of
+        such a trial nothing is stored.
+        """
         if isinstance(event, Finished):
             with self._batch(durable=True):
                 ended = self.running.pop(event.ticket, None)
                 if ended is not None:
                     self._end_training(ended, event.outcome)
-            return ended is not None
-        running = self.running.get(event.ticket)
-        if running is None:
-            return False
+        elif event.ticket in self.running:
+            self._handle_report(self.running[event.ticket], event)
+        dropped, self.dropped = self.dropped, set()
+        return dropped
+
+    def _handle_report(self, running: _Running, event: Reported) -> None:
         self._note(running, event)
         if self.unwritten and time.monotonic() - self.written > _REPORTS_WAIT:
             with self._batch():
                 pass
         if event.ticket in self.running:
             self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
-        return event.ticket in self.running
 
     def judge(self, event: Reported) -> bool:
         """Whether a trial goes on after an epoch. That it does not is stored before anybody acts on it.

@@ -47,11 +47,30 @@ def test_a_trial_that_is_not_wanted_any_more_is_cancelled_and_the_others_go_on()
     executor = Playback(2, rounds)
     told: list[Event] = []
 
-    def on_event(event: Event) -> bool:
+    def on_event(event: Event) -> tuple[int, ...]:
         told.append(event)
-        return event.ticket != 0
+        return (0,) if event.ticket == 0 else ()
 
     drive(((ticket, request()) for ticket in range(3)), executor, on_event)
     assert executor.cancelled == [0]
     assert told == [Reported(0, 1, 0.1), Reported(1, 1, 0.1), end(1), end(2)]
     assert executor.rounds == []
+
+
+@pytest.mark.timeout(60)
+def test_a_silent_trial_is_cancelled_before_its_ticket_is_submitted_again() -> None:
+    running: list[int] = []
+
+    class Strict(Playback):
+        def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
+            assert ticket not in running
+            running.append(ticket)
+            super().submit(ticket, request, judge)
+
+        def cancel(self, ticket: int) -> None:
+            running.remove(ticket)
+            super().cancel(ticket)
+
+    executor = Strict(2, [[end(1)], [end(0)]])
+    drive(((ticket, request()) for ticket in (0, 1, 0)), executor, lambda event: (0,) if event.ticket == 1 else ())
+    assert executor.cancelled == [0]

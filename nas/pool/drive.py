@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from types import FrameType
 from typing import Literal
@@ -29,11 +29,11 @@ class TooManyFailuresError(RuntimeError):
 
 
 def drive(
-    jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], bool], judge: Judge | None = None
+    jobs: Iterator[Job], executor: Executor, on_event: Callable[[Event], Collection[int]], judge: Judge | None = None
 ) -> None:
-    """Run all jobs on the executor; every event goes to `on_event`, which says whether its trial is still wanted: one
-    that is not is cancelled. judge: says after each epoch whether a trial goes on, and is asked before that epoch's
-    event is handed on.
+    """Run all jobs on the executor; every event goes to `on_event`, which gives the tickets of the trials that are not
+    wanted any more: they are cancelled before anything else happens. judge: says after each epoch whether a trial goes
+    on, and is asked before that epoch's event is handed on.
 
     The next job is taken only when a slot is free and all events so far were handled, so that an iterator that asks a
     sampler asks it as late, and with as much known, as can be.
@@ -62,12 +62,14 @@ def drive(
             for event in _next_events(executor, interrupts, _LATER if job == LATER else None):
                 if event.ticket not in running:
                     continue  # told together with one that had its trial cancelled
-                if not on_event(event):
-                    executor.cancel(event.ticket)
+                unwanted = on_event(event)
+                if isinstance(event, Finished):
                     running.discard(event.ticket)
-                elif isinstance(event, Finished):
-                    running.discard(event.ticket)
-                    tally.add(event.outcome)
+                    if event.ticket not in unwanted:
+                        tally.add(event.outcome)
+                for ticket in running.intersection(unwanted):
+                    executor.cancel(ticket)
+                    running.discard(ticket)
             interrupts.raise_if_wanted()
             tally.raise_if_hopeless()
 
