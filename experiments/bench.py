@@ -23,6 +23,7 @@ from experiments.run_folder import RunFolder, open_run_folder
 from experiments.settings import Settings
 from experiments.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.passwords import hide_password
 from nas.pool.crew import WorkersError
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
@@ -30,7 +31,7 @@ from nas.pool.messages import UnpicklableError
 from nas.pool.slots import Slot
 from nas.proxy.checkpoint import trial_checkpoints
 from nas.search import Progress, evaluate_all, unanswered
-from nas.shared import DatabaseLostError, hide_password
+from nas.shared import DatabaseLostError
 from nas.store import JournalError, open_study, run_lock
 from search_spaces import ArchSpec, network_cost
 

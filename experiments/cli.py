@@ -34,6 +34,7 @@ from experiments.options import (
     options,
 )
 from experiments.settings import Settings, preset
+from nas.passwords import hide_password
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
@@ -306,5 +307,5 @@ def _answer(value: Any, as_json: bool) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"scalenas: {' '.join(message.split())}", err=True)
+    click.echo(f"scalenas: {hide_password(' '.join(message.split()))}", err=True)
     sys.exit(status)

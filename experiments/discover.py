@@ -23,13 +23,14 @@ from experiments.pricing import Pricing, macs_of, resolve_pricing, target_cost
 from experiments.run_folder import write_json, write_text
 from experiments.tables import trials_csv
 from nas.evaluation import Request
+from nas.passwords import hide_password
 from nas.pruning import make_pruner
 from nas.samplers import make_sampler
 from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
 from nas.score import Score
 from nas.search import Candidate, discover
-from nas.shared import SharedStudy, hide_password, open_shared_study
+from nas.shared import SharedStudy, open_shared_study
 from nas.store import copy_study, open_study, read_study
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
 from search_spaces.mnasnet import size_in_words

@@ -14,7 +14,7 @@ from nas.proxy.speed import Speed
 
 DAY, HOUR = 86_400.0, 3_600.0
 FEWEST_TRIALS = 50
-JOURNAL_BYTES = 8_000  # of a trial
+JOURNAL_BYTES = 15_000  # of a trial
 PATIENCE, SHORTEST_LIMIT = 20.0, 600.0
 SMALLEST_TARGET = 1e5
 
@@ -65,6 +65,12 @@ class Forecast:
         return sum(work.trainings for work in self.work)
 
     @property
+    def macs(self) -> float | None:
+        """Multiply-adds of all trainings; None where they are not the built-in ones."""
+        total = sum(work.total_macs for work in self.work)
+        return None if self.work and not total else total
+
+    @property
     def seconds(self) -> float | None:
         """Wall seconds with all slots busy; None where trainings are not the built-in one."""
         return None if self.speed is None else sum(work.seconds(self.speed) for work in self.work) / self.slots
@@ -81,7 +87,7 @@ class Forecast:
         """The same for programs."""
         return {
             "trainings": self.trainings,
-            "macs": sum(work.total_macs for work in self.work),
+            "macs": self.macs,
             "seconds": self.seconds,
             "slots": self.slots,
             "device": self.device,
@@ -99,11 +105,13 @@ class Forecast:
         """The same for people."""
         if not self.work:
             return ["forecast: nothing is left to train"]
-        macs = sum(work.total_macs for work in self.work)
         parts = ", ".join(f"{work.trainings} x {work.fidelity.epochs} epochs ({work.name})" for work in self.work)
-        first = f"forecast: {self.trainings} trainings ({parts}), {macs:.2g} MACs"
+        first = f"forecast: {self.trainings} trainings ({parts})"
+        if self.macs is not None:
+            first += f", {self.macs:.2g} MACs"
         if self.speed is None or self.seconds is None:
-            return [first, f"  disk {size(self.disk_bytes)}; time unknown: it is not the built-in training"]
+            unknown = "time" if self.macs is not None else "multiply-adds and time"
+            return [first, f"  disk {size(self.disk_bytes)}; {unknown} unknown: it is not the built-in training"]
         return [
             first,
             f"  about {clock(self.seconds)} on {self.slots} slot(s) of {self.device}, by a short calibration",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 import zlib
@@ -21,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.evaluation import Outcome, Request
+from nas.passwords import hide_password
 from nas.pool.drive import LATER, Job
 from nas.store import Direction
 from nas.trials import Bookkeeping
@@ -34,11 +34,6 @@ _DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
 
 class DatabaseLostError(RuntimeError):
     """The database of a shared study cannot be used any more; the message is one line for people."""
-
-
-def hide_password(text: str) -> str:
-    """The same text without the password of any address in it, fit to be written down."""
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
 
 
 @contextlib.contextmanager
@@ -58,7 +53,9 @@ def open_shared_study(
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ValueError(f"--storage {url}: not an address such as postgresql://user@host/database") from None
+        raise ValueError(
+            f"--storage {hide_password(url)}: not an address such as postgresql://user@host/database"
+        ) from None
     if parsed.get_backend_name() != "postgresql":
         raise ValueError(f"--storage {hide_password(url)}: must be a postgresql:// address")
     full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
@@ -72,7 +69,7 @@ def open_shared_study(
             )
     except ModuleNotFoundError:
         raise ValueError("--storage needs psycopg: install scalenas[postgresql]") from None
-    except _DATABASE_ERRORS as error:
+    except (*_DATABASE_ERRORS, RuntimeError) as error:  # the latter where another version of Optuna made the tables
         raise ValueError(f"--storage {hide_password(url)}: cannot be used: {_reason(error)}") from None
     shared = SharedStudy(study, driver, turns)
     try:
@@ -91,7 +88,7 @@ def open_shared_study(
 def _reason(error: Exception) -> str:
     """What the database or its driver said, in one line."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return (str(getattr(cause, "orig", cause)).splitlines() or [type(cause).__name__])[0]
+    return hide_password((str(getattr(cause, "orig", cause)).splitlines() or [type(cause).__name__])[0])
 
 
 @dataclass

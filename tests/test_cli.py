@@ -162,7 +162,11 @@ def test_a_journal_in_which_nothing_is_yet(scalenas: Run, tmp_path: Path, conten
     (tmp_path / "discover.journal").write_bytes(content)
     status, out, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--dry-run", "--json")
     assert status == 0, err
-    assert json.loads(out)["work"][0]["trainings"] == 2
+    told = json.loads(out)
+    assert told["work"][0]["trainings"] == 2
+    assert told["macs"] is None
+    assert "MACs" not in next(line for line in err.splitlines() if line.startswith("forecast: "))
+    assert "multiply-adds and time unknown" in err
     status, _, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--confirm", "0")
     assert status == 0, err
     assert len(read_study(tmp_path / "discover.journal", "discover").trials) == 2
