@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -319,6 +320,20 @@ def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(
 def test_an_address_that_is_none_is_told_in_one_line(url: str, text: str) -> None:
     with (
         pytest.raises(ValueError, match="^" + text + "$"),
+        open_shared_study(url, "s", "d", optuna.samplers.RandomSampler()),
+    ):
+        pass
+
+
+def test_tables_of_another_optuna_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no longer compatible with the table schema\nand more")
+
+    monkeypatch.setattr("nas.shared.RDBStorage", refuse)
+    monkeypatch.setattr("nas.shared._turn", lambda *_: contextlib.nullcontext())
+    url = "postgresql://me@127.0.0.1:1/x"
+    with (
+        pytest.raises(ValueError, match=r"^--storage .+: cannot be used: no longer compatible with the table schema$"),
         open_shared_study(url, "s", "d", optuna.samplers.RandomSampler()),
     ):
         pass
