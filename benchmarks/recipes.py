@@ -6,8 +6,8 @@
 B0, MobileNetV2 and MnasNet-A1 are fitted to 32 pixels and one number of multiply-adds. SGD with Nesterov's momentum on
 a one-cycle schedule and AdamW on a cosine with a short warm-up get the peak rate that is best for B0 at each length, on
 seeds that are not compared. All see the same images in the same order, in batches of the same size, with the same
-augmentation and label smoothing, and are measured with their last weights on images held out. Each training is one row
-of benchmarks/results/recipes.csv.
+augmentation (`paper` adds AutoAugment) and label smoothing, and are measured with their last weights on images held
+out. Each training is one row of benchmarks/results/recipes.csv.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def best_rate(done: dict[Run, float], name: str, epochs: int) -> float | None:
         rate: [done.get(Run(NETWORKS[0], name, rate, epochs, seed)) for seed in TUNING_SEEDS[epochs]]
         for rate in RATES[name]
     }
-    means = {rate: statistics.fmean(filter(None, found)) for rate, found in tried.items() if None not in found}
+    means = {rate: statistics.fmean(map(float, found)) for rate, found in tried.items() if None not in found}
     return max(means, key=lambda rate: means[rate]) if len(means) == len(tried) else None
 
 

@@ -191,6 +191,9 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     long = check.accuracies(names, check.long, found)
     agreement = measure_agreement(short, {"MACs": costs[:, 0], "parameters": costs[:, 1]}, long, bench.settings.seed)
     lines = verdict(agreement, check, plan.bar, costs[:, 0])
+    equal = [say_fidelity(each) for each, values in {**short, check.long: long}.items() if np.ptp(values.mean(1)) == 0]
+    if equal:
+        lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
     if len(names) < len(check.networks):
         lines.append(f"{len(check.networks) - len(names)} candidates are left out: a training of theirs failed")
     record = {

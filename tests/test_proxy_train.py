@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor, nn
 
 from nas.evaluation import Fidelity, Outcome, Request
@@ -163,6 +165,27 @@ def test_until_the_last_epoch_a_part_of_val_is_watched(digits: Dataset, monkeypa
     assert few < images
     assert [round(a * few, 6) % 1 for a in part.curve[:-1]] == [0, 0]
     assert part.curve[:-1] != whole.curve[:-1]
+
+
+def test_what_is_watched_has_all_classes_in_their_shares(tmp_path: Path) -> None:
+    for label in range(4):
+        (tmp_path / "data" / str(label)).mkdir(parents=True)
+        for i in range(60):
+            pixels = np.full((8, 8, 3), 60 * label + i // 4, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / str(label) / f"{i}.png")
+    dataset = open_dataset(str(tmp_path / "data"), tmp_path / "cache", val_fraction=0.5)
+    val = feed.open_feed(dataset, "val", CPU, share=1.0, resolution=8, channels=3)
+    part = val.sample(len(val) // 2)
+    assert len(part) == len(val) // 2
+    assert torch.bincount(part.labels, minlength=4).min() >= len(part) // 8
+    assert torch.equal(part.rows, val.sample(len(val) // 2).rows)
+    shown = {
+        tuple(image.flatten().tolist()): int(label)
+        for images, labels in val.in_order(16)
+        for image, label in zip(images, labels, strict=True)
+    }
+    for images, labels in part.in_order(16):
+        assert [shown[tuple(image.flatten().tolist())] for image in images] == labels.tolist()
 
 
 @given(st.integers(1, 20), st.integers(1, 100_000), st.integers(1, 100_000))

@@ -10,7 +10,9 @@ give equal bits.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -36,7 +38,7 @@ def available() -> bool:
     """Whether the loops were compiled and agree with PyTorch here; looked at once a process."""
     if library() is None:
         return False
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(False):
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(False), _one_thread():
         torch.manual_seed(0)
         plain = nn.Sequential(
             nn.Conv2d(20, 20, 5, 2, 2, groups=20, bias=False), nn.BatchNorm2d(20), nn.SiLU(),
@@ -49,6 +51,17 @@ def available() -> bool:
             bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
             for found, wanted in zip(_gradients(ours, images), _gradients(plain, images), strict=True)
         )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """What the compiled norms need, so that they are checked as well."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _swap(network: nn.Module) -> None:

@@ -45,9 +45,10 @@ class Feed:
     def device(self) -> torch.device:
         return self.labels.device
 
-    def first(self, count: int) -> Feed:
-        """The first `count` images, which have the split's mixture of classes."""
-        return replace(self, rows=self.rows[:count], labels=self.labels[:count])
+    def sample(self, count: int) -> Feed:
+        """`count` of the images, drawn at random but always the same; the order of a split may be that of classes."""
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        return replace(self, rows=self.rows[drawn.to(self.rows.device)], labels=self.labels[drawn.to(self.device)])
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, plain: float batches (B, channels, R, R) in channels_last, and labels (B,)."""

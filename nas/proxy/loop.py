@@ -133,7 +133,7 @@ def measure(network: nn.Module, feed: Feed, splits: int = 1) -> float:
 def images_watched(train: int, val: int) -> int:
     """On how many of `val` images a training on `train` is measured after each epoch but the last, which gets all.
 
-    One for four trained on, so that watching costs at most a twelfth of training, but 1000 where there are: fewer
+    One for four trained on, so that watching costs about a twelfth of training, but 1000 where there are, since fewer
     could not tell good trainings from poor ones.
     """
     return min(val, max(_WATCHED, train // 4))

@@ -43,7 +43,7 @@ class ProxyEvaluator:
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         """Train, reporting the val accuracy after each epoch, and return the accuracy on the request's split.
 
-        Until the last epoch the reported accuracy is that on the first of val's images (see images_watched).
+        Until the last epoch the reported accuracy is that on a sample of val (see images_watched).
 
         Equal requests give equal bits with equal threads on one kind of device, unless batches are split (see
         Request.splits): the batch norms then see smaller ones. For split "test" the training is the
@@ -101,7 +101,7 @@ class ProxyEvaluator:
     ) -> list[float]:
         """Train to the end or until the report says stop; the val accuracy after each epoch, all of them reported."""
         go_on = True
-        few = val.first(images_watched(len(training.train), len(val)))
+        few = val.sample(images_watched(len(training.train), len(val)))
         for epoch, accuracy in enumerate(progress.curve, 1):
             go_on &= report(epoch, accuracy)
         for epoch in range(len(progress.curve) + 1, training.epochs + 1):
