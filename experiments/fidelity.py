@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,7 +198,7 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     if len(names) < len(check.networks):
         lines.append(f"{len(check.networks) - len(names)} candidates are left out: a training of theirs failed")
     record = {
-        "data": bench.problem.name,
+        "data": Path(bench.problem.name).name,
         "recipe": bench.problem.recipe,
         "split": "val",
         "candidates": len(names),
@@ -207,7 +208,7 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     }
     write_json(bench.folder.path / "fidelity.json", record)
     figure = fidelity_figure(
-        agreement, short, long, costs[:, 0], title=bench.problem.name, length=say_fidelity(check.long)
+        agreement, short, long, costs[:, 0], title=Path(bench.problem.name).name, length=say_fidelity(check.long)
     )
     for suffix in (".png", ".svg"):
         save_figure(figure, bench.folder.path / f"fidelity{suffix}")
