@@ -117,7 +117,7 @@ class BenchmarkTable:
                 for row in known[[choice.name for choice in self.space.choices]].itertuples(index=False)
             ])  # fmt: skip
             model = GradientBoostingRegressor(
-                n_estimators=800, learning_rate=0.05, max_depth=3, subsample=0.5, random_state=0
+                n_estimators=1600, learning_rate=0.05, max_depth=3, subsample=0.5, random_state=0
             )
             self._cache[key] = model.fit(self._features(indices), known[column].to_numpy(float))
         return self._cache[key]
