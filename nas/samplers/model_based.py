@@ -27,7 +27,8 @@ class CostAwareGP:
 
     The first ten points are uniform. Then the next point is the best by expected improvement among mutations and
     crossovers of good points, uniform points, and what two steps of ascent reach from these: far from all data the
-    model knows too little to be worth following. Running trials are believed at their mean.
+    model knows too little to be worth following. Running trials are believed at their mean: what they are expected to
+    reach must be improved upon, too.
     """
 
     multi_objective = True
@@ -48,16 +49,18 @@ class CostAwareGP:
 
     def _improve(self, history: History, rng: np.random.Generator) -> Rows | None:
         grid, pending = history.grid, history.pending
-        macs = self._macs(grid, history.rows)
+        macs, pending_macs = self._macs(grid, history.rows), self._macs(grid, pending)
         targets = self._objective.targets(history.trials, history.values[:, 0], macs)
         data = Data(history.rows, np.log(macs), targets, self._objective.known(macs))
-        model = self._surrogates.build(grid, data, pending, np.log(self._macs(grid, pending)))
+        model = self._surrogates.build(grid, data, pending, np.log(pending_macs))
         told = model.mean(data.rows, data.costs) + data.known
+        believed = model.mean(pending, np.log(pending_macs)) + self._objective.known(pending_macs)
+        best = float(np.concatenate([told, believed]).max())
 
         def acquisition(rows: Rows) -> Floats:
             macs = self._macs(grid, rows)
             mean, std = model.predict(rows, np.log(macs))
-            out = log_expected_improvement(mean + self._objective.known(macs), _DOUBT * std, float(told.max()))
+            out = log_expected_improvement(mean + self._objective.known(macs), _DOUBT * std, best)
             return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
 
         return maximise(grid, acquisition, candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng))
