@@ -146,6 +146,31 @@ def test_default_repeats_no_point_while_others_run() -> None:
     assert len(set(rows[1:])) == len(rows) - 1
 
 
+def test_a_promising_running_trial_is_to_be_improved_upon(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def spy(mean: Any, std: Any, best: float) -> Any:
+        asked.append(best)
+        return log_expected_improvement(mean, std, best)
+
+    monkeypatch.setattr("nas.samplers.model_based.log_expected_improvement", spy)
+    grid = make_grid(SPACE)
+    every = sorted((grid.params(np.array(index)) for index in np.ndindex(*grid.sizes)), key=value)
+    bests = []
+    for running in (False, True):
+        study = optuna.create_study(direction="maximize", sampler=make("default"))
+        for params in every[: len(every) // 2 : 20]:
+            study.enqueue_trial(params)
+            study.tell(study.ask(SPACE), value(params))
+        if running:
+            study.enqueue_trial(every[-1])
+            study.ask(SPACE)
+        asked.clear()
+        study.ask(SPACE)
+        bests.append(max(asked))
+    assert bests[1] > bests[0] + 1e-3
+
+
 def test_value_alone_is_as_good_as_value_with_accuracy() -> None:
     plain = optuna.create_study(direction="maximize", sampler=make("default"))
     told = optuna.create_study(direction="maximize", sampler=make("default"))
