@@ -1,8 +1,9 @@
 PYTHON ?= python3
+CIFAR10 ?= cifar10
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo cifar10 test check clean
 
 setup: $(VENV)/.ready
 
@@ -19,6 +20,11 @@ $(VENV)/.extras: $(VENV)/.ready
 
 demo: setup
 	$(BIN)/scalenas run digits --run runs/demo --preset demo
+
+cifar10: setup
+	$(BIN)/scalenas run $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu
+	$(BIN)/scalenas discover $(CIFAR10) --run runs/cifar10_random --preset cifar10_cpu --sampler random --cache runs/cifar10/cache
+	$(BIN)/scalenas compare $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu --arch runs/cifar10_random
 
 test: setup $(VENV)/.extras
 	$(BIN)/python -m pytest -n 2 --dist loadfile

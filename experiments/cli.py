@@ -94,13 +94,13 @@ def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: b
 @click.argument("data")
 @options(RUN, ARCH, TARGET, FINAL)
 def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
-    """Train known networks (or any --arch) as the frontier's points are trained, and add them to it."""
-    from experiments.compare import compare_target, reference_entries, run_compare  # noqa: PLC0415
+    """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
+    to it."""
+    from experiments.compare import compare_entries, run_compare  # noqa: PLC0415
     from experiments.frontier import points_table  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
-        names = bench.settings.arch or bench.settings.references
-        points = run_compare(bench, reference_entries(bench, names, compare_target(bench)))
+        points = run_compare(bench, compare_entries(bench))
         _answer(points_table(points).to_dict("records"), as_json)
 
 

@@ -10,6 +10,7 @@ from experiments.bench import Bench
 from experiments.differences import differences, differences_csv
 from experiments.errors import RunFailedError, UserError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
+from experiments.naming import load_arch
 from experiments.plots import frontier_figure, save_figure
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
@@ -72,6 +73,15 @@ def rival_entries(bench: Bench, arch: ArchSpec) -> list[Entry]:
 def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
     """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
     return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in dict.fromkeys(names)]
+
+
+def compare_entries(bench: Bench) -> list[Entry]:
+    """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
+    target = compare_target(bench)
+    if bench.settings.arch:
+        return reference_entries(bench, bench.settings.arch, target)
+    own = [Entry("baseline", "baseline", load_arch(str(bench.folder.path)))] if bench.folder.baseline.exists() else []
+    return own + reference_entries(bench, bench.settings.references, target)
 
 
 def compare_target(bench: Bench) -> float | None:

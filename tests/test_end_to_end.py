@@ -111,6 +111,19 @@ def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> 
     assert (run_dir / "baseline.json").read_text() == baseline
 
 
+def test_compare_alone_puts_the_baseline_beside_known_networks(run_dir: Path, scalenas: Run) -> None:
+    (run_dir / "frontier.csv").unlink()
+    before = trainings(run_dir)
+    options = ("--executor", "inline", "--devices", "cpu", "--train-images", "160", "--final-epochs", "1",
+               "--final-seeds", "2")  # fmt: skip
+    status, _, err = scalenas("compare", "digits", "--run", run_dir, *options)
+    assert status == 0, err
+    labels = [(point.label, point.role) for point in read_points(run_dir / "frontier.csv")]
+    known = [(name, "reference") for name in ("efficientnet_b0", "mnasnet_a1", "mobilenet_v2")]
+    assert sorted(labels) == sorted([("baseline", "baseline"), *known])
+    assert trainings(run_dir) == before
+
+
 def test_a_known_network_that_cannot_be_fitted_is_left_out(
     run_dir: Path, scalenas: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
