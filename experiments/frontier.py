@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from experiments.csv_rows import number, read_rows
 from experiments.errors import UserError
 from search_spaces import ArchSpec, count_macs, count_params
 
 ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
 OVERLAID = ("published", "own")
 """Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
-OPTIONAL = ("latency_ms",)
-"""Columns that a frontier.csv may lack."""
 
 
 @dataclass(frozen=True)
@@ -95,43 +93,7 @@ def points_csv(points: Sequence[FrontierPoint]) -> str:
 
 def read_points(path: Path) -> list[FrontierPoint]:
     """The points of a frontier.csv. Raises UserError, naming file, row (from 1) and column, when it is not one."""
-    try:
-        table = pd.read_csv(path, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
-    missing = [name for name in _columns() if name not in table and name not in OPTIONAL]
-    if missing:
-        raise UserError(f"{path}: no column {missing[0]!r}; a frontier.csv has {', '.join(_columns())}")
-    return [_point(row, f"{path}: row {i}") for i, row in enumerate(table.to_dict("records"), 1)]
-
-
-def _point(row: Mapping[Any, Any], where: str) -> FrontierPoint:
-    """A row's point. Raises UserError, naming the column, where a figure is not one or out of its range."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(FrontierPoint):
-        if field.name not in row:
-            continue
-        try:
-            found[field.name] = _cell(row[field.name], field)
-        except ValueError as error:
-            raise UserError(f"{where}, column {field.name!r}: {error}") from None
-    return FrontierPoint(**found)
-
-
-def _cell(cell: Any, field: dataclasses.Field[Any]) -> Any:
-    kind = str(field.type)
-    if kind == "str":
-        return str(cell)
-    number = _number(cell)
-    if number is None and kind == "float | None":
-        return None
-    if number is None:
-        raise ValueError("is empty; it takes a number")
-    if number < 0 or (field.name == "accuracy" and number > 1):
-        raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else '0 or more'}")
-    if kind == "int" and number != int(number):
-        raise ValueError(f"{cell} is not a whole number")
-    return int(number) if kind == "int" else number
+    return read_rows(path, FrontierPoint)
 
 
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
@@ -157,7 +119,7 @@ def read_own_points(path: Path) -> list[FrontierPoint]:
         if not costs:
             raise ValueError("no column macs, params or latency_ms: accuracy against what?")
         rows = [
-            {**{name: _number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
+            {**{name: number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
             for row in table.to_dict("records")
         ]
         return _own(rows, path.name)
@@ -181,16 +143,6 @@ def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
         )
         for row in rows
     ]  # fmt: skip
-
-
-def _number(cell: Any) -> float | None:
-    """A cell's number; None where it is empty. Raises ValueError for anything else, infinity included."""
-    if cell == "" or cell is None:
-        return None
-    number = float(cell)
-    if not math.isfinite(number):
-        raise ValueError(f"{cell!r} is not a finite number")
-    return number
 
 
 def _columns() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +19,9 @@ POINT = FrontierPoint("net", "reference", "mine", "digits", "test", 3, "fast", 2
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "frontier.csv"
-    path.write_text(points_csv([POINT]))
-    assert read_points(path) == [POINT]
+    odd = replace(POINT, label="1e3", run="007", data="", accuracy=0.1 + 0.2, std=1 / 3e9, latency_ms=0.7)
+    path.write_text(points_csv([POINT, odd]))
+    assert read_points(path) == [POINT, odd]
 
 
 @pytest.mark.parametrize(

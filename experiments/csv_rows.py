@@ -1,0 +1,78 @@
+"""CSV tables read back as rows of a dataclass: every cell is checked, and what is wrong with it is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from experiments.errors import UserError
+
+Row = TypeVar("Row")
+
+SIGNED = {"low": -math.inf}
+"""Metadata of a field that may be below 0."""
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """The rows of a table with a column for each field of the dataclass `kind`; other columns are passed over.
+
+    Fields are of type str, int or float, or `float | None` where a cell may be empty; the column of a field with a
+    default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is not
+    SIGNED, and an accuracy is at most 1. Raises UserError, naming file, row (from 1) and column, for anything else, and
+    for a table without rows.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    for field in fields:
+        if field.name not in table and field.default is dataclasses.MISSING:
+            raise UserError(
+                f"{path}: no column {field.name!r}; a {path.name} has {', '.join(field.name for field in fields)}"
+            )
+    if table.empty:
+        raise UserError(f"{path}: no rows")
+    known = [field for field in fields if field.name in table]
+    return [_row(row, kind, known, f"{path}: row {i}") for i, row in enumerate(table.to_dict("records"), 1)]
+
+
+def number(cell: Any) -> float | None:
+    """A cell's number; None where it is empty. Raises ValueError for anything else, infinity included."""
+    if cell == "" or cell is None:
+        return None
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell!r} is not a finite number")
+    return value
+
+
+def _row(row: Mapping[Any, Any], kind: type[Row], fields: list[dataclasses.Field[Any]], where: str) -> Row:
+    found: dict[str, Any] = {}
+    for field in fields:
+        try:
+            found[field.name] = _cell(row[field.name], field)
+        except ValueError as error:
+            raise UserError(f"{where}, column {field.name!r}: {error}") from None
+    return kind(**found)
+
+
+def _cell(cell: str, field: dataclasses.Field[Any]) -> Any:
+    kind = str(field.type)
+    if kind == "str":
+        return cell
+    value = number(cell)
+    if value is None and kind == "float | None":
+        return None
+    if value is None:
+        raise ValueError("is empty; it takes a number")
+    if value < field.metadata.get("low", 0) or (field.name == "accuracy" and value > 1):
+        raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else '0 or more'}")
+    if kind == "int" and value != int(value):
+        raise ValueError(f"{cell} is not a whole number")
+    return int(value) if kind == "int" else value
