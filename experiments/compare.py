@@ -11,7 +11,7 @@ from experiments.differences import differences, differences_csv
 from experiments.errors import RunFailedError, UserError
 from experiments.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.naming import load_arch
-from experiments.plots import frontier_figure, save_figure
+from experiments.pictures import frontier_pictures
 from experiments.rescale import family_archs, fitted_arch
 from experiments.run_folder import read_json, write_text
 from nas.evaluation import Request
@@ -144,7 +144,5 @@ def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[Fron
     table = folder / "frontier.csv"
     points = merge_points(read_points(table) if table.exists() else [], measured)
     write_text(table, points_csv(points))
-    figure = frontier_figure(points)
-    for suffix in (".png", ".svg"):
-        save_figure(figure, table.with_suffix(suffix))
+    frontier_pictures(folder, points)
     return points

@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from experiments.bench import Bench
 from experiments.discover import plan_search
 from experiments.errors import RunFailedError, UserError
+from experiments.fidelity_table import FidelityRow, fidelity_csv, ranking
 from experiments.outlook import outlook_list
-from experiments.plots import save_figure
-from experiments.plots_fidelity import fidelity_figure
+from experiments.pictures import fidelity_pictures
 from experiments.rescale import fitted_arch
 from experiments.run_folder import write_json, write_text
 from nas.evaluation import Fidelity, Outcome, Request
-from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, measure_agreement, say_fidelity
+from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, say_fidelity
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, cost_table, count_macs
 
 NAME = "fidelity"
@@ -106,21 +105,16 @@ class Check:
         asked += [(self.long, seed) for seed in self.long_seeds]
         return [Request(arch, fidelity, seed) for fidelity, seed in asked for arch in self.networks.values()]
 
-    def accuracies(self, names: Sequence[str], fidelity: Fidelity, found: Mapping[str, Outcome]) -> Floats:
-        """Accuracies (networks, seeds) at one fidelity; NaN for failures."""
-        seeds = self.long_seeds if fidelity == self.long else self.short_seeds
-        outcomes = [[found[Request(self.networks[n], fidelity, seed).key] for seed in seeds] for n in names]
-        return np.array([[np.nan if o.accuracy is None else o.accuracy for o in row] for row in outcomes])
-
 
 def plan_check(bench: Bench, plan: FidelityPlan) -> Check:
     """Choose candidates and fidelities. Raises UserError for what the user can mend."""
     search = plan_search(bench)
     target = float(search.target_macs)
-    networks = {name: fitted_arch(bench, name, target) for name in bench.settings.arch}
+    named = [(name, fitted_arch(bench, name, target)) for name in bench.settings.arch]
     drawn = pick_candidates(search.space, plan.candidates, target, bench.num_classes, bench.settings.seed)
-    known = {arch.id for arch in networks.values()}
-    networks |= {f"candidate {i}": arch for i, arch in enumerate(drawn) if arch.id not in known}
+    named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
+    known = {arch.id: name for name, arch in reversed(named)}
+    networks = {name: arch for name, arch in named if known[arch.id] == name}
     if len(drawn) < plan.candidates:
         bench.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
@@ -183,35 +177,31 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     outlook_list(bench, NAME, check.requests, "--candidates")
     labels = {arch.id: name for name, arch in check.networks.items()}
     found = bench.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
-    write_text(bench.folder.path / "fidelity.csv", _csv(bench, check, found))
-    names = [name for name in check.networks if _is_whole(check, name, found)]
-    if len(names) < FEWEST:
-        raise RunFailedError(f"only {len(names)} candidates could be trained throughout; fidelity.csv tells why")
-    costs = np.array([bench.cost(check.networks[name]) for name in names], float)
-    short = {fidelity: check.accuracies(names, fidelity, found) for fidelity in check.short}
-    long = check.accuracies(names, check.long, found)
-    agreement = measure_agreement(short, {"MACs": costs[:, 0], "parameters": costs[:, 1]}, long, bench.settings.seed)
-    lines = verdict(agreement, check, plan.bar, costs[:, 0])
-    equal = [say_fidelity(each) for each, values in {**short, check.long: long}.items() if np.ptp(values.mean(1)) == 0]
+    rows = _rows(bench, check, found)
+    write_text(bench.folder.path / "fidelity.csv", fidelity_csv(rows))
+    ranked = ranking(rows)
+    if len(ranked.names) < FEWEST:
+        raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
+    agreement = ranked.agreement(bench.settings.seed)
+    lines = verdict(agreement, check, plan.bar, ranked.macs)
+    measured = {**ranked.short, ranked.long_fidelity: ranked.long}
+    equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
     if equal:
         lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
-    if len(names) < len(check.networks):
-        lines.append(f"{len(check.networks) - len(names)} candidates are left out: a training of theirs failed")
+    left_out = [name for name in check.networks if name not in ranked.names]
+    if left_out:
+        lines.append(f"{len(left_out)} candidates are left out: a training of theirs failed")
     record = {
         "data": Path(bench.problem.name).name,
         "recipe": bench.problem.recipe,
         "split": "val",
-        "candidates": len(names),
-        "left_out": [name for name in check.networks if name not in names],
+        "candidates": len(ranked.names),
+        "left_out": left_out,
         **_record(check, agreement, plan.bar),
         "verdict": lines,
     }
     write_json(bench.folder.path / "fidelity.json", record)
-    figure = fidelity_figure(
-        agreement, short, long, costs[:, 0], title=Path(bench.problem.name).name, length=say_fidelity(check.long)
-    )
-    for suffix in (".png", ".svg"):
-        save_figure(figure, bench.folder.path / f"fidelity{suffix}")
+    fidelity_pictures(bench.folder.path, ranked, agreement, bench.problem.name)
     bench.report.write()
     for line in lines:
         bench.narrator.say(line)
@@ -250,24 +240,18 @@ def _recommendation(chosen: StandIn | None, bar: float) -> str:
     )
 
 
-def _is_whole(check: Check, name: str, found: Mapping[str, Outcome]) -> bool:
-    arch = check.networks[name].id
-    return all(found[request.key].accuracy is not None for request in check.requests if request.arch.id == arch)
-
-
-def _csv(bench: Bench, check: Check, found: Mapping[str, Outcome]) -> str:
+def _rows(bench: Bench, check: Check, found: Mapping[str, Outcome]) -> list[FidelityRow]:
     """One row a training."""
     names = {arch.id: name for name, arch in check.networks.items()}
     rows = []
     for request in check.requests:
-        outcome, (macs, params) = found[request.key], bench.cost(request.arch)
-        rows.append({
-            "network": names[request.arch.id], "arch_id": request.arch.id, "macs": macs, "params": params,
-            "training": "long" if request.fidelity == check.long else "short", "epochs": request.fidelity.epochs,
-            "train_fraction": request.fidelity.train_fraction, "seed": request.seed, "accuracy": outcome.accuracy,
-            "seconds": outcome.seconds, "failure": None if outcome.failure is None else outcome.failure.kind,
-        })  # fmt: skip
-    return pd.DataFrame(rows).to_csv(index=False)
+        outcome, fidelity, (macs, params) = found[request.key], request.fidelity, bench.cost(request.arch)
+        rows.append(FidelityRow(
+            names[request.arch.id], request.arch.id, macs, params, "long" if fidelity == check.long else "short",
+            fidelity.epochs, fidelity.train_fraction, request.seed, outcome.accuracy, outcome.seconds,
+            "" if outcome.failure is None else outcome.failure.kind,
+        ))  # fmt: skip
+    return rows
 
 
 def _record(check: Check, agreement: Agreement, bar: float) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scaling_search.analysis import Analysis
+from scaling_search.analysis import Analysis, Trainings
 from scaling_search.drift import Drift
 from scaling_search.region import lattice_nodes
-from scaling_search.search import CoefficientSearch
 from scaling_search.triangle import Floats
 from scaling_search.verdict import ALTERNATIVES
 
@@ -40,23 +39,19 @@ class Measured:
     n: int
 
 
-def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
-    """Accuracy over the shares: the fitted surface, the trained points, the optimum and its region.
+def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "") -> Figure:
+    """Accuracy over the shares: the surface that was fitted to the trainings, the trained points, the optimum and its
+    region.
 
-    Colours are points of accuracy (hundredths) relative to the top of the surface. Raises ValueError without an
-    analysis.
+    Colours are points of accuracy (hundredths) relative to the top of the surface.
     """
-    if found.analysis is None:
-        raise ValueError("no surface was fitted: nothing to draw in the triangle")
-    analysis = found.analysis
+    trained = trainings.trained()
     figure = Figure(figsize=(7.2, 6.2), layout="constrained")
     axes = figure.add_subplot()
-    trained = [result for result in found.results if result.mean is not None]
-    at = _xy(np.array([result.point.shares for result in trained]))
+    at = _xy(trained.shares)
     x, y = _xy(lattice_nodes()).T
     surface = 100 * (analysis.surface - analysis.surface.max())
-    relative = _relative(surface, trained_shares=np.array([r.point.shares for r in trained]),
-                         means=100 * np.array([r.mean for r in trained]))  # fmt: skip
+    relative = _relative(surface, trained.shares, 100 * np.nanmean(trained.accuracy, axis=1))
     low = min(surface.min(), relative.min())
     high = max(surface.max(), relative.max(), low + 1e-6)
     levels = MaxNLocator(_SHADES, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
@@ -64,7 +59,7 @@ def triangle_plot(found: CoefficientSearch, title: str = "") -> Figure:
     shades = axes.tricontourf(x, y, surface, levels=levels, cmap="viridis", alpha=0.85)
     axes.scatter(
         at[:, 0], at[:, 1], c=relative, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="white", linewidth=1.2,
-        zorder=3, label=f"{len(trained)} networks, {analysis.trainings} trainings",
+        zorder=3, label=f"{len(at)} networks, {analysis.trainings} trainings",
     )  # fmt: skip
     _outline_region(axes, analysis)
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,

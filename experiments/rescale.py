@@ -15,27 +15,25 @@ from experiments.errors import UserError, from_user
 from experiments.forecast import Forecast
 from experiments.naming import is_reference, load_arch, resolve_target
 from experiments.outlook import outlook_scale
-from experiments.plots import save_figure
-from experiments.plots_scaling import drift_plot, scaling_plot, triangle_plot
+from experiments.pictures import coefficient_pictures, curve_pictures
 from experiments.run_folder import read_json, write_json, write_text
-from experiments.scaling_curves import curve_requests, curves_csv, train_curves
+from experiments.scaling_curves import curve_requests, train_curves
 from experiments.settings import Budget, parse_budget
-from experiments.tables import analysis_record, grid_csv, grid_records
+from experiments.tables import analysis_record, curves_csv, grid_csv, grid_records
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
     CoefficientSearch,
-    Drift,
     ScalingPoint,
     cautions,
-    drift,
     family,
     scaling_points,
     search_coefficients,
 )
+from scaling_search.drift import supported_drift
+from scaling_search.search import trainings_of
 from search_spaces import ArchSpec, fit_arch
 
 NAME = "scale"
-SUFFIXES = (".png", ".svg")
 AXES: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1, 2),
     "beta": FloatDistribution(1, 2),
@@ -86,7 +84,8 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     _outlook(bench, arch, points, lengths, budget)
     searches = {epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
     write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
-    moved = _drift(searches, settings.final_epochs)
+    analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
+    moved = supported_drift(analyses, settings.final_epochs)
     found = searches[max(searches)]
     warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
     members = family(arch, found.coefficients, rule=settings.points, num_classes=bench.num_classes)
@@ -103,12 +102,12 @@ def run_scale(bench: Bench) -> dict[str, Any]:
     }
     write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
     write_json(bench.folder.coefficients, record)
-    _draw(bench.folder.path, searches, moved)
+    trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
+    coefficient_pictures(bench.folder.path, trainings, analyses, moved)
     if settings.plot_phi > 0:
         curves = train_curves(bench, NAME, arch, found.coefficients, found.fidelity)
         write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
-        for suffix in SUFFIXES:
-            save_figure(scaling_plot(curves), bench.folder.path / f"scaling{suffix}")
+        curve_pictures(bench.folder.path, curves)
     bench.report.write()
     _say(bench, found, record)
     return record
@@ -181,22 +180,6 @@ def _search(
         precision=settings.precision,
         num_classes=bench.num_classes,
     )
-
-
-def _drift(searches: Mapping[int, CoefficientSearch], target: int) -> Drift | None:
-    analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
-    return drift(analyses, max(target, *analyses)) if len(analyses) > 1 else None
-
-
-def _draw(folder: Path, searches: Mapping[int, CoefficientSearch], moved: Drift | None) -> None:
-    found = searches[max(searches)]
-    if found.analysis is not None:
-        for suffix in SUFFIXES:
-            save_figure(triangle_plot(found), folder / f"triangle{suffix}")
-    if moved is not None:
-        analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
-        for suffix in SUFFIXES:
-            save_figure(drift_plot(moved, analyses), folder / f"drift{suffix}")
 
 
 def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:

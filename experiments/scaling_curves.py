@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from experiments.bench import Bench
 from experiments.plots_scaling import Measured
 from experiments.run_folder import read_json
@@ -84,16 +82,6 @@ def plot_phis(largest: float) -> tuple[float, ...]:
     steps = [0.0, *(phi for phi in (_SMALLEST,) if phi < largest)]
     steps += [float(phi) for phi in range(1, int(largest) + 1)]
     return tuple(dict.fromkeys([*steps, float(largest)]))
-
-
-def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
-    """One row a network of the plot."""
-    rows = [
-        {"way": way, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
-        for way, points in lines.items()
-        for point in points
-    ]
-    return pd.DataFrame(rows).to_csv(index=False)
 
 
 def _measured(member: FamilyMember, outcomes: Sequence[Outcome | None]) -> Measured | None:

@@ -1,16 +1,22 @@
-"""Studies and results as CSV tables."""
+"""Studies and results as CSV tables, and those that pictures are drawn from read back."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from experiments.csv_rows import SIGNED, read_rows
+from experiments.plots_scaling import Measured
 from scaling_search import CoefficientSearch, ScalingPoint
+from scaling_search.analysis import Trainings
 from search_spaces import ArchSpec, format_blocks
 
 _ATTRIBUTES = ("accuracy", "macs", "params", "arch_id", "seed", "split", "seconds", "device", "duplicate_of",
@@ -64,6 +70,66 @@ def grid_csv(searches: Sequence[CoefficientSearch]) -> str:
         for seed, accuracy in sorted(result.accuracies.items())
     ]
     return pd.DataFrame(rows).to_csv(index=False)
+
+
+@dataclass(frozen=True)
+class _GridRow:
+    arch_id: str
+    epochs: int
+    seed: int
+    accuracy: float
+    realised_cost: float
+    share_depth: float = field(metadata=SIGNED)
+    share_width: float = field(metadata=SIGNED)
+    share_resolution: float = field(metadata=SIGNED)
+
+
+def read_grid(path: Path) -> dict[int, Trainings]:
+    """The trainings of a grid.csv, exactly as the searches had them, by their length in epochs.
+
+    Raises UserError as `read_rows` does.
+    """
+    lengths: dict[int, dict[str, list[_GridRow]]] = {}
+    for row in read_rows(path, _GridRow):
+        lengths.setdefault(row.epochs, {}).setdefault(row.arch_id, []).append(row)
+    return {epochs: _trainings(list(points.values())) for epochs, points in lengths.items()}
+
+
+def _trainings(points: Sequence[Sequence[_GridRow]]) -> Trainings:
+    seeds = sorted({row.seed for rows in points for row in rows})
+    accuracies = [{row.seed: row.accuracy for row in rows} for rows in points]
+    return Trainings(
+        shares=np.array([[rows[0].share_depth, rows[0].share_width, rows[0].share_resolution] for rows in points]),
+        accuracy=np.array([[reached.get(seed, np.nan) for seed in seeds] for reached in accuracies]),
+        costs=np.array([rows[0].realised_cost for rows in points]),
+    )
+
+
+def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
+    """One row a network of the scaling plot."""
+    rows = [
+        {"way": way, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
+        for way, points in lines.items()
+        for point in points
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)
+
+
+@dataclass(frozen=True)
+class _CurveRow:
+    way: str
+    macs: int
+    accuracy: float
+    accuracy_std: float | None
+    n: int
+
+
+def read_curves(path: Path) -> dict[str, list[Measured]]:
+    """The networks of a scaling.csv by the way they grew. Raises UserError as `read_rows` does."""
+    lines: dict[str, list[Measured]] = {}
+    for row in read_rows(path, _CurveRow):
+        lines.setdefault(row.way, []).append(Measured(row.macs, row.accuracy, row.accuracy_std, row.n))
+    return lines
 
 
 def analysis_record(found: CoefficientSearch) -> dict[str, Any]:

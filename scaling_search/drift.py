@@ -90,6 +90,12 @@ def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
     )
 
 
+def supported_drift(analyses: Mapping[int, Analysis], final: int) -> Drift | None:
+    """The drift, drawn on to `final` epochs or to the longest training, if that is longer; None with fewer than two
+    training lengths."""
+    return drift(analyses, max(final, *analyses)) if len(analyses) > 1 else None
+
+
 def _as_many(draws: Floats, count: int = 2000) -> Floats:
     picked: Floats = draws[np.linspace(0, len(draws) - 1, count).astype(int)]
     return np.random.default_rng(0).permutation(picked)

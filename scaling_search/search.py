@@ -141,6 +141,12 @@ def trainings_of(results: Sequence[PointResult]) -> Trainings:
     )
 
 
+def supported_analysis(trainings: Trainings) -> Analysis | None:
+    """The analysis of a search's trainings; None below FEWEST_FOR_ANALYSIS points with an accuracy."""
+    trained = trainings.trained()
+    return analyse(trained) if len(trained.shares) >= FEWEST_FOR_ANALYSIS else None
+
+
 class _Run:
     """One search under way: what was asked and what came back."""
 
@@ -169,10 +175,7 @@ class _Run:
         return tuple(self._result(index) for index in range(len(self._points)))
 
     def analysis(self) -> Analysis | None:
-        results = self.results()
-        if sum(result.n > 0 for result in results) < FEWEST_FOR_ANALYSIS:
-            return None
-        return analyse(trainings_of(results))
+        return supported_analysis(trainings_of(self.results()))
 
     def most_telling(self, analysis: Analysis | None, order: Sequence[int], count: int) -> list[int]:
         if analysis is None or analysis.noise is None:

@@ -1,0 +1,99 @@
+"""The trainings of a fidelity check as a table, and the ranking of networks by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from nas.evaluation import Fidelity
+from nas.rank_fidelity import Agreement, Floats, measure_agreement
+
+
+@dataclass(frozen=True)
+class FidelityRow:
+    """One training of a check, as fidelity.csv has it.
+
+    training: "short" or "long". accuracy: in 0..1, None where it failed; failure: its kind, or nothing.
+    """
+
+    network: str
+    arch_id: str
+    macs: int
+    params: int
+    training: str
+    epochs: int
+    train_fraction: float
+    seed: int
+    accuracy: float | None
+    seconds: float
+    failure: str
+
+    @property
+    def fidelity(self) -> Fidelity:
+        return Fidelity(self.epochs, self.train_fraction)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the networks of which no training failed reached.
+
+    macs and params: (n,) counts. short: accuracies (n, seeds) at each short fidelity; long: (n, seeds) at the long one.
+    """
+
+    names: tuple[str, ...]
+    macs: Floats
+    params: Floats
+    short: Mapping[Fidelity, Floats]
+    long_fidelity: Fidelity
+    long: Floats
+
+    def agreement(self, seed: int) -> Agreement:
+        """How well the short trainings, MACs and parameters rank as the long training does. Raises ValueError with
+        fewer networks than `nas.rank_fidelity.FEWEST`."""
+        return measure_agreement(self.short, {"MACs": self.macs, "parameters": self.params}, self.long, seed)
+
+
+def ranking(rows: Sequence[FidelityRow]) -> Ranking:
+    """The networks that have an accuracy of every training there is. Raises ValueError where the rows are not of one
+    check, with short trainings and one length of long ones."""
+    lengths = {kind: _seeds(rows, kind) for kind in ("short", "long")}
+    strange = next((row.training for row in rows if row.training not in lengths), None)
+    if strange is not None:
+        raise ValueError(f"column 'training': {strange!r} is neither short nor long")
+    if not lengths["short"] or len(lengths["long"]) != 1:
+        raise ValueError("column 'training': there must be short trainings, and long ones of one length")
+    ((long, long_seeds),) = lengths["long"].items()
+    reached = {(row.network, row.fidelity, row.seed): row.accuracy for row in rows if row.accuracy is not None}
+    wanted = [(fidelity, seed) for of in lengths.values() for fidelity, seeds in of.items() for seed in seeds]
+    first = {row.network: row for row in reversed(rows)}
+    names = [name for name in dict.fromkeys(row.network for row in rows) if all((name, *w) in reached for w in wanted)]
+
+    def accuracies(fidelity: Fidelity, seeds: Sequence[int]) -> Floats:
+        values = [[reached[name, fidelity, seed] for seed in seeds] for name in names]
+        return np.array(values, float).reshape(len(names), len(seeds))
+
+    return Ranking(
+        tuple(names),
+        np.array([first[name].macs for name in names], float),
+        np.array([first[name].params for name in names], float),
+        {fidelity: accuracies(fidelity, seeds) for fidelity, seeds in lengths["short"].items()},
+        long,
+        accuracies(long, long_seeds),
+    )
+
+
+def _seeds(rows: Sequence[FidelityRow], training: str) -> dict[Fidelity, list[int]]:
+    """The seeds of each fidelity of these trainings."""
+    found: dict[Fidelity, list[int]] = {}
+    for row in rows:
+        if row.training == training and row.seed not in found.setdefault(row.fidelity, []):
+            found[row.fidelity].append(row.seed)
+    return found
+
+
+def fidelity_csv(rows: Sequence[FidelityRow]) -> str:
+    """One row a training; `read_rows` reads it back."""
+    return pd.DataFrame([asdict(row) for row in rows]).to_csv(index=False)
