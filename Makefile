@@ -3,7 +3,7 @@ CIFAR10 ?= cifar10
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo cifar10 test check clean
+.PHONY: setup demo cifar10 figures test check clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,9 @@ cifar10: setup
 	$(BIN)/scalenas run $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu
 	$(BIN)/scalenas discover $(CIFAR10) --run runs/cifar10_random --preset cifar10_cpu --sampler random --cache runs/cifar10/cache
 	$(BIN)/scalenas compare $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu --arch runs/cifar10_random
+
+figures: setup
+	$(BIN)/scalenas redraw $(dir $(wildcard experiments/results/*/run.json))
 
 test: setup $(VENV)/.extras
 	$(BIN)/python -m pytest -n 2 --dist loadfile

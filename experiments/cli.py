@@ -217,6 +217,18 @@ def report(run_dir: str, output: str | None) -> None:
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+def redraw(runs: tuple[str, ...]) -> None:
+    """Draw all pictures of runs again, and their reports, from their tables alone: DATA need not be there."""
+    from experiments.redraw import redraw as draw_again  # noqa: PLC0415
+    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+
+    for run_dir in runs:
+        for file in draw_again(existing_run_folder(run_dir)):
+            click.echo(str(file))
+
+
+@cli.command()
 @click.argument("arch")
 @click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
 @click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")

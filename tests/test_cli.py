@@ -39,7 +39,7 @@ def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
 def test_help_and_version(scalenas: Run) -> None:
     status, out, _ = scalenas("--help")
     assert status == 0
-    for command in ("run", "discover", "scale", "compare", "frontier", "inspect", "status"):
+    for command in ("run", "discover", "scale", "compare", "frontier", "inspect", "status", "redraw"):
         assert f"\n  {command} " in out
     assert scalenas("--version")[0] == 0
 
@@ -136,7 +136,9 @@ def test_a_refused_command_leaves_the_folder_free(scalenas: Run, tmp_path: Path)
     assert not (tmp_path / "r" / "run.json").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "discover", "scale", "compare", "train", "frontier", "inspect", "status"])
+@pytest.mark.parametrize(
+    "command", ["run", "discover", "scale", "compare", "train", "frontier", "inspect", "status", "redraw"]
+)
 def test_every_command_has_help(scalenas: Run, command: str) -> None:
     status, out, _ = scalenas(command, "--help")
     assert status == 0

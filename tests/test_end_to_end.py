@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from redrawn import expect_same_pictures, tables_alone
 
 from experiments import compare
 from experiments.bench import Bench
@@ -100,6 +101,14 @@ def test_pictures_are_pictures(done: Path) -> None:
     with Image.open(done / "frontier.png") as picture:
         assert picture.width > 800
     assert "<svg" in (done / "frontier.svg").read_text()
+
+
+def test_the_tables_alone_give_the_same_pictures(done: Path, tmp_path: Path, scalenas: Run) -> None:
+    bare = tables_alone(done, tmp_path / "bare")
+    status, _, err = scalenas("redraw", bare)
+    assert status == 0, err
+    # Two points a length make no triangle and no drift.
+    assert expect_same_pictures(done, bare) == ["frontier.png", "scaling.png", "frontier.svg", "scaling.svg"]
 
 
 def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> None:
