@@ -23,8 +23,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
     Fields are of type str, int or float, or `float | None` where a cell may be empty; the column of a field with a
     default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is not
-    SIGNED, and an accuracy is at most 1. Raises UserError, naming file, row (from 1) and column, for anything else, and
-    for a table without rows.
+    SIGNED, and an accuracy is at most 1. Raises UserError, naming file, row (from 1) and column, for anything else.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
@@ -36,8 +35,6 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
             raise UserError(
                 f"{path}: no column {field.name!r}; a {path.name} has {', '.join(field.name for field in fields)}"
             )
-    if table.empty:
-        raise UserError(f"{path}: no rows")
     known = [field for field in fields if field.name in table]
     return [_row(row, kind, known, f"{path}: row {i}") for i, row in enumerate(table.to_dict("records"), 1)]
 

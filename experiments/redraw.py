@@ -32,6 +32,8 @@ def redraw(folder: RunFolder) -> list[Path]:
     for name, draw in _DRAWN.items():
         table = folder.path / name
         if table.exists():
+            if len(table.read_bytes().splitlines()) == 1:
+                raise UserError(f"{table}: no rows")
             with from_user(str(table)):
                 written += draw(folder, table)
     return [*written, write_report(folder)]
