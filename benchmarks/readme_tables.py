@@ -29,9 +29,9 @@ def tables(folder: Path) -> str:
     points = read_points(folder / "frontier.csv")
     by_label = {point.label: point for point in points}
     pairs = differences(points)
-    own = [point for point in points if point.role in {"baseline", "family"}]
-    first, *grown = sorted(own, key=lambda point: point.macs)
-    known = table([first], [pair for pair in pairs if by_label[pair.other].role == "reference"], by_label)
+    baseline = [point for point in points if point.role == "baseline"]
+    grown = sorted((point for point in points if point.role == "family"), key=lambda point: point.macs)
+    known = table(baseline, [pair for pair in pairs if by_label[pair.other].role == "reference"], by_label)
     scaled = table(grown, [pair for pair in pairs if by_label[pair.other].role == "rival"], by_label)
     return "\n".join([*known, "", *scaled])
 

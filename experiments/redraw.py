@@ -36,7 +36,8 @@ def redraw(folder: RunFolder) -> list[Path]:
                 raise UserError(f"{table}: no rows")
             with from_user(str(table)):
                 written += draw(folder, table)
-    return [*written, write_report(folder)]
+    with from_user(str(folder.path)):
+        return [*written, write_report(folder)]
 
 
 def _frontier(folder: RunFolder, table: Path) -> list[Path]:
