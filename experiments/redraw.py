@@ -1,8 +1,7 @@
-"""Every picture of a run drawn again from the tables in its folder: `python -m experiments.redraw RUN...`."""
+"""Every picture of a run drawn again from the tables in its folder."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,10 +88,3 @@ def _part(folder: RunFolder, record: Mapping[str, Any], key: str) -> Mapping[str
     if not isinstance(part, dict):
         raise UserError(f"{folder.record}: not the record of a run")
     return part
-
-
-if __name__ == "__main__":
-    from experiments.cli import main
-
-    sys.argv.insert(1, "redraw")
-    main()

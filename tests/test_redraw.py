@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -90,15 +89,12 @@ def test_what_an_older_run_does_not_tell_is_the_default(done: Path, tmp_path: Pa
         expect_same_pictures(done, bare)
 
 
-def test_a_part_of_a_run_is_drawn_by_the_module_too(
-    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_parts_of_several_runs(done: Path, tmp_path: Path, scalenas: Run) -> None:
     folders = [tables_alone(done, tmp_path / name, "run.json", f"{name}.csv") for name in ("scaling", "frontier")]
-    monkeypatch.setattr(sys, "argv", ["redraw", *map(str, folders)])
-    monkeypatch.delitem(sys.modules, "experiments.redraw")
-    runpy.run_module("experiments.redraw", run_name="__main__")
+    status, out, err = scalenas("redraw", *folders)
+    assert status == 0, err
     wanted = [folder / f"{folder.name}{suffix}" for folder in folders for suffix in (".png", ".svg")]
-    printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    printed = [Path(line) for line in out.splitlines()]
     assert [file for file in printed if file.name != "report.html"] == wanted
     assert all(file.is_file() for file in printed)
 

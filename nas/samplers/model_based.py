@@ -27,8 +27,8 @@ class CostAwareGP:
 
     The first ten points are uniform. Then the next point is the best by expected improvement among mutations and
     crossovers of good points, uniform points, and what two steps of ascent reach from these: far from all data the
-    model knows too little to be worth following. Running trials are believed at their mean: what they are expected to
-    reach must be improved upon, too.
+    model knows too little to be worth following. Running trials are believed at their mean; with one objective, what
+    they are expected to reach must be improved upon, too.
     """
 
     multi_objective = True
