@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     """Fill the results file with every search that it lacks."""
     done = {(row["sampler"], int(row["seed"])) for row in read_rows(RESULTS)}
     for seed in range(options.seeds):
-        for sampler in SAMPLERS:
+        for sampler in options.samplers.split(","):
             if (sampler, seed) in done:
                 continue
             folder = Path(options.runs) / f"{sampler}_{seed}"
@@ -69,6 +69,7 @@ def main() -> None:
     runner.add_argument("data", help="CIFAR-10 as an image folder")
     runner.add_argument("--runs", required=True, help="folder for the runs")
     runner.add_argument("--seeds", type=int, default=3)
+    runner.add_argument("--samplers", default=",".join(SAMPLERS))
     runner.add_argument("--workers", type=int, help="trainings at a time")
     runner.set_defaults(command=run)
     commands.add_parser("table").set_defaults(command=table)
