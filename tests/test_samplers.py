@@ -20,8 +20,9 @@ from nas.samplers.acquisition import expected_improvement, log_expected_improvem
 from nas.samplers.gp import _likelihood, posterior, prior
 from nas.samplers.grid import Grid, make_grid
 from nas.samplers.history import HistoryReader
-from nas.samplers.kernel import NOISE, Kernel
+from nas.samplers.kernel import NOISE, SHARED, Floats, Inputs, Kernel
 from nas.samplers.local import RESTART_KEY
+from nas.samplers.surrogate import Data, Surrogates
 from nas.score import Score
 from search_spaces import count_macs, mbconv_space
 
@@ -261,41 +262,107 @@ def test_log_expected_improvement_falls_steadily_into_the_tail() -> None:
     assert logged[-1] == pytest.approx(-0.5 * 60**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(60), abs=1e-2)
 
 
-def _model(n: int = 25) -> tuple[Grid, Kernel, Any, np.ndarray, np.ndarray]:
+def _model(n: int = 25) -> tuple[Grid, Kernel, Inputs, Floats, Floats, Floats]:
     rng = np.random.default_rng(0)
     grid = make_grid(SPACE)
     rows = grid.random(rng, n)
     rows[3, 4] = -1
     kernel = Kernel(grid)
-    theta = prior(kernel)[0] + 0.3 * rng.normal(size=4 + len(grid.axes))
-    return grid, kernel, kernel.inputs(rows, rng.normal(size=n)), theta, rng.normal(size=n)
+    theta = prior(kernel)[0] + 0.3 * rng.normal(size=SHARED + len(grid.axes))
+    return grid, kernel, kernel.inputs(rows, rng.normal(size=n)), theta, rng.normal(size=n), rng.exponential(0.1, n)
 
 
 def test_likelihood_and_gradient() -> None:
-    _, kernel, x, theta, y = _model()
-    found, gradient = _likelihood(kernel, theta, x, y)
-    covariance = kernel(theta, x, x) + np.exp(theta[NOISE]) * np.eye(len(y))
+    _, kernel, x, theta, y, blur = _model()
+    found, gradient = _likelihood(kernel, theta, x, y, blur)
+    covariance = kernel(theta, x, x) + np.exp(theta[NOISE]) * np.eye(len(y)) + np.diag(blur)
     exact = -stats.multivariate_normal(np.zeros(len(y)), covariance).logpdf(y)
     assert found + 0.5 * len(y) * np.log(2 * np.pi) == pytest.approx(exact)
     step = 1e-5
     for i, each in enumerate(np.eye(len(theta)) * step):
-        slope = (_likelihood(kernel, theta + each, x, y)[0] - _likelihood(kernel, theta - each, x, y)[0]) / (2 * step)
+        up, down = (_likelihood(kernel, theta + change, x, y, blur)[0] for change in (each, -each))
+        slope = (up - down) / (2 * step)
         assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
 
 
 def test_posterior_is_the_normal_conditional_and_pending_points_move_no_mean() -> None:
-    grid, kernel, x, theta, y = _model()
+    grid, kernel, x, theta, y, blur = _model()
     rng = np.random.default_rng(1)
     new = kernel.inputs(grid.random(rng, 7), rng.normal(size=7))
-    gram = kernel(theta, x, x) + (np.exp(theta[NOISE]) + 1e-8) * np.eye(len(y))
+    gram = kernel(theta, x, x) + (np.exp(theta[NOISE]) + 1e-8) * np.eye(len(y)) + np.diag(blur)
     cross = kernel(theta, new, x)
-    mean, std = posterior(kernel, theta, x, y).predict(new)
+    mean, std = posterior(kernel, theta, x, y, blur).predict(new)
     np.testing.assert_allclose(mean, cross @ np.linalg.solve(gram, y), atol=1e-8)
     covariance = kernel(theta, new, new) - cross @ np.linalg.solve(gram, cross.T)
     np.testing.assert_allclose(std**2, np.diag(covariance), atol=1e-8)
-    waiting = posterior(kernel, theta, x, y, pending=new)
+    waiting = posterior(kernel, theta, x, y, blur, pending=new)
     np.testing.assert_allclose(waiting.mean(new), mean, atol=1e-8)
     assert (waiting.predict(new)[1] < std).all()
+
+
+def test_diagonal_is_that_of_the_covariance() -> None:
+    _, kernel, x, theta, _, _ = _model()
+    np.testing.assert_allclose(kernel.diagonal(theta, x), np.diag(kernel(theta, x, x)))
+
+
+@pytest.mark.parametrize(
+    ("levels", "places"),
+    [
+        ((1, 2, 4), (0, 0.5, 1)),
+        ((1, 4, 6), (0, np.log(4) / np.log(6), 1)),
+        ((0, 1, 4), (0, 0.25, 1)),
+        ((-1.0, 0.0, 3.0), (0, 0.25, 1)),
+        ((4, 1, 2), (0, 0.5, 1)),
+        (("a", "b", "c", "d", "e"), (0, 0.25, 0.5, 0.75, 1)),
+        ((7,), (0,)),
+    ],
+)
+def test_levels_lie_by_their_ratio_where_they_have_one(levels: tuple[Any, ...], places: tuple[float, ...]) -> None:
+    grid = make_grid({"x": CategoricalDistribution(levels)})
+    np.testing.assert_allclose(grid.axes[0].places, places)
+
+
+def _learnt(names: list[str], effects: list[float]) -> float:
+    """What the model expects the last of some on/off parameters to do once it has seen the others change singly."""
+    grid = make_grid({name: CategoricalDistribution((0, 1)) for name in names})
+    singles = np.eye(len(names), dtype=np.int64)[:-1]
+    rows = np.concatenate([np.zeros((1, len(names)), np.int64), singles])
+    y = np.concatenate([[0.0], effects])
+    zero = np.zeros(len(rows))
+    model = Surrogates().build(grid, Data(rows, zero, y, zero, peaked=False), rows[:0], zero[:0])
+    probe = np.zeros((2, len(names)), np.int64)
+    probe[1, -1] = 1
+    low, high = model.mean(probe, np.zeros(2))
+    return float(high - low)
+
+
+def test_what_a_choice_does_in_the_other_stages_is_expected_of_the_next() -> None:
+    stages = [f"s{i}.se" for i in range(1, 9)]
+    strangers = [f"{letter}.se" for letter in "abcdefgh"]
+    steady, rising = [1.0] * 7, [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]
+    assert _learnt(stages, steady) > 0.6
+    assert _learnt(stages, steady) > 2 * _learnt(strangers, steady)
+    # Stages come in the order of their numbers, whatever the order of the parameters.
+    assert _learnt(stages, rising) > _learnt(stages, rising[::-1]) + 0.2
+    shuffled = [f"s{i}.se" for i in (3, 1, 7, 5, 2, 6, 4, 8)]
+    assert _learnt(shuffled, [rising[int(name[1]) - 1] for name in shuffled[:-1]]) == pytest.approx(
+        _learnt(stages, rising), abs=0.02
+    )
+
+
+def test_bad_points_are_learnt_less_exactly_than_good_ones() -> None:
+    grid = make_grid(SPACE)
+    rows = np.unique(grid.random(np.random.default_rng(0), 60), axis=0)
+    y = np.random.default_rng(1).normal(size=len(rows))  # nothing to learn: the model can but remember
+    zero = np.zeros(len(rows))
+    errors = {}
+    for peaked in (True, False):
+        data = Data(rows, zero, y, zero, peaked=peaked)
+        model = Surrogates().build(grid, data, rows[:0], zero[:0])
+        gap = np.abs(model.mean(rows, zero) - data.cut(data.floor))
+        top = y >= np.quantile(y, 0.9)
+        errors[peaked] = gap[~top].mean() / gap[top].mean()
+    assert errors[True] > 1.5 * errors[False]
 
 
 @settings(deadline=None)

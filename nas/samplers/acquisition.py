@@ -12,6 +12,8 @@ from nas.samplers.kernel import Floats
 
 Acquisition = Callable[[Rows], Floats]
 """Scores of rows, shape (n, axes) -> (n,); -inf where a row must not be suggested."""
+Settle = Callable[[Rows], Rows]
+"""Rows as the objective would take them, in their order (see nas.samplers.conditions)."""
 
 _PARENTS, _CLIMBS, _STEPS = 10, 4, 2
 
@@ -48,14 +50,15 @@ def candidates(grid: Grid, parents: Rows, rng: np.random.Generator, n: int = 150
     return np.concatenate([grid.neighbours(parents[0]), mutants, crossed, uniform])
 
 
-def maximise(grid: Grid, acquisition: Acquisition, starts: Rows) -> Rows | None:
+def maximise(grid: Grid, acquisition: Acquisition, starts: Rows, settle: Settle) -> Rows | None:
     """The best row that steepest ascents over single changes reach from the best starts; None if all are -inf."""
+    starts = settle(starts)
     unique = starts[np.unique(keys(starts), return_index=True)[1]]
     scores = acquisition(unique)
     order = np.argsort(-scores, kind="stable")[:_CLIMBS]
     rows, reached = unique[order], scores[order]
     for _ in range(_STEPS):
-        near = [grid.neighbours(row) for row in rows]
+        near = [settle(grid.neighbours(row)) for row in rows]
         joined = np.concatenate(near)
         if not len(joined):
             break

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from nas.samplers.kernel import COST, LINEAR, MISMATCH, NOISE, SHARED, Floats, Inputs, Kernel
+from nas.samplers.kernel import ALIKE, COST, MISMATCH, NOISE, OWN, PAIRS, SHARED, Floats, Inputs, Kernel
 
 _JITTER = 1e-8
-_BOUNDS = {LINEAR: (1e-3, 20.0), COST: (1e-3, 20.0), MISMATCH: (1e-3, 20.0), NOISE: (1e-5, 2.0)}
-_MEDIANS = {LINEAR: 0.5, COST: 0.5, MISMATCH: 0.5, NOISE: 0.01}
-_SPREADS = {LINEAR: 1.0, COST: 1.0, MISMATCH: 1.0, NOISE: 1.5}
+_BOUNDS = dict.fromkeys((OWN, ALIKE, PAIRS, COST, MISMATCH), (1e-3, 20.0)) | {NOISE: (1e-5, 2.0)}
+_MEDIANS = {OWN: 0.25, ALIKE: 1.0, PAIRS: 0.05, COST: 0.5, MISMATCH: 0.5, NOISE: 0.01}
+_SPREADS = dict.fromkeys((OWN, ALIKE, PAIRS, COST, MISMATCH), 1.0) | {NOISE: 1.5}
 _WEIGHT_SPREAD = 1.0
 
 
@@ -29,12 +29,15 @@ def prior(kernel: Kernel) -> tuple[Floats, Floats]:
     return np.array(means), np.array(spreads)
 
 
-def fit_hyperparameters(kernel: Kernel, x: Inputs, y: Floats, iterations: int = 40) -> Floats:
-    """The mode of the posterior of the log-hyperparameters, climbed from the prior's mean by L-BFGS."""
+def fit_hyperparameters(kernel: Kernel, x: Inputs, y: Floats, blur: Floats, iterations: int = 40) -> Floats:
+    """The mode of the posterior of the log-hyperparameters, climbed from the prior's mean by L-BFGS.
+
+    blur: the variance that each value has beside the noise, shape (n,).
+    """
     means, spreads = prior(kernel)
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = _likelihood(kernel, theta, x, y)
+        value, gradient = _likelihood(kernel, theta, x, y, blur)
         z = (theta - means) / spreads
         return float(value + 0.5 * (z**2).sum()), gradient + z / spreads
 
@@ -44,11 +47,11 @@ def fit_hyperparameters(kernel: Kernel, x: Inputs, y: Floats, iterations: int = 
     return np.asarray(result.x)
 
 
-def _likelihood(kernel: Kernel, theta: Floats, x: Inputs, y: Floats) -> tuple[float, Floats]:
+def _likelihood(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, blur: Floats) -> tuple[float, Floats]:
     """Negative log marginal likelihood and its gradient (Rasmussen & Williams 2006, eq. 5.8 and 5.9)."""
     noise = math.exp(theta[NOISE])
     k = kernel(theta, x, x)
-    k[np.diag_indices_from(k)] += noise + _JITTER
+    k[np.diag_indices_from(k)] += noise + blur + _JITTER
     try:
         lower = cholesky(k, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -83,13 +86,15 @@ class Posterior:
         return cross[:, : len(self.alpha)] @ self.alpha, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def posterior(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, pending: Inputs | None = None) -> Posterior:
+def posterior(
+    kernel: Kernel, theta: Floats, x: Inputs, y: Floats, blur: Floats, *, pending: Inputs | None = None
+) -> Posterior:
     """Condition on y at x, and on the `pending` points turning out at their mean: that leaves every mean as it is and
     only lessens the variance around them, so their values need not be computed."""
     n = len(y)
     joined = x if pending is None or not len(pending) else _join(x, pending)
     k = kernel(theta, joined, joined)
-    k[np.diag_indices_from(k)] += math.exp(theta[NOISE]) + _JITTER
+    k[np.diag_indices_from(k)] += math.exp(theta[NOISE]) + np.pad(blur, (0, len(k) - n)) + _JITTER
     lower = cholesky(k, lower=True, check_finite=False)
     alpha = cho_solve((lower[:n, :n], True), y, check_finite=False)
     return Posterior(kernel, theta, joined, lower, alpha)
@@ -97,5 +102,8 @@ def posterior(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, pending: Inpu
 
 def _join(a: Inputs, b: Inputs) -> Inputs:
     return Inputs(
-        np.concatenate([a.levels, b.levels]), np.concatenate([a.effects, b.effects]), np.concatenate([a.cost, b.cost])
+        np.concatenate([a.levels, b.levels]),
+        np.concatenate([a.own, b.own]),
+        np.concatenate([a.alike, b.alike]),
+        np.concatenate([a.cost, b.cost]),
     )

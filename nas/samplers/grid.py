@@ -36,6 +36,18 @@ class Axis:
         return int(np.argmin([abs(float(level) - float(value)) for level in self.levels]))
 
     @cached_property
+    def places(self) -> NDArray[np.float64]:
+        """Where each level lies between the first (0) and the last (1), shape (levels,).
+
+        Positive ordered numbers lie by their logarithm, since doubling a width, a depth, an expansion does about the
+        same from wherever it starts; other ordered ones by their value, and unordered ones by their position.
+        """
+        values = np.array(self.levels, float) if self.ordered else np.arange(float(len(self.levels)))
+        if self.ordered and values[0] > 0:
+            values = np.log(values)
+        return (values - values[0]) / (values[-1] - values[0]) if len(values) > 1 else np.zeros(1)
+
+    @cached_property
     def _index(self) -> dict[Any, int]:
         # True == 1 and 1 == 1.0 in Python, so a choice of both would fold; Optuna's own look-up does the same.
         return {level: i for i, level in reversed(list(enumerate(self.levels)))}

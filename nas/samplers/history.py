@@ -14,6 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.pruning import EXPECTED_SCORE
+from nas.samplers.conditions import Conditions, learn_conditions
 from nas.samplers.grid import Grid, Rows, keys, make_grid
 
 Values = NDArray[np.float64]
@@ -42,13 +43,21 @@ class History:
         """Keys of all rows that need not be suggested again."""
         return {*keys(self.rows), *keys(self.pending), *keys(self.bad)}
 
+    @cached_property
+    def conditions(self) -> Conditions:
+        """Which parameters the objective asks for only with certain values of others."""
+        return learn_conditions(self.grid, self.rows)
+
 
 class HistoryReader:
     """Reads histories; remembers finished trials, which never change, between two readings."""
 
     def __init__(self) -> None:
         self._study = ""
-        self._ended: dict[int, FrozenTrial] = {}
+        self._ended: set[int] = set()
+        self._known: list[FrozenTrial] = []
+        self._estimated: list[FrozenTrial] = []
+        self._bad: list[FrozenTrial] = []
         self._space: dict[str, BaseDistribution] = {}
         self._grid = Grid(())
         self._rows: dict[int, Rows] = {}
@@ -68,8 +77,7 @@ class HistoryReader:
         grid = make_grid(space)
         if grid != self._grid:
             self._grid, self._rows = grid, {}
-        ended = self._ended.values()
-        done = sorted((t for t in ended if _is_known(t) or (estimates and _is_estimated(t))), key=_finished)
+        done = sorted([*self._known, *(self._estimated if estimates else ())], key=_finished)
         pending = [trial.params for trial in running if trial.params]
         return History(
             grid=self._grid,
@@ -77,7 +85,7 @@ class HistoryReader:
             rows=self._stack(done),
             values=_values(study, done),
             pending=_matrix([self._grid.row(params) for params in pending], grid),
-            bad=self._stack([trial for trial in ended if _is_bad(trial)]),
+            bad=self._stack(self._bad),
         )
 
     def _update(self, study: Study, number: int) -> list[FrozenTrial]:
@@ -90,8 +98,11 @@ class HistoryReader:
             if trial.number in self._ended or trial.number == number:
                 continue
             if trial.state.is_finished():
-                self._ended[trial.number] = trial
+                self._ended.add(trial.number)
                 self._space.update(trial.distributions)
+                for kind, trials in ((_is_known, self._known), (_is_estimated, self._estimated), (_is_bad, self._bad)):
+                    if kind(trial):
+                        trials.append(trial)
             else:
                 running.append(trial)
         return running

@@ -1,4 +1,4 @@
-"""The covariance of a network's log-accuracy over grid rows: linear effects, known cost, and weighted mismatches."""
+"""The covariance of a network's log-accuracy over grid rows: effects of parameters, known cost, weighted mismatches."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from nas.samplers.grid import Grid, Rows
 Floats = NDArray[np.float64]
 
 # Positions of the shared hyperparameters, all logarithms of variances; one log-weight per axis follows.
-LINEAR, COST, MISMATCH, NOISE, SHARED = 0, 1, 2, 3, 4
+OWN, ALIKE, PAIRS, COST, MISMATCH, NOISE, SHARED = 0, 1, 2, 3, 4, 5, 6
 _CONSTANT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Rows as the kernel sees them: one-hot levels (n, L), scaled linear effects (n, p), standardised log cost (n,)."""
+    """Rows as the kernel sees them: one-hot levels (n, L), scaled effects of each parameter (n, p) and of those
+    that are alike (n, q), standardised log cost (n,)."""
 
     levels: Floats
-    effects: Floats
+    own: Floats
+    alike: Floats
     cost: Floats
 
     def __len__(self) -> int:
@@ -32,10 +34,12 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """k(x, y) = v_c + v_l <e(x), e(y)> + v_m c(x) c(y) + v_x exp(-sum_d w_d m_d(x, y)).
+    """k(x, y) = 1 + v_o <e(x), e(y)> + v_a <a(x), a(y)> + v_p <a(x), a(y)>^2 + v_c c(x) c(y) + v_x exp(-sum_d w_d m_d).
 
-    e: ordered values from -1 to 1 and half-weight one-hots, scaled to unit mean square; c: standardised log cost;
-    m_d: 1 for different unordered values, (1 + distance) / 2 with the distance in 0..1 for ordered ones.
+    e: for each parameter the place of an ordered value and half-weight one-hots; a: the same summed over parameters
+    that are alike, plainly and with weights that rise from -1 to 1 along them, since what a choice does in one stage it
+    mostly does in the next, and changes steadily with depth; both scaled to unit mean square. c: standardised log cost;
+    m_d(x, y): 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
     An inactive parameter is a value of its own.
     """
 
@@ -46,36 +50,48 @@ class Kernel:
         levels = np.zeros((len(rows), len(self._owner)))
         at = np.where(rows >= 0, rows, self.grid.sizes) + self._offsets
         levels[np.arange(len(rows))[:, None], at] = 1.0
-        return Inputs(levels, levels @ self._effects, cost)
+        own, alike = self._effects
+        return Inputs(levels, levels @ own, levels @ alike, cost)
 
     def __call__(self, theta: Floats, a: Inputs, b: Inputs) -> Floats:
         """Covariances without noise, shape (len(a), len(b))."""
         v = np.exp(theta[:SHARED])
-        out = v[LINEAR] * (a.effects @ b.effects.T)
-        out += np.multiply.outer(v[COST] * a.cost, b.cost) + _CONSTANT
-        out += v[MISMATCH] * np.exp(-self._distance(theta, a, b))
-        return np.asarray(out)
+        out = self._mismatches(theta, a, b)
+        alike = a.alike @ b.alike.T
+        out += alike * (v[ALIKE] + v[PAIRS] * alike)
+        left = np.column_stack([v[OWN] * a.own, v[COST] * a.cost, np.full(len(a), _CONSTANT)])
+        out += left @ np.column_stack([b.own, b.cost, np.ones(len(b))]).T
+        return out
 
     def diagonal(self, theta: Floats, a: Inputs) -> Floats:
         """k(x, x) of each row, shape (n,)."""
         v = np.exp(theta[:SHARED])
-        return np.asarray(v[LINEAR] * (a.effects**2).sum(1) + v[COST] * a.cost**2 + _CONSTANT + v[MISMATCH])
+        alike = (a.alike**2).sum(1)
+        effects = v[OWN] * (a.own**2).sum(1) + v[ALIKE] * alike + v[PAIRS] * alike**2
+        return np.asarray(effects + v[COST] * a.cost**2 + _CONSTANT + v[MISMATCH])
 
     def gradient(self, theta: Floats, a: Inputs, weight: Floats) -> Floats:
         """d/d theta of sum(weight * k(a, a)) (without the noise's entry), for a symmetric `weight` (n, n)."""
         v = np.exp(theta[:SHARED])
         grad = np.zeros(len(theta))
-        grad[LINEAR] = v[LINEAR] * ((weight @ a.effects) * a.effects).sum()
+        alike = a.alike @ a.alike.T
+        grad[OWN] = v[OWN] * ((weight @ a.own) * a.own).sum()
+        grad[ALIKE] = v[ALIKE] * (weight * alike).sum()
+        grad[PAIRS] = v[PAIRS] * (weight * alike**2).sum()
         grad[COST] = v[COST] * (a.cost @ weight @ a.cost)
-        part = weight * (v[MISMATCH] * np.exp(-self._distance(theta, a, a)))
+        part = weight * self._mismatches(theta, a, a)
         grad[MISMATCH] = part.sum()
         pairs = (a.levels.T @ part @ a.levels) * self._mismatch
         grad[SHARED:] = -np.exp(theta[SHARED:]) * np.bincount(self._owner, pairs.sum(1), len(self.grid.axes))
         return grad
 
-    def _distance(self, theta: Floats, a: Inputs, b: Inputs) -> Floats:
-        weights = np.exp(theta[SHARED:])[self._owner]
-        return np.asarray((a.levels * weights) @ self._mismatch @ b.levels.T)
+    def _mismatches(self, theta: Floats, a: Inputs, b: Inputs) -> Floats:
+        """The exponential part, shape (len(a), len(b)). In place, since these matrices are what a suggestion costs."""
+        weights = -np.exp(theta[SHARED:])[self._owner]
+        out: Floats = ((a.levels * weights) @ self._mismatch) @ b.levels.T
+        np.exp(out, out=out)
+        out *= np.exp(theta[MISMATCH])
+        return out
 
     @cached_property
     def _owner(self) -> Rows:
@@ -93,30 +109,29 @@ class Kernel:
         for axis, offset, size in zip(self.grid.axes, self._offsets, self.grid.sizes, strict=True):
             block = 1.0 - np.eye(size + 1)
             if axis.ordered and size > 1:
-                place = np.linspace(0, 1, size)
-                block[:size, :size] *= (1 + np.abs(place[:, None] - place)) / 2
+                block[:size, :size] *= (1 + np.abs(axis.places[:, None] - axis.places)) / 2
             out[offset : offset + size + 1, offset : offset + size + 1] = block
         return out
 
     @cached_property
-    def _effects(self) -> Floats:
-        """Linear effects of each level column, shape (L, p): every parameter's own, and those it shares with its like.
+    def _effects(self) -> tuple[Floats, Floats]:
+        """Effects of each level column: every parameter's own, shape (L, p), and those of like ones, shape (L, q).
 
-        Both blocks have unit mean square for a uniform row, so that one prior fits spaces of any size.
+        Both have unit mean square for a uniform row, so that one prior fits spaces of any size.
         """
         own = [self._own_effects(i) for i in range(len(self.grid.axes))]
-        shared = [np.sum([own[i] for i in group], axis=0) for group in _alike(self.grid)]
-        effects = np.column_stack([self._scaled(own), self._scaled(shared)])
-        used = np.asarray(effects.any(0))
-        used[0] = True
-        return np.asarray(effects[:, used])
+        alike = []
+        for group in _alike(self.grid):
+            for weights in (np.ones(len(group)), np.linspace(-1, 1, len(group))):
+                alike.append(np.sum([weight * own[i] for weight, i in zip(weights, group, strict=True)], axis=0))
+        return self._scaled(own), self._scaled(alike)
 
     def _own_effects(self, i: int) -> Floats:
         """Shape (L, 1 slope and one column per level): none of a parameter with one value."""
         axis, offset, size = self.grid.axes[i], int(self._offsets[i]), int(self.grid.sizes[i])
         out = np.zeros((len(self._owner), size + 1))
         if axis.ordered and size > 1:
-            out[offset : offset + size, 0] = np.linspace(-1, 1, size)
+            out[offset : offset + size, 0] = 2 * (axis.places - axis.places.mean())
         if size > 2 or (size > 1 and not axis.ordered):
             out[offset : offset + size, 1:] = np.eye(size) * (0.5 if axis.ordered else 1.0)
         return out
@@ -124,13 +139,16 @@ class Kernel:
     def _scaled(self, blocks: list[Floats]) -> Floats:
         effects = np.column_stack([*blocks, np.zeros((len(self._owner), 1))])
         power = np.bincount(self._owner, (effects**2).sum(1)) / self.grid.sizes
-        return np.asarray(effects / np.sqrt(max(float(power.sum()), 1e-12)))
+        used = np.asarray(effects.any(0))
+        used[-1] = not used.any()  # products need a column
+        return np.asarray(effects[:, used] / np.sqrt(max(float(power.sum()), 1e-12)))
 
 
 def _alike(grid: Grid) -> list[list[int]]:
     """Groups of axes whose names differ in digits only and that have equally many values, such as one choice that is
-    made in every stage. Groups of one are left out."""
+    made in every stage, in the order of their numbers. Groups of one are left out."""
     groups: dict[tuple[str, int, bool], list[int]] = {}
-    for i, axis in enumerate(grid.axes):
+    for i in sorted(range(len(grid.axes)), key=lambda i: [int(n) for n in re.findall(r"\d+", grid.axes[i].name)]):
+        axis = grid.axes[i]
         groups.setdefault((re.sub(r"\d+", "#", axis.name), len(axis.levels), axis.ordered), []).append(i)
     return [group for group in groups.values() if len(group) > 1]

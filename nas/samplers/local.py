@@ -30,6 +30,7 @@ class HillClimbing:
         if not len(history.rows):
             return random_row(history, rng, self.feasible)
         neighbours = history.grid.neighbours(history.rows[self._current(history)])
+        neighbours = history.conditions.settle(neighbours, rng)
         for i in rng.permutation(len(neighbours)):
             if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(
                 history.grid, neighbours[i], self.feasible
@@ -69,7 +70,7 @@ class RegularizedEvolution:
         for _ in range(_TRIES):
             # First the parameter, then its value: every parameter is mutated equally often.
             options = neighbours[axis == rng.choice(np.unique(axis))]
-            child: Rows = options[rng.integers(len(options))]
+            child: Rows = history.conditions.settle(options[[rng.integers(len(options))]], rng)[0]
             if child.tobytes() not in history.seen and allowed(history.grid, child, self.feasible):
                 return child
         return random_row(history, rng, self.feasible)
@@ -90,7 +91,7 @@ def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDA
 
 def random_row(history: History, rng: np.random.Generator, feasible: Feasible | None) -> Rows:
     """A uniform row that is new and keeps the hard bounds, as far as `_TRIES` draws can find one."""
-    rows = history.grid.random(rng, _TRIES)
+    rows = history.conditions.settle(history.grid.random(rng, _TRIES), rng)
     for row, key in zip(rows, keys(rows), strict=True):
         if key not in history.seen and allowed(history.grid, row, feasible):
             return np.asarray(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from nas.samplers.acquisition import candidates, log_expected_improvement, maximise
@@ -16,7 +18,7 @@ from nas.samplers.pareto_gp import ParetoGP
 from nas.samplers.surrogate import Data, Surrogates
 from nas.score import Score
 
-_START = 10
+_START = 8
 _DOUBT = 1.5
 """How much wider than the model says its uncertainty is taken to be: it errs by several of its standard deviations at
 the very networks that are worth asking for, where parameters act otherwise than they do elsewhere."""
@@ -25,10 +27,10 @@ the very networks that are worth asking for, where parameters act otherwise than
 class CostAwareGP:
     """A Gaussian process learns the accuracy; the known cost is added back in the acquisition.
 
-    The first ten points are uniform. Then the next point is the best by expected improvement among mutations and
-    crossovers of good points, uniform points, and what two steps of ascent reach from these: far from all data the
-    model knows too little to be worth following. Running trials are believed at their mean; with one objective, what
-    they are expected to reach must be improved upon, too.
+    Points are uniform until the first few are known. Then the next point is the best by expected improvement among
+    mutations and crossovers of good points, uniform points, and what two steps of ascent reach from these: far from all
+    data the model knows too little to be worth following. Running trials are believed at their mean; with one
+    objective, what they are expected to reach must be improved upon, too.
     """
 
     multi_objective = True
@@ -63,7 +65,8 @@ class CostAwareGP:
             out = log_expected_improvement(mean + self._objective.known(macs), _DOUBT * std, best)
             return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
 
-        return maximise(grid, acquisition, candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng))
+        starts = candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng)
+        return maximise(grid, acquisition, starts, partial(history.conditions.settle, rng=rng))
 
     def _macs(self, grid: Grid, rows: Rows) -> Floats:
         return self._costs(grid, rows) if self._costs else np.ones(len(rows))

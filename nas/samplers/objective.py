@@ -12,7 +12,7 @@ from nas.samplers.kernel import Floats
 from nas.score import Score
 
 _LEAST = 1e-4
-_FLOOR = 2.0
+_FLOOR = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Objective:
 
 
 def floor_of(targets: Floats) -> float:
-    """The value below which it does not matter how bad a network is: the median less twice the gap to the upper
-    tenth. It keeps diverged trainings from bending the model."""
+    """The value below which it does not matter how bad a network is: the median less three times the gap to the
+    upper tenth. It keeps diverged trainings from bending the model."""
     if not len(targets):
         return -math.inf
     middle, high = np.quantile(targets, [0.5, 0.9])

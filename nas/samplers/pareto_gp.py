@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from nas.pareto import pareto_front
-from nas.samplers.acquisition import candidates, expected_improvement, log_expected_improvement, maximise
+from nas.samplers.acquisition import Acquisition, candidates, expected_improvement, log_expected_improvement, maximise
 from nas.samplers.base import Feasible
 from nas.samplers.costs import RowCosts
 from nas.samplers.grid import Rows
@@ -48,7 +50,7 @@ class ParetoGP:
         steps = np.concatenate([[value.min()], value[front]])
         model = self._surrogates.build(
             history.grid,
-            Data(history.rows, np.log(macs), value, np.zeros(len(value)), floored=False),
+            Data(history.rows, np.log(macs), value, np.zeros(len(value)), peaked=False),
             history.pending,
             np.log(self._macs(history, history.pending)),
         )
@@ -64,7 +66,7 @@ class ParetoGP:
             return np.where(allowed, np.log(np.maximum(gain, 1e-300)), -np.inf)
 
         parents = history.rows[front][rng.permutation(len(front))]
-        return maximise(history.grid, acquisition, candidates(history.grid, parents, rng))
+        return self._best(history, rng, acquisition, parents)
 
     def _scalarised(self, history: History, rng: np.random.Generator, macs: Floats) -> Rows | None:
         low, high = history.values.min(0), history.values.max(0)
@@ -86,7 +88,12 @@ class ParetoGP:
             return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
 
         parents = history.rows[np.argsort(-told, kind="stable")]
-        return maximise(history.grid, acquisition, candidates(history.grid, parents, rng))
+        return self._best(history, rng, acquisition, parents)
+
+    @staticmethod
+    def _best(history: History, rng: np.random.Generator, acquisition: Acquisition, parents: Rows) -> Rows | None:
+        starts = candidates(history.grid, parents, rng)
+        return maximise(history.grid, acquisition, starts, partial(history.conditions.settle, rng=rng))
 
     def _macs(self, history: History, rows: Rows) -> Floats:
         return self._costs(history.grid, rows) if self._costs else np.ones(len(rows))

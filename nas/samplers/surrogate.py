@@ -14,6 +14,7 @@ from nas.samplers.objective import floor_of
 
 _FIRST_FIT, _GROWTH = 8, 1.3
 _MOST_FITTED, _MOST_ROWS = 250, 500
+_BLUR = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,21 +22,28 @@ class Data:
     """Rows (n, axes), their log costs (n,), targets (n,) and the known parts (n,) that complete them to the objective,
     in the order in which they were found.
 
-    floored: cut the objective off below, at a level under which it does not matter how bad a network is.
+    peaked: only the best matter. The objective is cut off below, at a level under which it does not matter how bad a
+    network is, and what lies below the upper tenth is learnt the less exactly the lower it is: near the summit
+    parameters act otherwise than they do far from it.
     """
 
     rows: Rows
     costs: Floats
     targets: Floats
     known: Floats
-    floored: bool = True
+    peaked: bool = True
 
     def __getitem__(self, index: Rows | slice) -> Data:
-        return Data(self.rows[index], self.costs[index], self.targets[index], self.known[index], self.floored)
+        return Data(self.rows[index], self.costs[index], self.targets[index], self.known[index], self.peaked)
 
     @property
     def floor(self) -> float:
-        return floor_of(self.targets + self.known) if self.floored else -math.inf
+        return floor_of(self.targets + self.known) if self.peaked else -math.inf
+
+    @property
+    def upper(self) -> float:
+        """Where the objective's upper tenth begins, and with it exactness."""
+        return float(np.quantile(self.targets + self.known, 0.9)) if self.peaked else -math.inf
 
     def cut(self, floor: float) -> Floats:
         """Targets whose objective is at least `floor`. The cut must be in the objective: one in the target would
@@ -70,11 +78,12 @@ class Surrogate:
 
 @dataclass(frozen=True)
 class _Units:
-    """Standardisation of costs and of targets whose objective is cut off below at `floor`."""
+    """Standardisation of costs and of targets whose objective is cut off below at `floor` and blurred below `upper`."""
 
     cost_middle: float
     cost_spread: float
     floor: float
+    upper: float
     middle: float
     spread: float
 
@@ -86,6 +95,7 @@ class _Units:
             float(data.costs.mean()),
             max(float(data.costs.std()), 1e-9),
             floor,
+            data.upper,
             float(cut.mean()),
             max(float(cut.std()), 1e-9),
         )
@@ -95,6 +105,11 @@ class _Units:
 
     def values(self, data: Data) -> Floats:
         return (data.cut(self.floor) - self.middle) / self.spread
+
+    def blur(self, data: Data) -> Floats:
+        """Variances of the values beside the noise's, shape (n,)."""
+        gaps = np.maximum(self.upper - (data.cut(self.floor) + data.known), 0)
+        return np.asarray(_BLUR * (gaps / self.spread) ** 2)
 
 
 class Surrogates:
@@ -114,7 +129,9 @@ class Surrogates:
         kept = data[_informative(data)]
         x = units.inputs(self._kernel, kept.rows, kept.costs)
         waiting = units.inputs(self._kernel, pending, pending_costs)
-        return Surrogate(posterior(self._kernel, theta, x, units.values(kept), waiting), units)
+        return Surrogate(
+            posterior(self._kernel, theta, x, units.values(kept), units.blur(kept), pending=waiting), units
+        )
 
     def _hyperparameters(self, data: Data) -> Floats:
         key = data.rows.tobytes() + data.targets.tobytes() + data.known.tobytes()
@@ -123,7 +140,7 @@ class Surrogates:
             if len(data) > _MOST_FITTED:
                 data = data[np.linspace(0, len(data) - 1, _MOST_FITTED).astype(int)]
             x = units.inputs(self._kernel, data.rows, data.costs)
-            self._fit = key, fit_hyperparameters(self._kernel, x, units.values(data))
+            self._fit = key, fit_hyperparameters(self._kernel, x, units.values(data), units.blur(data))
         return self._fit[1]
 
 
