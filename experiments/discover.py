@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 import statistics
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.bench import Bench
-from experiments.errors import RunFailedError, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.naming import resolve_space, resolve_target
 from experiments.outlook import outlook_discover
 from experiments.pricing import Pricing, macs_of, resolve_pricing, target_cost
@@ -54,6 +55,8 @@ def plan_search(bench: Bench) -> Search:
     rescores. Raises UserError for what the user can mend.
     """
     settings = bench.settings
+    if settings.max_cost is not None and not 0 < settings.max_cost < math.inf:
+        raise UserError(f"--max-cost must be above 0, not {settings.max_cost:g}")
     target = resolve_target(settings.target_macs, bench.resolution, bench.num_classes)
     with from_user():
         score = settings.score_at(target)
@@ -113,6 +116,7 @@ def run_discover(bench: Bench) -> dict[str, Any]:
             on_event=lambda event: bench.note(task, event, pace),
             shared=shared,
             priced=None if pricing.name == "macs" else pricing.of_arch,
+            max_cost=settings.max_cost,
             pruner=pruner,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
@@ -155,21 +159,27 @@ def _shared_name(bench: Bench, plan: Search, pricing: Pricing) -> str:
     settings = bench.settings
     asked = [
         dict(bench.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
-        pricing.how, settings.epochs, settings.train_fraction, settings.sampler,
+        pricing.how, settings.max_cost, settings.epochs, settings.train_fraction, settings.sampler,
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
 
 def _sampler(bench: Bench, plan: Search, pricing: Pricing) -> BaseSampler:
-    limit = plan.max_macs
-    macs = macs_of(plan.space, bench.num_classes)
+    bounds = [
+        (limit, cost)
+        for limit, cost in (
+            (plan.max_macs, macs_of(plan.space, bench.num_classes)),
+            (bench.settings.max_cost, pricing.of_params),
+        )
+        if limit is not None
+    ]
     with from_user():
         return make_sampler(
             bench.settings.sampler,
             seed=bench.settings.seed,
             macs=pricing.of_params,
             score=plan.score,
-            feasible=None if limit is None else lambda params: macs(params) <= limit,
+            feasible=(lambda params: all(cost(params) <= limit for limit, cost in bounds)) if bounds else None,
         )
 
 

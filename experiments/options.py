@@ -64,6 +64,7 @@ SEARCH = [
     click.option("--storage", metavar="URL", help="postgresql://...: a search that several drivers share. [DIR]"),
     click.option("--cost", metavar="NAME", help="What the score charges for: macs, params, latency. [macs]"),
     click.option("--target-cost", type=float, help="Target in that unit (latency: ms). [that of the space's base]"),
+    click.option("--max-cost", type=float, help="Never train a network above this, in that unit. [none]"),
     click.option("--latency-backend", metavar="NAME", help="torch or onnxruntime. [torch]"),
     click.option("--latency-device", metavar="NAME", help="Where latency is measured. [cpu]"),
     click.option("--latency-batch", type=int, metavar="N", help="Images at a time. [1]"),

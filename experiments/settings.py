@@ -45,6 +45,7 @@ class Settings:
     target_macs: str = "auto"
     cost: str = "macs"
     target_cost: float | None = None
+    max_cost: float | None = None
     latency_backend: str = "torch"
     latency_device: str = "cpu"
     latency_batch: int = 1

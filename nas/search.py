@@ -76,6 +76,7 @@ def discover(
     on_event: OnProgress = lambda _: None,
     shared: SharedStudy | None = None,
     priced: Callable[[ArchSpec], float] | None = None,
+    max_cost: float | None = None,
     pruner: BasePruner | None = None,
 ) -> list[Candidate]:
     """Search until the study holds `trials` trials, those there already included, and return its candidates.
@@ -85,7 +86,8 @@ def discover(
     max_macs or max_params, and parameters that decode to none, are told to the sampler without training. Where the
     study is `shared`, other drivers do the same meanwhile, and the search ends when all trials have.
 
-    priced: the second argument of `score`, in place of MACs; kept with each trial as its attribute `cost`.
+    priced: the second argument of `score`, in place of MACs; kept with each trial as its attribute `cost`. Networks
+    for which it is above max_cost are not trained either.
     pruner: stops trials early by the scores of their epochs; what it stops is a trial like others, told to the sampler
     as pruned, but no candidate. It is asked by the search alone: `study.pruner` is left as it is, since samplers would
     see but one of Hyperband's brackets of trials through it.
@@ -97,9 +99,9 @@ def discover(
     limits = (("MACs", max_macs), ("parameters", max_params))
     common = (space, score, study, trials, fidelity, seed, cost, limits, on_event)
     search = (
-        Bookkeeping(*common, priced=priced, pruner=pruner)
+        Bookkeeping(*common, priced=priced, max_cost=max_cost, pruner=pruner)
         if shared is None
-        else SharedBookkeeping(*common, shared=shared, priced=priced, pruner=pruner)
+        else SharedBookkeeping(*common, shared=shared, priced=priced, max_cost=max_cost, pruner=pruner)
     )
     drive(search.jobs(), executor, search.handle, None if pruner is None else search.judge)
     return candidates(study, score)

@@ -95,6 +95,7 @@ class Bookkeeping:
     written: float = 0.0  # monotonic seconds
     done: int = 0
     priced: Callable[[ArchSpec], float] | None = None  # what the score charges for; None: MACs
+    max_cost: float | None = None  # upper bound of that
     pruner: BasePruner | None = None
     pruned: dict[str, int] = field(default_factory=dict)  # request key -> number of the trial that was stopped
     dropped: set[int] = field(default_factory=set)  # trials that others took over, and that the executor may still run
@@ -222,6 +223,9 @@ class Bookkeeping:
         if self.priced is not None:
             cost = self.priced(arch)
             trial.set_user_attr("cost", cost)
+        if self.max_cost is not None and cost > self.max_cost:
+            self._prune(trial, request, f"a cost of {cost:,.6g} is more than the bound of {self.max_cost:,.6g}")
+            return None
         stored = stored_outcome(frozen)
         if stored is None and PRUNED_AT not in frozen.user_attrs:
             return self._place(trial, request, cost)

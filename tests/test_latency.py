@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from optuna.trial import TrialState
 from run_folders import SPACE
 from scipy.stats import kendalltau
 from shared_data import shared_file
@@ -126,6 +127,20 @@ def test_the_score_charges_for_what_is_asked(table: Path, tmp_path: Path, scalen
         assert trial.value == pytest.approx(Score(800)(trial.user_attrs["accuracy"], trial.user_attrs["cost"]))
     status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", "--trials", "14")
     assert (status, "cost" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("cost", "bound"), [("params", 4.5e6), ("chip_ms", 800.0)])
+def test_a_bound_in_the_unit_of_the_cost(table: Path, tmp_path: Path, scalenas: Run, cost: str, bound: float) -> None:
+    options = ("--cost", cost, "--target-cost", f"{bound}", "--max-cost", f"{bound}", "--trials", "25")
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *options)
+    assert status == 0, err
+    trials = read_study(tmp_path / "r" / "discover.journal", "discover").trials
+    for trial in trials:
+        assert (trial.state == TrialState.COMPLETE) == (trial.user_attrs["cost"] <= bound)
+    # The sampler is told of the bound: but for the first trial, none is spent above it.
+    assert all(trial.state == TrialState.COMPLETE for trial in trials[1:])
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "s", "--max-cost", "0")
+    assert (status, "--max-cost must be above 0" in err, "Traceback" in err) == (2, True, False)
 
 
 def test_costs_that_cannot_be(table: Path, tmp_path: Path, scalenas: Run) -> None:

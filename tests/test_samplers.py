@@ -20,7 +20,7 @@ from nas.samplers.acquisition import expected_improvement, log_expected_improvem
 from nas.samplers.gp import _likelihood, posterior, prior
 from nas.samplers.grid import Grid, make_grid
 from nas.samplers.history import HistoryReader
-from nas.samplers.kernel import NOISE, SHARED, Floats, Inputs, Kernel
+from nas.samplers.kernel import MISMATCH, NOISE, SHARED, Floats, Inputs, Kernel
 from nas.samplers.local import RESTART_KEY
 from nas.samplers.surrogate import Data, Surrogates
 from nas.score import Score
@@ -123,6 +123,46 @@ def test_hard_bounds_are_kept_once_the_space_is_known(name: str) -> None:
     study = optuna.create_study(direction="maximize", sampler=make(name, feasible=feasible))
     params = run(study, 30)
     assert all(feasible(each) for each in params[1:])
+
+
+@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution"])
+def test_where_hardly_anything_keeps_the_bounds_nothing_else_is_suggested(name: str) -> None:
+    space = {f"p{i}": IntDistribution(0, 4) for i in range(6)}
+
+    def feasible(params: Mapping[str, Any]) -> bool:
+        return sum(value == 2 for value in params.values()) >= 5  # 25 of 15,625
+
+    sampler = make_sampler(name, seed=1, feasible=feasible)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial(dict.fromkeys(space, 2))
+    for _ in range(60):
+        trial = study.ask(space)
+        assert feasible(trial.params)
+        study.tell(trial, float(sum(trial.params.values())))
+    # All are found before any comes again.
+    assert len({tuple(trial.params.items()) for trial in study.trials[:25]}) == 25
+
+
+def test_evolution_of_a_parent_that_cannot_change() -> None:
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("evolution", seed=0))
+    for _ in range(55):
+        study.tell(study.ask({"one": CategoricalDistribution((1,))}), 1.0)
+    study.tell(study.ask({"two": IntDistribution(1, 2)}), 0.0)
+    for _ in range(5):
+        study.tell(study.ask({"two": IntDistribution(1, 2)}), 0.0)
+
+
+def test_equal_costs_so_far_and_another_running() -> None:
+    sampler = make_sampler("default", seed=0, macs=lambda params: 1e6 * params["w"], score=Score(1e6))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = {"w": IntDistribution(1, 4), "x": IntDistribution(1, 9)}
+    for x in range(1, 10):
+        study.enqueue_trial({"w": 1, "x": x})
+        study.tell(study.ask(space), x / 10)
+    for w in (2, 4):
+        study.enqueue_trial({"w": w, "x": 1})
+        study.ask(space)
+    assert study.ask(space).params["w"] > 1
 
 
 def test_default_finds_the_best_of_a_small_space() -> None:
@@ -300,6 +340,18 @@ def test_posterior_is_the_normal_conditional_and_pending_points_move_no_mean() -
     assert (waiting.predict(new)[1] < std).all()
 
 
+def test_near_values_of_an_ordered_parameter_mismatch_less() -> None:
+    grid = make_grid({"n": IntDistribution(1, 4), "op": CategoricalDistribution(("a", "b", "c"))})
+    kernel = Kernel(grid)
+    theta = prior(kernel)[0]
+    theta[:SHARED] = -50.0
+    theta[MISMATCH] = 0.0
+    rows = np.array([[0, 0], [1, 0], [3, 0], [0, 1], [0, 2]])
+    x = kernel.inputs(rows, np.zeros(5))
+    found = -np.log(kernel(theta, x, x)[0] - 1.0) / np.exp(theta[SHARED:])[[0, 0, 0, 1, 1]]  # both weights are equal
+    np.testing.assert_allclose(found, [0, 0.75, 1, 1, 1], atol=1e-9)
+
+
 def test_diagonal_is_that_of_the_covariance() -> None:
     _, kernel, x, theta, _, _ = _model()
     np.testing.assert_allclose(kernel.diagonal(theta, x), np.diag(kernel(theta, x, x)))
@@ -315,11 +367,19 @@ def test_diagonal_is_that_of_the_covariance() -> None:
         ((4, 1, 2), (0, 0.5, 1)),
         (("a", "b", "c", "d", "e"), (0, 0.25, 0.5, 0.75, 1)),
         ((7,), (0,)),
+        ((0.1, 1.0, 10.0, float("inf")), (0, 1 / 3, 2 / 3, 1)),
+        ((2**62, 2**62 + 1, 2**62 + 2), (0, 0.5, 1)),
     ],
 )
 def test_levels_lie_by_their_ratio_where_they_have_one(levels: tuple[Any, ...], places: tuple[float, ...]) -> None:
     grid = make_grid({"x": CategoricalDistribution(levels)})
     np.testing.assert_allclose(grid.axes[0].places, places)
+
+
+def test_real_numbers_lie_evenly_on_the_scale_of_their_range() -> None:
+    grid = make_grid({"x": FloatDistribution(1e-6, 1), "y": FloatDistribution(1e-6, 1, log=True)})
+    for axis in grid.axes:
+        np.testing.assert_allclose(axis.places, np.linspace(0, 1, len(axis.levels)))
 
 
 def _learnt(names: list[str], effects: list[float]) -> float:

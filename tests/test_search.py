@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +263,18 @@ def test_what_costs_too_much_is_not_trained(tmp_path: Path) -> None:
         unit = {"max_macs": "MACs", "max_params": "parameters"}[name]
         figure = cost(arch(16))[index]
         assert too_much.user_attrs["pruned_because"] == f"{figure:,} {unit} are more than the bound of {limit:,}"
+
+
+@pytest.mark.parametrize("priced", [None, lambda each: 1e-3 * cost(each)[0] ** 2])
+def test_what_the_score_charges_for_has_a_bound_too(tmp_path: Path, priced: Callable[[ArchSpec], float] | None) -> None:
+    log = tmp_path / "log"
+    small, large = ((priced or (lambda each: cost(each)[0]))(arch(channels)) for channels in (8, 16))
+    study = search(tmp_path / "j", space=PAIR, evaluator=Formula(log=str(log)), priced=priced, max_cost=small)
+    assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
+    for trial in study.trials:
+        assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
+    reason = next(trial for trial in study.trials if trial.state == TrialState.PRUNED).user_attrs["pruned_because"]
+    assert reason == f"a cost of {large:,.6g} is more than the bound of {small:,.6g}"
 
 
 def test_parameters_that_make_no_network_are_a_failed_trial(path: Path) -> None:

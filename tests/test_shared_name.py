@@ -29,6 +29,7 @@ def test_drivers_share_a_study_where_what_its_trials_mean_is_the_same() -> None:
         name(space="tiny"),
         name(fitted_to=10),
         name(max_macs=10),
+        name(max_cost=10.0),
         name(score=Score(10)),
         name(score=Score(9, -0.1)),
         name(epochs=6),

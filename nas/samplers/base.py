@@ -11,8 +11,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.grid import Rows
-from nas.samplers.history import History, HistoryReader
+from nas.samplers.grid import INACTIVE, Rows
+from nas.samplers.history import SUGGESTED_KEY, History, HistoryReader
 from nas.samplers.seeding import draw_independent, trial_rng
 
 Params = Mapping[str, Any]
@@ -58,11 +58,14 @@ class HistorySampler(BaseSampler):
             return {}
         history = self._reader.read(study, trial.number, search_space)
 
-        def mark(key: str) -> None:
-            study._storage.set_trial_system_attr(trial._trial_id, key, True)
+        def note(key: str, value: Any = True) -> None:
+            study._storage.set_trial_system_attr(trial._trial_id, key, value)
 
-        row = self._strategy.suggest(history, trial_rng(self._seed, trial.number), mark)
-        return history.grid.params(row)
+        row = self._strategy.suggest(history, trial_rng(self._seed, trial.number), note)
+        params = history.grid.params(row)
+        if (history.rows == INACTIVE).any():
+            note(SUGGESTED_KEY, params)
+        return params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

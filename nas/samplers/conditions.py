@@ -44,14 +44,15 @@ class Conditions:
 def learn_conditions(grid: Grid, rows: Rows) -> Conditions:
     """The simplest rules that all `rows` of finished trials keep.
 
-    Of the parameters that could decide about another, one that every trial had comes before one that is conditional
-    itself, then one with few different levels, then the earlier; a parameter about which no single other decides is
-    taken to be always asked for.
+    What decides must have had each of its values about twice, or it would explain anything. Of the parameters that
+    could decide about another, one that every trial had comes before one that is conditional itself, then one with few
+    different levels, then the earlier; a parameter about which no single other decides is taken to be always asked for.
     """
     missing = (rows == INACTIVE).sum(0)
     conditional = [axis for axis in range(len(grid.axes)) if 0 < missing[axis] < len(rows)]
     variety = [len(np.unique(rows[:, axis])) for axis in range(len(grid.axes))]
-    deciders = sorted(range(len(grid.axes)), key=lambda by: (missing[by] > 0, variety[by], by))
+    able = [by for by in range(len(grid.axes)) if 2 * variety[by] <= len(rows)]
+    deciders = sorted(able, key=lambda by: (missing[by] > 0, variety[by], by))
     rules: list[Rule] = []
     # A parameter is missing at least as often as the one that decides about it.
     for axis in sorted(conditional, key=lambda axis: (missing[axis], axis)):

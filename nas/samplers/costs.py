@@ -47,14 +47,20 @@ class RowCosts:
         self._known: dict[bytes, float] = {}
 
     def __call__(self, grid: Grid, rows: Rows) -> NDArray[np.float64]:
-        """Costs of rows, shape (n, axes) -> (n,)."""
+        """Costs of rows, shape (n, axes) -> (n,); NaN where the callable wants a parameter that a row lacks."""
         if grid is not self._grid:
             self._grid, self._known = grid, {}
         names = keys(rows)
         new = {key: row for key, row in zip(names, rows, strict=True) if key not in self._known}
         if new:
             params = [grid.params(row) for row in new.values()]
-            batch = getattr(self._macs, "batch", None)
-            counted = batch(params) if batch else [self._macs(each) for each in params]
-            self._known.update(zip(new, map(float, counted), strict=True))
+            self._known.update(zip(new, self._count(params), strict=True))
         return np.array([self._known[key] for key in names])
+
+    def _count(self, params: Sequence[Params]) -> list[float]:
+        batch = getattr(self._macs, "batch", None)
+        try:
+            return [float(cost) for cost in (batch(params) if batch else map(self._macs, params))]
+        except KeyError:
+            # A branch of a conditional space that no trial has shown yet, or a trial that is still being told its own.
+            return [float("nan")] if len(params) == 1 else [self._count([each])[0] for each in params]

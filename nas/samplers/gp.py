@@ -66,7 +66,7 @@ def _likelihood(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, blur: Float
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """The process given values `y` at `x`; further points may be believed at their mean (`believe`)."""
+    """The process given values `y` at `x`; pending points are believed at their mean (see `posterior`)."""
 
     kernel: Kernel
     theta: Floats

@@ -23,11 +23,13 @@ class Axis:
     """One parameter: its values in order, at most `MAX_LEVELS` of a longer or continuous range, evenly spread.
 
     ordered: whether a step from one value to the next means more or less of something (numbers in rising order).
+    even: whether the steps are equal on the scale that the user gave (ranges of real numbers).
     """
 
     name: str
     levels: tuple[Any, ...]
     ordered: bool
+    even: bool = False
 
     def index(self, value: Any) -> int:
         """The level of a value; the nearest one where the value is a number that lies between levels."""
@@ -39,13 +41,17 @@ class Axis:
     def places(self) -> NDArray[np.float64]:
         """Where each level lies between the first (0) and the last (1), shape (levels,).
 
-        Positive ordered numbers lie by their logarithm, since doubling a width, a depth, an expansion does about the
-        same from wherever it starts; other ordered ones by their value, and unordered ones by their position.
+        Positive whole or chosen numbers lie by their logarithm, since doubling a width, a depth, an expansion does
+        about the same from wherever it starts; others by their value; what has no such value by its position.
         """
-        values = np.array(self.levels, float) if self.ordered else np.arange(float(len(self.levels)))
-        if self.ordered and values[0] > 0:
-            values = np.log(values)
-        return (values - values[0]) / (values[-1] - values[0]) if len(values) > 1 else np.zeros(1)
+        values = np.arange(float(len(self.levels)))
+        if self.ordered and not self.even:
+            numbers = np.array(self.levels, float)
+            numbers = np.log(numbers) if numbers[0] > 0 else numbers
+            if np.isfinite(numbers).all() and (np.diff(numbers) > 0).all():
+                values = numbers
+        values -= values[0]
+        return values / max(float(values[-1]), 1e-300)
 
     @cached_property
     def _index(self) -> dict[Any, int]:
@@ -103,7 +109,7 @@ def _axis(name: str, distribution: BaseDistribution) -> Axis:
     if isinstance(distribution, IntDistribution):
         return Axis(name, tuple(_integers(distribution)), True)
     if isinstance(distribution, FloatDistribution):
-        return Axis(name, tuple(_floats(distribution)), True)
+        return Axis(name, tuple(_floats(distribution)), True, even=True)
     raise ValueError(f"parameter {name!r}: unknown kind of distribution {distribution}")
 
 

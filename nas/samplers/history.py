@@ -18,6 +18,9 @@ from nas.samplers.conditions import Conditions, learn_conditions
 from nas.samplers.grid import Grid, Rows, keys, make_grid
 
 Values = NDArray[np.float64]
+SUGGESTED_KEY = "scalenas:suggested"
+"""Trial system attribute, in conditional spaces: the parameters that were suggested, of which the objective may have
+asked for some only."""
 REPEAT_KEY = "scalenas:repeat"
 """Trial system attribute: the sampler knows this point and wants it trained again, with another seed."""
 
@@ -27,7 +30,8 @@ class History:
     """The other trials of a study, in the order in which they finished.
 
     rows (n, axes) and values (n, objectives), larger is better, belong to `trials`; pending and bad are rows of
-    running trials with any parameter set, and of trials that failed or were pruned. Among `trials` are those that were
+    running trials with any parameter set, and of trials that failed or were pruned; suggested are rows as they were
+    suggested, where that is noted (see SUGGESTED_KEY). Among `trials` are those that were
     stopped early where it is known what they would have come to (see nas.pruning).
     """
 
@@ -37,11 +41,12 @@ class History:
     values: Values
     pending: Rows
     bad: Rows
+    suggested: Rows
 
     @cached_property
     def seen(self) -> set[bytes]:
         """Keys of all rows that need not be suggested again."""
-        return {*keys(self.rows), *keys(self.pending), *keys(self.bad)}
+        return {*keys(self.rows), *keys(self.pending), *keys(self.bad), *keys(self.suggested)}
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -58,18 +63,21 @@ class HistoryReader:
         self._known: list[FrozenTrial] = []
         self._estimated: list[FrozenTrial] = []
         self._bad: list[FrozenTrial] = []
+        self._suggested: list[FrozenTrial] = []
         self._space: dict[str, BaseDistribution] = {}
+        self._places: dict[str, tuple[int, int]] = {}  # the first trial that had a parameter, and its place in it
         self._grid = Grid(())
         self._rows: dict[int, Rows] = {}
 
     def space(self, study: Study, number: int) -> dict[str, BaseDistribution]:
-        """The union of all parameters that other trials than `number` have had; a running trial's, then the latest
-        distribution counts."""
+        """The union of all parameters that other trials than `number` have had, in the order of those trials' numbers;
+        a running trial's, then the latest distribution counts."""
         running = self._update(study, number)
         found = dict(self._space)
         for trial in running:
             found.update(trial.distributions)
-        return found
+            self._place(trial)
+        return {name: found[name] for name in sorted(found, key=self._places.__getitem__)}
 
     def read(self, study: Study, number: int, space: dict[str, BaseDistribution], *, estimates: bool = True) -> History:
         """The history as trial `number` sees it. estimates: with trials that were stopped early among its `trials`."""
@@ -79,6 +87,7 @@ class HistoryReader:
             self._grid, self._rows = grid, {}
         done = sorted([*self._known, *(self._estimated if estimates else ())], key=_finished)
         pending = [trial.params for trial in running if trial.params]
+        suggested = [t.system_attrs[SUGGESTED_KEY] for t in (*self._suggested, *filter(_is_suggested, running))]
         return History(
             grid=self._grid,
             trials=tuple(done),
@@ -86,6 +95,7 @@ class HistoryReader:
             values=_values(study, done),
             pending=_matrix([self._grid.row(params) for params in pending], grid),
             bad=self._stack(self._bad),
+            suggested=_matrix([self._grid.row(params) for params in suggested], grid),
         )
 
     def _update(self, study: Study, number: int) -> list[FrozenTrial]:
@@ -100,12 +110,22 @@ class HistoryReader:
             if trial.state.is_finished():
                 self._ended.add(trial.number)
                 self._space.update(trial.distributions)
-                for kind, trials in ((_is_known, self._known), (_is_estimated, self._estimated), (_is_bad, self._bad)):
-                    if kind(trial):
+                self._place(trial)
+                for trials, belongs in (
+                    (self._known, _is_known),
+                    (self._estimated, _is_estimated),
+                    (self._bad, _is_bad),
+                    (self._suggested, _is_suggested),
+                ):
+                    if belongs(trial):
                         trials.append(trial)
             else:
                 running.append(trial)
         return running
+
+    def _place(self, trial: FrozenTrial) -> None:
+        for i, name in enumerate(trial.distributions):
+            self._places[name] = min(self._places.get(name, (trial.number, i)), (trial.number, i))
 
     def _stack(self, trials: Sequence[FrozenTrial]) -> Rows:
         for trial in trials:
@@ -136,6 +156,10 @@ def _is_bad(trial: FrozenTrial) -> bool:
         return bool(trial.params) and not _is_known(trial)
     ended = trial.state in (TrialState.FAIL, TrialState.PRUNED)
     return ended and bool(trial.params) and trial.user_attrs.get("failure_kind") != "crashed"
+
+
+def _is_suggested(trial: FrozenTrial) -> bool:
+    return SUGGESTED_KEY in trial.system_attrs
 
 
 def _finished(trial: FrozenTrial) -> tuple[float, int]:

@@ -38,8 +38,8 @@ class Kernel:
 
     e: for each parameter the place of an ordered value and half-weight one-hots; a: the same summed over parameters
     that are alike, plainly and with weights that rise from -1 to 1 along them, since what a choice does in one stage it
-    mostly does in the next, and changes steadily with depth; both scaled to unit mean square. c: standardised log cost;
-    m_d(x, y): 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
+    mostly does in the next, and changes steadily with depth; both scaled to about unit mean square. c: standardised log
+    cost; m_d(x, y): 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
     An inactive parameter is a value of its own.
     """
 
@@ -117,7 +117,8 @@ class Kernel:
     def _effects(self) -> tuple[Floats, Floats]:
         """Effects of each level column: every parameter's own, shape (L, p), and those of like ones, shape (L, q).
 
-        Both have unit mean square for a uniform row, so that one prior fits spaces of any size.
+        Scaled so that the squares of all entries of a uniform row sum to 1 were each parameter alone, so that one prior
+        fits spaces of about any size.
         """
         own = [self._own_effects(i) for i in range(len(self.grid.axes))]
         alike = []
@@ -146,9 +147,11 @@ class Kernel:
 
 def _alike(grid: Grid) -> list[list[int]]:
     """Groups of axes whose names differ in digits only and that have equally many values, such as one choice that is
-    made in every stage, in the order of their numbers. Groups of one are left out."""
-    groups: dict[tuple[str, int, bool], list[int]] = {}
+    made in every stage, in the order of their numbers; without an order the values must be the same. Groups of one are
+    left out."""
+    groups: dict[tuple[object, ...], list[int]] = {}
     for i in sorted(range(len(grid.axes)), key=lambda i: [int(n) for n in re.findall(r"\d+", grid.axes[i].name)]):
         axis = grid.axes[i]
-        groups.setdefault((re.sub(r"\d+", "#", axis.name), len(axis.levels), axis.ordered), []).append(i)
+        values = len(axis.levels) if axis.ordered else axis.levels
+        groups.setdefault((re.sub(r"\d+", "#", axis.name), values), []).append(i)
     return [group for group in groups.values() if len(group) > 1]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.samplers.base import Feasible, Mark
-from nas.samplers.grid import Grid, Rows, keys
+from nas.samplers.grid import INACTIVE, Grid, Rows, keys
 from nas.samplers.history import History
 
 RESTART_KEY = "scalenas:restart"
@@ -29,8 +29,10 @@ class HillClimbing:
     def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:
         if not len(history.rows):
             return random_row(history, rng, self.feasible)
-        neighbours = history.grid.neighbours(history.rows[self._current(history)])
-        neighbours = history.conditions.settle(neighbours, rng)
+        current = history.rows[self._current(history)]
+        # What a change calls for is drawn once for each point, or there would always be a neighbour left untried.
+        settled = np.random.default_rng(current - INACTIVE)
+        neighbours = history.conditions.settle(history.grid.neighbours(current), settled)
         for i in rng.permutation(len(neighbours)):
             if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(
                 history.grid, neighbours[i], self.feasible
@@ -60,12 +62,14 @@ class RegularizedEvolution:
     multi_objective: bool = False
 
     def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:  # noqa: ARG002
-        if len(history.rows) < self.population or (history.grid.sizes == 1).all():
+        if len(history.rows) < self.population:
             return random_row(history, rng, self.feasible)
         recent = np.arange(len(history.rows) - self.population, len(history.rows))
         drawn = rng.choice(recent, self.sample, replace=False)
         parent = history.rows[drawn[np.argmax(history.values[drawn, 0])]]
         neighbours = history.grid.neighbours(parent)
+        if not len(neighbours):
+            return random_row(history, rng, self.feasible)
         axis = (neighbours != parent).argmax(1)
         for _ in range(_TRIES):
             # First the parameter, then its value: every parameter is mutated equally often.
@@ -77,8 +81,12 @@ class RegularizedEvolution:
 
 
 def allowed(grid: Grid, row: Rows, feasible: Feasible | None) -> bool:
-    """Whether a row keeps the hard bounds."""
-    return feasible is None or feasible(grid.params(row))
+    """Whether a row keeps the hard bounds, as far as its parameters tell: `feasible` may want some that no trial has
+    had yet."""
+    try:
+        return feasible is None or feasible(grid.params(row))
+    except KeyError:
+        return True
 
 
 def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDArray[np.bool_]:
@@ -90,9 +98,25 @@ def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDA
 
 
 def random_row(history: History, rng: np.random.Generator, feasible: Feasible | None) -> Rows:
-    """A uniform row that is new and keeps the hard bounds, as far as `_TRIES` draws can find one."""
+    """A uniform row that is new and keeps the hard bounds. Where `_TRIES` draws find none: a new neighbour of a known
+    row that keeps them, else such a row again, which costs no training; a row that breaks them only where none that
+    keeps them is known."""
     rows = history.conditions.settle(history.grid.random(rng, _TRIES), rng)
+    fresh = _first(history, rows, feasible)
+    if fresh is not None:
+        return fresh
+    kept = [row for row in rng.permutation(history.rows) if allowed(history.grid, row, feasible)]
+    for row in kept:
+        near = history.conditions.settle(rng.permutation(history.grid.neighbours(row)), rng)
+        fresh = _first(history, near, feasible)
+        if fresh is not None:
+            return fresh
+    return np.asarray(kept[0] if kept else rows[0])
+
+
+def _first(history: History, rows: Rows, feasible: Feasible | None) -> Rows | None:
+    """The first row that is new and keeps the hard bounds."""
     for row, key in zip(rows, keys(rows), strict=True):
         if key not in history.seen and allowed(history.grid, row, feasible):
             return np.asarray(row)
-    return np.asarray(rows[0])
+    return None

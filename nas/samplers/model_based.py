@@ -52,6 +52,7 @@ class CostAwareGP:
     def _improve(self, history: History, rng: np.random.Generator) -> Rows | None:
         grid, pending = history.grid, history.pending
         macs, pending_macs = self._macs(grid, history.rows), self._macs(grid, pending)
+        pending, pending_macs = pending[~np.isnan(pending_macs)], pending_macs[~np.isnan(pending_macs)]
         targets = self._objective.targets(history.trials, history.values[:, 0], macs)
         data = Data(history.rows, np.log(macs), targets, self._objective.known(macs))
         model = self._surrogates.build(grid, data, pending, np.log(pending_macs))
@@ -63,7 +64,7 @@ class CostAwareGP:
             macs = self._macs(grid, rows)
             mean, std = model.predict(rows, np.log(macs))
             out = log_expected_improvement(mean + self._objective.known(macs), _DOUBT * std, best)
-            return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
+            return np.where(may_be_asked(history, rows, self._feasible) & ~np.isnan(out), out, -np.inf)
 
         starts = candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng)
         return maximise(grid, acquisition, starts, partial(history.conditions.settle, rng=rng))

@@ -51,8 +51,7 @@ class ParetoGP:
         model = self._surrogates.build(
             history.grid,
             Data(history.rows, np.log(macs), value, np.zeros(len(value)), peaked=False),
-            history.pending,
-            np.log(self._macs(history, history.pending)),
+            *self._pending(history),
         )
 
         def acquisition(rows: Rows) -> Floats:
@@ -62,7 +61,7 @@ class ParetoGP:
             starts = np.maximum(np.concatenate([[-np.inf], edges[:-1]]), at[:, None])
             widths = np.maximum(edges - starts, 0.0)
             gain = (widths * expected_improvement(mean[:, None], std[:, None], steps)).sum(1)
-            allowed = may_be_asked(history, rows, self._feasible)
+            allowed = may_be_asked(history, rows, self._feasible) & ~np.isnan(gain)
             return np.where(allowed, np.log(np.maximum(gain, 1e-300)), -np.inf)
 
         parents = history.rows[front][rng.permutation(len(front))]
@@ -77,15 +76,14 @@ class ParetoGP:
         model = Surrogates().build(
             history.grid,
             Data(history.rows, np.log(macs), target, np.zeros(len(target))),
-            history.pending,
-            np.log(self._macs(history, history.pending)),
+            *self._pending(history),
         )
         told = model.mean(history.rows, np.log(macs))
 
         def acquisition(rows: Rows) -> Floats:
             mean, std = model.predict(rows, np.log(self._macs(history, rows)))
             out = log_expected_improvement(mean, std, float(told.max()))
-            return np.where(may_be_asked(history, rows, self._feasible), out, -np.inf)
+            return np.where(may_be_asked(history, rows, self._feasible) & ~np.isnan(out), out, -np.inf)
 
         parents = history.rows[np.argsort(-told, kind="stable")]
         return self._best(history, rng, acquisition, parents)
@@ -94,6 +92,11 @@ class ParetoGP:
     def _best(history: History, rng: np.random.Generator, acquisition: Acquisition, parents: Rows) -> Rows | None:
         starts = candidates(history.grid, parents, rng)
         return maximise(history.grid, acquisition, starts, partial(history.conditions.settle, rng=rng))
+
+    def _pending(self, history: History) -> tuple[Rows, Floats]:
+        """Rows and log costs of running trials, but those whose cost cannot be told yet."""
+        macs = self._macs(history, history.pending)
+        return history.pending[~np.isnan(macs)], np.log(macs[~np.isnan(macs)])
 
     def _macs(self, history: History, rows: Rows) -> Floats:
         return self._costs(history.grid, rows) if self._costs else np.ones(len(rows))

@@ -93,11 +93,11 @@ class _Units:
         cut = data.cut(floor)
         return cls(
             float(data.costs.mean()),
-            max(float(data.costs.std()), 1e-9),
+            _spread(data.costs),
             floor,
             data.upper,
             float(cut.mean()),
-            max(float(cut.std()), 1e-9),
+            _spread(cut),
         )
 
     def inputs(self, kernel: Kernel, rows: Rows, costs: Floats) -> Inputs:
@@ -110,6 +110,12 @@ class _Units:
         """Variances of the values beside the noise's, shape (n,)."""
         gaps = np.maximum(self.upper - (data.cut(self.floor) + data.known), 0)
         return np.asarray(_BLUR * (gaps / self.spread) ** 2)
+
+
+def _spread(values: Floats) -> float:
+    """The standard deviation; 1 where all are equal but for rounding."""
+    spread = float(values.std())
+    return spread if spread > 1e-12 * float(np.abs(values).max()) else 1.0
 
 
 class Surrogates:
