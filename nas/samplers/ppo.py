@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.samplers.base import Feasible, Mark
 from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
-from nas.samplers.local import allowed
+from nas.samplers.local import allowed, random_row
 
 _TRIES = 20
 
@@ -56,7 +56,7 @@ class PPOController:
         for row in [*fresh, *rows]:
             if allowed(history.grid, row, self._feasible):
                 return np.asarray(row)
-        return np.asarray(rows[0])
+        return random_row(history, rng, self._feasible)
 
     def _replay(self, history: History) -> _Learner:
         size = self._settings.batch
