@@ -56,7 +56,7 @@ def plan_search(bench: Bench) -> Search:
     """
     settings = bench.settings
     if settings.max_cost is not None and not 0 < settings.max_cost < math.inf:
-        raise UserError(f"--max-cost must be above 0, not {settings.max_cost:g}")
+        raise UserError(f"--max-cost must be a number above 0, not {settings.max_cost:g}")
     target = resolve_target(settings.target_macs, bench.resolution, bench.num_classes)
     with from_user():
         score = settings.score_at(target)
@@ -126,6 +126,11 @@ def run_discover(bench: Bench) -> dict[str, Any]:
     bench.report.write()
     if not found:
         raise RunFailedError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
+    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, pricing, settings.max_cost)]
+    if not found:
+        raise RunFailedError(
+            "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
+        )
     best = _recommended(study, found, pricing.of_params, plan.score, settings.confirm) if bench.problem.noisy else found
     baseline = _confirm(bench, plan.score, pricing, best)
     write_json(bench.folder.baseline, baseline)
@@ -181,6 +186,12 @@ def _sampler(bench: Bench, plan: Search, pricing: Pricing) -> BaseSampler:
             score=plan.score,
             feasible=(lambda params: all(cost(params) <= limit for limit, cost in bounds)) if bounds else None,
         )
+
+
+def _keeps_bounds(candidate: Candidate, plan: Search, pricing: Pricing, max_cost: float | None) -> bool:
+    """Whether a network is within the bounds of now; it may have been trained under others."""
+    within = plan.max_macs is None or candidate.macs <= plan.max_macs
+    return within and (max_cost is None or pricing.of_arch(candidate.arch) <= max_cost)
 
 
 def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score, top: int) -> list[Candidate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,17 +40,23 @@ class Pricing:
 
 @dataclass(frozen=True)
 class DecodedCost:
-    """A cost of architectures as one of parameters, many at once."""
+    """A cost of architectures as one of parameters, many at once; each is counted once."""
 
     space: SearchSpace
     of_archs: Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
+    known: dict[tuple[tuple[str, Any], ...], float] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, params: Params) -> float:
         return float(self.batch([params])[0])
 
     def batch(self, params: Sequence[Params]) -> NDArray[np.float64]:
         """Costs, shape (n,)."""
-        return self.of_archs([self.space.decode(each) for each in params])
+        names = [tuple(each.items()) for each in params]
+        new = {name: each for name, each in zip(names, params, strict=True) if name not in self.known}
+        if new:
+            costs = self.of_archs([self.space.decode(each) for each in new.values()])
+            self.known.update(zip(new, map(float, costs), strict=True))
+        return np.array([self.known[name] for name in names])
 
 
 def resolve_pricing(bench: Bench, space: SearchSpace) -> Pricing:

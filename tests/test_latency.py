@@ -139,8 +139,17 @@ def test_a_bound_in_the_unit_of_the_cost(table: Path, tmp_path: Path, scalenas: 
         assert (trial.state == TrialState.COMPLETE) == (trial.user_attrs["cost"] <= bound)
     # The sampler is told of the bound: but for the first trial, none is spent above it.
     assert all(trial.state == TrialState.COMPLETE for trial in trials[1:])
+    # A lower bound holds for what was trained before it, too.
+    costs = sorted(trial.user_attrs["cost"] for trial in trials)
+    lower = [*options[:5], f"{costs[3]}", *options[6:]]
+    assert scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *lower)[0] == 0
+    assert json.loads((tmp_path / "r" / "baseline.json").read_text())["cost"] <= costs[3]
+    status, _, err = scalenas(
+        "discover", "--benchmark", table, "--run", tmp_path / "r", *options[:5], f"{costs[0] / 2}"
+    )
+    assert (status, "keeps the bounds" in err, "Traceback" in err) == (1, True, False)
     status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "s", "--max-cost", "0")
-    assert (status, "--max-cost must be above 0" in err, "Traceback" in err) == (2, True, False)
+    assert (status, "--max-cost must be a number above 0" in err, "Traceback" in err) == (2, True, False)
 
 
 def test_costs_that_cannot_be(table: Path, tmp_path: Path, scalenas: Run) -> None:

@@ -17,6 +17,7 @@ from scipy import stats
 
 from nas.samplers import SAMPLERS, StagedMacs, make_sampler, recommend
 from nas.samplers.acquisition import expected_improvement, log_expected_improvement
+from nas.samplers.costs import RowCosts
 from nas.samplers.gp import _likelihood, posterior, prior
 from nas.samplers.grid import Grid, make_grid
 from nas.samplers.history import HistoryReader
@@ -457,6 +458,17 @@ def test_staged_macs_counts_what_the_network_counts() -> None:
 
 
 # --- Recommendation and several objectives -----------------------------------------------------------------------
+
+
+def test_costs_of_rows_are_those_of_their_parameters() -> None:
+    space = mbconv_space(20e6, 32, num_classes=10)
+    macs = StagedMacs(space, 10)
+    own = space.distributions()
+    for names in (list(own), sorted(own, reverse=True)):
+        grid = make_grid({name: own[name] for name in names})
+        rows = grid.random(np.random.default_rng(0), 20)
+        counted = RowCosts(macs)(grid, rows)
+        np.testing.assert_array_equal(counted, [macs(grid.params(row)) for row in rows])
 
 
 def test_recommendation_prefers_many_good_trainings_to_one_lucky_one() -> None:

@@ -123,6 +123,17 @@ def test_costs_and_bounds_may_want_parameters_that_no_trial_has_had(name: str) -
     assert study.best_value == pytest.approx(0.8)  # 0.9 breaks the bound
 
 
+@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution"])
+def test_a_name_that_no_trial_can_have_is_an_error(name: str) -> None:
+    wrong: list[dict[str, Any]] = [{"feasible": lambda params: params["widht"] < 3}]
+    if name == "default":
+        wrong.append({"macs": lambda params: 1e6 * params["widht"], "score": Score(1e6)})
+    for options in wrong:
+        study = optuna.create_study(direction="maximize", sampler=make_sampler(name, seed=0, **options))
+        with pytest.raises(KeyError, match="widht"):
+            study.optimize(lambda trial: float(trial.suggest_int("width", 1, 9)), n_trials=20)
+
+
 def test_a_running_trial_that_has_some_of_its_parameters_only() -> None:
     sampler = make_sampler("default", seed=0, macs=lambda params: 1e6 * params["w"] * params["x"], score=Score(1e6))
     study = optuna.create_study(direction="maximize", sampler=sampler)

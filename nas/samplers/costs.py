@@ -32,6 +32,13 @@ class StagedMacs:
         rows = np.array([self.space.indices(each) for each in params], np.int64).reshape(len(params), -1)
         return self.table.count(rows)[:, 0].astype(float)
 
+    def of_rows(self, grid: Grid, rows: Rows) -> NDArray[np.float64] | None:
+        """MACs of grid rows, shape (n,), where the grid is the space's own, level for level; else None."""
+        own = [(choice.name, tuple(choice.values)) for choice in self.space.choices]
+        if own != [(axis.name, axis.levels) for axis in grid.axes] or (rows < 0).any():
+            return None
+        return self.table.count(rows)[:, 0].astype(float)
+
     @cached_property
     def table(self) -> CostTable:
         """Counts rows of value indices."""
@@ -46,10 +53,20 @@ class RowCosts:
         self._grid: Grid | None = None
         self._known: dict[bytes, float] = {}
 
+    def of_finished(self, grid: Grid, rows: Rows) -> NDArray[np.float64]:
+        """Costs of finished trials' rows. Raises the callable's KeyError: such rows lack nothing."""
+        costs = self(grid, rows)
+        for row in rows[np.isnan(costs)][:1]:
+            self._macs(grid.params(row))
+        return costs
+
     def __call__(self, grid: Grid, rows: Rows) -> NDArray[np.float64]:
         """Costs of rows, shape (n, axes) -> (n,); NaN where the callable wants a parameter that a row lacks."""
         if grid is not self._grid:
             self._grid, self._known = grid, {}
+        counted = self._macs.of_rows(grid, rows) if isinstance(self._macs, StagedMacs) else None
+        if counted is not None:
+            return counted
         names = keys(rows)
         new = {key: row for key, row in zip(names, rows, strict=True) if key not in self._known}
         if new:

@@ -65,6 +65,7 @@ class HistoryReader:
         self._bad: list[FrozenTrial] = []
         self._suggested: list[FrozenTrial] = []
         self._space: dict[str, BaseDistribution] = {}
+        self._latest: dict[str, int] = {}
         self._places: dict[str, tuple[int, int]] = {}  # the first trial that had a parameter, and its place in it
         self._grid = Grid(())
         self._rows: dict[int, Rows] = {}
@@ -109,7 +110,6 @@ class HistoryReader:
                 continue
             if trial.state.is_finished():
                 self._ended.add(trial.number)
-                self._space.update(trial.distributions)
                 self._place(trial)
                 for trials, belongs in (
                     (self._known, _is_known),
@@ -124,8 +124,13 @@ class HistoryReader:
         return running
 
     def _place(self, trial: FrozenTrial) -> None:
-        for i, name in enumerate(trial.distributions):
+        """Note where parameters stand, and of a finished trial their distributions; the highest number's count, in
+        whatever order trials are read."""
+        for i, (name, distribution) in enumerate(trial.distributions.items()):
             self._places[name] = min(self._places.get(name, (trial.number, i)), (trial.number, i))
+            if trial.state.is_finished() and trial.number >= self._latest.get(name, -1):
+                self._latest[name] = trial.number
+                self._space[name] = distribution
 
     def _stack(self, trials: Sequence[FrozenTrial]) -> Rows:
         for trial in trials:
@@ -159,7 +164,7 @@ def _is_bad(trial: FrozenTrial) -> bool:
 
 
 def _is_suggested(trial: FrozenTrial) -> bool:
-    return SUGGESTED_KEY in trial.system_attrs
+    return SUGGESTED_KEY in trial.system_attrs and trial.user_attrs.get("failure_kind") != "crashed"
 
 
 def _finished(trial: FrozenTrial) -> tuple[float, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.samplers.base import Feasible, Mark
-from nas.samplers.grid import INACTIVE, Grid, Rows, keys
+from nas.samplers.grid import INACTIVE, Rows, keys
 from nas.samplers.history import History
 
 RESTART_KEY = "scalenas:restart"
@@ -34,9 +34,7 @@ class HillClimbing:
         settled = np.random.default_rng(current - INACTIVE)
         neighbours = history.conditions.settle(history.grid.neighbours(current), settled)
         for i in rng.permutation(len(neighbours)):
-            if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(
-                history.grid, neighbours[i], self.feasible
-            ):
+            if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(history, neighbours[i], self.feasible):
                 return np.asarray(neighbours[i])
         mark(RESTART_KEY)
         return random_row(history, rng, self.feasible)
@@ -75,24 +73,26 @@ class RegularizedEvolution:
             # First the parameter, then its value: every parameter is mutated equally often.
             options = neighbours[axis == rng.choice(np.unique(axis))]
             child: Rows = history.conditions.settle(options[[rng.integers(len(options))]], rng)[0]
-            if child.tobytes() not in history.seen and allowed(history.grid, child, self.feasible):
+            if child.tobytes() not in history.seen and allowed(history, child, self.feasible):
                 return child
         return random_row(history, rng, self.feasible)
 
 
-def allowed(grid: Grid, row: Rows, feasible: Feasible | None) -> bool:
+def allowed(history: History, row: Rows, feasible: Feasible | None) -> bool:
     """Whether a row keeps the hard bounds, as far as its parameters tell: `feasible` may want some that no trial has
-    had yet."""
+    had yet. Raises its KeyError where it is not content with a finished trial's parameters either."""
     try:
-        return feasible is None or feasible(grid.params(row))
+        return feasible is None or feasible(history.grid.params(row))
     except KeyError:
+        if feasible is not None and len(history.rows):
+            feasible(history.grid.params(history.rows[0]))
         return True
 
 
 def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDArray[np.bool_]:
     """Which rows are new and keep the hard bounds, shape (n,)."""
     return np.array([
-        key not in history.seen and allowed(history.grid, row, feasible)
+        key not in history.seen and allowed(history, row, feasible)
         for key, row in zip(keys(rows), rows, strict=True)
     ], bool)  # fmt: skip
 
@@ -105,7 +105,7 @@ def random_row(history: History, rng: np.random.Generator, feasible: Feasible | 
     fresh = _first(history, rows, feasible)
     if fresh is not None:
         return fresh
-    kept = [row for row in rng.permutation(history.rows) if allowed(history.grid, row, feasible)]
+    kept = [row for row in rng.permutation(history.rows) if allowed(history, row, feasible)]
     for row in kept:
         near = history.conditions.settle(rng.permutation(history.grid.neighbours(row)), rng)
         fresh = _first(history, near, feasible)
@@ -117,6 +117,6 @@ def random_row(history: History, rng: np.random.Generator, feasible: Feasible | 
 def _first(history: History, rows: Rows, feasible: Feasible | None) -> Rows | None:
     """The first row that is new and keeps the hard bounds."""
     for row, key in zip(rows, keys(rows), strict=True):
-        if key not in history.seen and allowed(history.grid, row, feasible):
+        if key not in history.seen and allowed(history, row, feasible):
             return np.asarray(row)
     return None

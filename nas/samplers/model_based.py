@@ -51,7 +51,8 @@ class CostAwareGP:
 
     def _improve(self, history: History, rng: np.random.Generator) -> Rows | None:
         grid, pending = history.grid, history.pending
-        macs, pending_macs = self._macs(grid, history.rows), self._macs(grid, pending)
+        macs = self._costs.of_finished(grid, history.rows) if self._costs else np.ones(len(history.rows))
+        pending_macs = self._macs(grid, pending)
         pending, pending_macs = pending[~np.isnan(pending_macs)], pending_macs[~np.isnan(pending_macs)]
         targets = self._objective.targets(history.trials, history.values[:, 0], macs)
         data = Data(history.rows, np.log(macs), targets, self._objective.known(macs))

@@ -34,7 +34,7 @@ class ParetoGP:
 
     def suggest(self, history: History, rng: np.random.Generator) -> Rows | None:
         """The next row, None when everything near has been seen."""
-        macs = self._macs(history, history.rows)
+        macs = self._costs.of_finished(history.grid, history.rows) if self._costs else np.ones(len(history.rows))
         column = _cost_column(history.values, macs)
         if history.values.shape[1] == 2 and column is not None:
             return self._known_cost(history, rng, column, macs)

@@ -54,7 +54,7 @@ class PPOController:
         rows = learner.policy.sample(_TRIES, rng)
         fresh = [row for row in rows if row.tobytes() not in history.seen]
         for row in [*fresh, *rows]:
-            if allowed(history.grid, row, self._feasible):
+            if allowed(history, row, self._feasible):
                 return np.asarray(row)
         return random_row(history, rng, self._feasible)
 
