@@ -40,7 +40,7 @@ class Kernel:
     that are alike, plainly and with weights that rise from -1 to 1 along them, since what a choice does in one stage it
     mostly does in the next, and changes steadily with depth; both scaled to about unit mean square. c: standardised log
     cost; m_d(x, y): 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
-    An inactive parameter is a value of its own.
+    An inactive parameter has no effects, and is a value of its own in m_d.
     """
 
     grid: Grid
