@@ -5,9 +5,9 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "nas.proxy._kernels",
-            ["nas/proxy/_depthwise.c", "nas/proxy/_norm.c"],
-            depends=["nas/proxy/_kernels.h"],
+            "nas.kernels._kernels",
+            ["nas/kernels/_depthwise.c", "nas/kernels/_norm.c"],
+            depends=["nas/kernels/_kernels.h"],
             libraries=["m"],
             extra_compile_args=["-O3", "-Wno-psabi"],
             optional=True,

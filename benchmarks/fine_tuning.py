@@ -25,12 +25,12 @@ import torch
 from rich.console import Console
 
 from benchmarks.counting import machine
-from experiments.bench import open_bench
-from experiments.progress import Narrator
-from experiments.settings import Settings
-from experiments.train import TrainPlan, run_train
-from nas.proxy.dataset import SPLITS, Dataset, load_split
-from nas.proxy.train import ProxyEvaluator
+from experiments.run.context import open_bench
+from experiments.run.progress import Narrator
+from experiments.run.settings import Settings
+from experiments.steps.train import TrainPlan, run_train
+from nas.data.dataset import SPLITS, Dataset, load_split
+from nas.training.proxy import ProxyEvaluator
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 
 SMALL = ArchSpec(

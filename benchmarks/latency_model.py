@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from nas.benchmark_table import BenchmarkTable, load_table
-from nas.latency_model import features, fit_regressor
+from nas.figures.latency_model import features, fit_regressor
 from search_spaces import ArchSpec
 
 CHOICES = ("expand", "kernel", "layers", "se")

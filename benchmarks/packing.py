@@ -23,13 +23,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from nas.data.source import open_dataset
 from nas.evaluation import Fidelity
 from nas.pool.local import LocalExecutor
 from nas.pool.packing import MOST_SLOTS, Packed, choose_slots, measure_together
 from nas.pool.slots import Slot, usable_cores
-from nas.proxy.data import open_dataset
-from nas.proxy.speed import SpeedRequest, WithSpeed
-from nas.proxy.train import ProxyEvaluator
+from nas.training.proxy import ProxyEvaluator
+from nas.training.speed import SpeedRequest, WithSpeed
 from search_spaces import fit_arch, reference_arch
 
 RESOLUTION = 32

@@ -24,17 +24,17 @@ from pathlib import Path
 
 import optuna
 
+from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.pool.executor import Event, Executor, Finished, Reported
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot, usable_cores
-from nas.proxy.data import open_dataset
-from nas.proxy.train import ProxyEvaluator
 from nas.samplers import make_sampler
 from nas.score import Score
 from nas.search import discover
-from nas.store import open_study
-from nas.trials import Progress
+from nas.study.store import open_study
+from nas.study.trials import Progress
+from nas.training.proxy import ProxyEvaluator
 from search_spaces import ArchSpec, fit_arch, mnasnet_space, network_cost, reference_arch
 
 TARGET = 20e6

@@ -41,16 +41,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from nas.data.feed import open_feed
+from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
+from nas.kernels.fast_path import available
 from nas.pool.executor import Finished
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot, keep_memory, usable_cores
-from nas.proxy.data import open_dataset
-from nas.proxy.fast_path import available
-from nas.proxy.feed import open_feed
-from nas.proxy.loop import Training
-from nas.proxy.recipe import Recipe, fast
-from nas.proxy.train import ProxyEvaluator
+from nas.training.loop import Training
+from nas.training.proxy import ProxyEvaluator
+from nas.training.recipe import Recipe, fast
 from search_spaces import ArchSpec, build_network, fit_arch, reference_arch
 
 MACS = 30e6

@@ -26,10 +26,10 @@ from optuna.trial import TrialState
 from benchmarks.rows import read_rows
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.pool.inline import InlineExecutor
-from nas.pruning import make_pruner
 from nas.score import Score
 from nas.search import discover
-from nas.store import read_study
+from nas.study.pruning import make_pruner
+from nas.study.store import read_study
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
 
 RESULTS = Path(__file__).parent / "results" / "learning_curves.csv"

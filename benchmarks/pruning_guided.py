@@ -27,12 +27,12 @@ from optuna.trial import TrialState
 from benchmarks.planted import Problem, planted_small
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.pool.inline import InlineExecutor
-from nas.pruning import make_pruner
 from nas.samplers import make_sampler
 from nas.samplers.base import HistorySampler
 from nas.samplers.grid import Rows
 from nas.score import Score
 from nas.search import discover
+from nas.study.pruning import make_pruner
 from search_spaces import ArchSpec, StageSpec
 
 CORRELATIONS = (0.4, 0.7, 0.85, 0.9, 0.98)

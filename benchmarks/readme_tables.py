@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.differences import Difference, differences
-from experiments.frontier import FrontierPoint, read_points
+from experiments.tables.differences import Difference, differences
+from experiments.tables.frontier import FrontierPoint, read_points
 
 NAMES = {
     "baseline": "**found by the search**",

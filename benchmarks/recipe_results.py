@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.proxy.recipe import fast
 from scipy import stats
 
 from benchmarks.rows import read_rows
-from nas.proxy.recipe import fast
 
 RESULTS = Path(__file__).parent / "results" / "recipes.csv"
 FIELDS = ("network", "recipe", "rate", "epochs", "seed", "accuracy", "seconds", "images", "macs", "resolution")

@@ -40,13 +40,13 @@ from benchmarks.recipe_results import (
     shapes_lines,
 )
 from benchmarks.rows import append_row
+from nas.data.dataset import Dataset
+from nas.data.feed import open_feed
+from nas.data.source import open_dataset
 from nas.pool.slots import keep_memory
-from nas.proxy.data import open_dataset
-from nas.proxy.dataset import Dataset
-from nas.proxy.feed import open_feed
-from nas.proxy.loop import DivergedError, Training, measure, repeatable
-from nas.proxy.recipe import OneCycle, Recipe, fast, paper
-from nas.proxy.train import ProxyEvaluator
+from nas.training.loop import DivergedError, Training, measure, repeatable
+from nas.training.proxy import ProxyEvaluator
+from nas.training.recipe import OneCycle, Recipe, fast, paper
 from scaling_search import Coefficients, Shares, family
 from search_spaces import ArchSpec, count_macs, fit_arch, reference_arch
 

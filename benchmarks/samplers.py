@@ -27,7 +27,7 @@ from benchmarks.sampler_tables import lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
 from nas.samplers.history import REPEAT_KEY
-from nas.samplers.surrogate import Surrogates
+from nas.samplers.model.surrogate import Surrogates
 from nas.score import Score
 
 RESULTS = Path(__file__).parent / "results" / "samplers.csv"

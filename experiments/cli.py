@@ -33,8 +33,8 @@ from experiments.options import (
     WHOLE,
     options,
 )
-from experiments.settings import Settings, preset
-from nas.passwords import hide_password
+from experiments.run.settings import Settings, preset
+from nas.study.passwords import hide_password
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
@@ -61,7 +61,7 @@ def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any
 
     With --arch the search is skipped and that network is the baseline.
     """
-    from experiments.pipeline import run_all  # noqa: PLC0415
+    from experiments.steps.pipeline import run_all  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
         _answer(run_all(bench), as_json)
@@ -73,7 +73,7 @@ def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any
 @options(RUN, TARGET, PROXY, SEARCH, DRY)
 def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
     """Search for a baseline on DATA, or in a published table."""
-    from experiments.discover import forecast_discover, run_discover  # noqa: PLC0415
+    from experiments.steps.discover import forecast_discover, run_discover  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
         _answer(forecast_discover(bench) if dry_run else run_discover(bench), as_json)
@@ -84,7 +84,7 @@ def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, 
 @options(RUN, ARCH, TARGET, PROXY, GROWTH, DRY)
 def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
     """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
-    from experiments.rescale import forecast_scale, run_scale  # noqa: PLC0415
+    from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
         _answer(forecast_scale(bench) if dry_run else run_scale(bench), as_json)
@@ -96,8 +96,8 @@ def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: b
 def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
     """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
     to it."""
-    from experiments.compare import compare_entries, run_compare  # noqa: PLC0415
-    from experiments.frontier import points_table  # noqa: PLC0415
+    from experiments.steps.compare import compare_entries, run_compare  # noqa: PLC0415
+    from experiments.tables.frontier import points_table  # noqa: PLC0415
 
     with _bench(data, run_dir, preset, given) as bench:
         points = run_compare(bench, compare_entries(bench))
@@ -109,7 +109,7 @@ def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given:
 @options(RUN, ARCH, TARGET, PROXY, SPACE, FIDELITY, DRY)
 def fidelity(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
     """Measure whether the short training ranks networks as a long one does."""
-    from experiments.fidelity import FidelityPlan, forecast_fidelity, run_fidelity  # noqa: PLC0415
+    from experiments.steps.fidelity import FidelityPlan, forecast_fidelity, run_fidelity  # noqa: PLC0415
 
     plan = _plan(FidelityPlan, given)
     with _bench(data, run_dir, preset, given) as bench:
@@ -122,7 +122,7 @@ def fidelity(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run
 @options(RUN, TARGET, TRAIN)
 def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
     """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
-    from experiments.train import TrainPlan, run_train  # noqa: PLC0415
+    from experiments.steps.train import TrainPlan, run_train  # noqa: PLC0415
 
     plan = _plan(TrainPlan, given)
     with _bench(data, run_dir, preset, given) as bench:
@@ -145,9 +145,9 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
     -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
     """
-    from experiments.frontier import points_table  # noqa: PLC0415
-    from experiments.latency import measured_in  # noqa: PLC0415
-    from experiments.overlay import draw_frontier  # noqa: PLC0415
+    from experiments.pictures.overlay import draw_frontier  # noqa: PLC0415
+    from experiments.run.latency_book import measured_in  # noqa: PLC0415
+    from experiments.tables.frontier import points_table  # noqa: PLC0415
 
     drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
     _answer(points_table(drawn).to_dict("records"), as_json)
@@ -160,8 +160,8 @@ def frontier(  # noqa: PLR0917  click passes all by name
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int, as_json: bool) -> None:
     """MACs and parameters of a network, stage by stage."""
-    from experiments.inspect import inspect_arch, inspect_table  # noqa: PLC0415
-    from experiments.naming import load_arch  # noqa: PLC0415
+    from experiments.run.naming import load_arch  # noqa: PLC0415
+    from experiments.views.inspection import inspect_arch, inspect_table  # noqa: PLC0415
 
     with from_user():
         facts = inspect_arch(load_arch(arch), resolution, num_classes)
@@ -177,8 +177,8 @@ def inspect(arch: str, resolution: int | None, num_classes: int, as_json: bool) 
 @click.option("--watch", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
 def status(run_dir: str, as_json: bool, watch: bool) -> None:
     """Where a run stands."""
-    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
-    from experiments.status import run_status, status_table, watch_status  # noqa: PLC0415
+    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
+    from experiments.views.status import run_status, status_table, watch_status  # noqa: PLC0415
 
     folder = existing_run_folder(run_dir)
     if watch:
@@ -197,8 +197,8 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 def dashboard(run_dir: str, study: str, port: int) -> None:
     """Show a run's trials in optuna-dashboard (an optional extra), on this machine alone."""
-    from experiments.dashboard import serve  # noqa: PLC0415
-    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
+    from experiments.views.dashboard import serve  # noqa: PLC0415
 
     serve(existing_run_folder(run_dir), study, port)
 
@@ -209,7 +209,7 @@ def dashboard(run_dir: str, study: str, port: int) -> None:
 def report(run_dir: str, output: str | None) -> None:
     """Write a run's report: one HTML file that opens offline. Runs write it themselves at every step."""
     from experiments.report import write_report  # noqa: PLC0415
-    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
 
     with from_user():
         written = write_report(existing_run_folder(run_dir), None if output is None else Path(output))
@@ -220,8 +220,8 @@ def report(run_dir: str, output: str | None) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 def redraw(runs: tuple[str, ...]) -> None:
     """Draw all pictures of runs again, and their reports, from their tables alone: DATA need not be there."""
-    from experiments.redraw import redraw as draw_again  # noqa: PLC0415
-    from experiments.run_folder import existing_run_folder  # noqa: PLC0415
+    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
+    from experiments.views.redraw import redraw as draw_again  # noqa: PLC0415
 
     for run_dir in runs:
         for file in draw_again(existing_run_folder(run_dir)):
@@ -304,8 +304,8 @@ def _bench(
     data: str | None, run_dir: str, preset_name: str | None, given: Mapping[str, Any]
 ) -> AbstractContextManager[Any]:
     """Open a run with the settings that were given over those of the preset."""
-    from experiments.bench import open_bench  # noqa: PLC0415
-    from experiments.progress import Narrator  # noqa: PLC0415
+    from experiments.run.context import open_bench  # noqa: PLC0415
+    from experiments.run.progress import Narrator  # noqa: PLC0415
 
     with from_user():
         base = preset(preset_name) if preset_name else Settings()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from nas.score import Score
 
 if TYPE_CHECKING:
+    from nas.data.source import open_dataset
     from nas.evaluation import Fidelity, Outcome, Request
     from nas.pool.inline import InlineExecutor
-    from nas.proxy.data import open_dataset
-    from nas.proxy.train import ProxyEvaluator
     from nas.samplers import make_sampler
     from nas.search import discover, evaluate_all
-    from nas.store import open_study
+    from nas.study.store import open_study
+    from nas.training.proxy import ProxyEvaluator
 
 __all__ = [
     "Fidelity",
@@ -34,13 +34,13 @@ _HOMES = {
     "Fidelity": "nas.evaluation",
     "InlineExecutor": "nas.pool.inline",
     "Outcome": "nas.evaluation",
-    "ProxyEvaluator": "nas.proxy.train",
+    "ProxyEvaluator": "nas.training.proxy",
     "Request": "nas.evaluation",
     "discover": "nas.search",
     "evaluate_all": "nas.search",
     "make_sampler": "nas.samplers",
-    "open_dataset": "nas.proxy.data",
-    "open_study": "nas.store",
+    "open_dataset": "nas.data.source",
+    "open_study": "nas.study.store",
 }
 
 

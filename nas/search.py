@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
-from nas.shared import SharedBookkeeping, SharedStudy
-from nas.store import charged, outcome_attrs, request_attrs, stored_outcome
-from nas.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
+from nas.study.shared import SharedBookkeeping, SharedStudy
+from nas.study.store import charged, outcome_attrs, request_attrs, stored_outcome
+from nas.study.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
 from search_spaces import ArchSpec
 
 __all__ = [

@@ -16,7 +16,7 @@ from experiments.export.program import write_program
 from experiments.export.source import Exported
 from experiments.export.standalone import write_standalone
 from experiments.export.timm_text import write_timm
-from experiments.run_folder import write_text
+from experiments.run.folder import write_text
 from search_spaces import ArchSpec, network_cost
 
 __all__ = ["FORMATS", "Exported", "check_output", "export"]

@@ -11,8 +11,8 @@ from torch.export import Dim, ExportedProgram
 
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
-from experiments.naming import load_arch
-from experiments.run_folder import RunFolder, read_json
+from experiments.run.folder import RunFolder, read_json
+from experiments.run.naming import load_arch
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network, classifier_name
 from search_spaces.weights import read_weights

@@ -10,8 +10,8 @@ from torch import nn
 
 from experiments.export.check import BATCHES, difference, probe, reference
 from experiments.export.source import Exported
-from experiments.run_folder import write_text
-from nas.proxy.checkpoint import save_weights
+from experiments.run.folder import write_text
+from nas.training.checkpoint import save_weights
 from search_spaces import count_macs, count_params, format_blocks
 from search_spaces.network import Concat, Gate, GlobalPool, Residual, Shuffle
 

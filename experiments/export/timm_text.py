@@ -12,7 +12,7 @@ from torch import nn
 from experiments.errors import UserError
 from experiments.export.check import difference, probe, reference
 from experiments.export.source import Exported
-from experiments.run_folder import write_text
+from experiments.run.folder import write_text
 from search_spaces import ArchSpec, StageSpec
 from search_spaces.arch import canonical
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.report.collect import collect
 from experiments.report.page import render
-from experiments.run_folder import RunFolder, write_text
+from experiments.run.folder import RunFolder, write_text
 
 __all__ = ["LiveReport", "collect", "render", "write_report"]
 

@@ -14,15 +14,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.errors import UserError
-from experiments.frontier import FrontierPoint, read_points
 from experiments.report import story
 from experiments.report.drawing import drawing
 from experiments.report.frontier_data import frontier_data
 from experiments.report.guard import Guard
 from experiments.report.importance import importance
-from experiments.run_folder import RunFolder
-from experiments.status import STUDIES
-from nas.store import read_study
+from experiments.run.folder import RunFolder
+from experiments.tables.frontier import FrontierPoint, read_points
+from experiments.views.status import STUDIES
+from nas.study.store import read_study
 from search_spaces import ArchSpec, fit_arch, format_blocks, reference_arch
 
 PICTURES = (

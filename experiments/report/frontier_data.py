@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.differences import differences
-from experiments.frontier import AXES, FrontierPoint, measured_points
 from experiments.report.drawing import stage_words
+from experiments.tables.differences import differences
+from experiments.tables.frontier import AXES, FrontierPoint, measured_points
 from nas.pareto import hypervolume, knee, pareto_front
 from search_spaces import ArchSpec
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments.run_folder import read_json
+from experiments.run.folder import read_json
 
 Part = TypeVar("Part")
 Other = TypeVar("Other")

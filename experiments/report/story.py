@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.frontier import FrontierPoint
+from experiments.tables.frontier import FrontierPoint
 
 _ASKED = {
     "scale": "a given network was to be grown",

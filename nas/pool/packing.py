@@ -59,7 +59,7 @@ def measure_packing(
     """Measure 1, 2, 4 ... trials at a time on the slot's device, up to `most`, while that may still be better.
 
     request: answered by the executor's evaluator with the metrics images_per_second, free_bytes and total_bytes (see
-    nas.proxy.speed). Each number has an executor of its own, so that no more workers are started than are measured.
+    nas.training.speed). Each number has an executor of its own, so that no more workers are started than are measured.
     Ends before a number at which a trial fails or, beyond 1, workers cannot be had.
     """
     measured: list[Packed] = []

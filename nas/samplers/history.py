@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.pruning import EXPECTED_SCORE
 from nas.samplers.conditions import Conditions, learn_conditions
 from nas.samplers.grid import Grid, Rows, keys, make_grid
+from nas.study.pruning import EXPECTED_SCORE
 
 Values = NDArray[np.float64]
 SUGGESTED_KEY = "scalenas:suggested"
@@ -32,7 +32,7 @@ class History:
     rows (n, axes) and values (n, objectives), larger is better, belong to `trials`; pending and bad are rows of
     running trials with any parameter set, and of trials that failed or were pruned; suggested are rows as they were
     suggested, where that is noted (see SUGGESTED_KEY). Among `trials` are those that were
-    stopped early where it is known what they would have come to (see nas.pruning).
+    stopped early where it is known what they would have come to (see nas.study.pruning).
     """
 
     grid: Grid

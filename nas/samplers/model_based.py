@@ -6,16 +6,16 @@ from functools import partial
 
 import numpy as np
 
-from nas.samplers.acquisition import candidates, log_expected_improvement, maximise
 from nas.samplers.base import Feasible, Mark
 from nas.samplers.costs import Macs, RowCosts
 from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
-from nas.samplers.kernel import Floats
 from nas.samplers.local import may_be_asked, random_row
-from nas.samplers.objective import Objective
+from nas.samplers.model.acquisition import candidates, log_expected_improvement, maximise
+from nas.samplers.model.kernel import Floats
+from nas.samplers.model.objective import Objective
+from nas.samplers.model.surrogate import Data, Surrogates
 from nas.samplers.pareto_gp import ParetoGP
-from nas.samplers.surrogate import Data, Surrogates
 from nas.score import Score
 
 _START = 8

@@ -7,14 +7,20 @@ from functools import partial
 import numpy as np
 
 from nas.pareto import pareto_front
-from nas.samplers.acquisition import Acquisition, candidates, expected_improvement, log_expected_improvement, maximise
 from nas.samplers.base import Feasible
 from nas.samplers.costs import RowCosts
 from nas.samplers.grid import Rows
 from nas.samplers.history import History
-from nas.samplers.kernel import Floats
 from nas.samplers.local import may_be_asked
-from nas.samplers.surrogate import Data, Surrogates
+from nas.samplers.model.acquisition import (
+    Acquisition,
+    candidates,
+    expected_improvement,
+    log_expected_improvement,
+    maximise,
+)
+from nas.samplers.model.kernel import Floats
+from nas.samplers.model.surrogate import Data, Surrogates
 
 _AUGMENT = 0.05
 

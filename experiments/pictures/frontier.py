@@ -1,0 +1,218 @@
+"""The frontier as a picture: points in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from experiments.pictures.labels import Name, plain, write_names
+from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
+from nas.pareto import knee, pareto_front
+
+
+class Style(NamedTuple):
+    """How points of one role look, and what the legend says of them; size in square points."""
+
+    marker: str
+    color: str
+    size: float
+    legend: str
+    hollow: bool = False
+
+
+_STYLE = {
+    "baseline": Style("*", "#c1272d", 190, "baseline"),
+    "family": Style("o", "#c1272d", 55, "its family, scaled by phi"),
+    "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
+    "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
+    "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
+    "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
+    "own": Style("^", "#2f7d4f", 42, "own points", True),
+}
+Runs = dict[str, tuple[str, Any]]
+"""Colour and line of each run."""
+_RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
+"""Where there are several runs they are told apart by lightness and dashes, in grey too."""
+_RANKS = {"baseline": 4, "family": 3, "rival": 1, "reference": 1, "published": 1, "own": 1, "candidate": 0}
+_GROWN = ("baseline", "family")
+_FADED = 0.35
+_RING = 330
+
+
+def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
+    """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES.
+
+    Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
+    what it dominates of others than the baseline and its family is faded; a ring marks the front's knee; each family is
+    joined by a line, and where several runs have one their colours tell them apart. Published points and the user's own
+    are hollow and take part in neither front nor checks. Raises ValueError when there is no point with this cost, or
+    when the points differ in data, split, epochs or recipe, since these do not compare.
+    """
+    axis = AXES[x]
+    points = [point for point in points if axis.of(point) is not None]
+    measured = measured_points(points)
+    if not measured:
+        raise ValueError(f"no points to plot against {axis.label}")
+    protocols = {(point.data, point.split, point.epochs, point.recipe) for point in measured}
+    if len(protocols) > 1:
+        listed = "; ".join(f"{d} {s}, {e} epochs of {r}" for d, s, e, r in sorted(protocols))
+        raise ValueError(f"points measured differently do not share an axis: {listed}")
+    figure = Figure(figsize=(8, 6.2), layout="constrained")
+    FigureCanvasAgg(figure)  # measures texts
+    axes = figure.add_subplot()
+    costs, values = [_cost(axis, p) for p in measured], [p.accuracy for p in measured]
+    front = [measured[i] for i in pareto_front(costs, values)]
+    axes.plot(*_line(axis, front), color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round")
+    runs = _runs(measured)
+    families = _draw_families(axes, axis, measured, runs)
+    top = knee(costs, values)
+    for role in _STYLE:
+        _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
+    if top is not None:
+        at = costs[top], 100 * values[top]
+        axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
+    _decorate(axes, axis, points, measured, title)
+    _legend(figure, points, runs, top is not None)
+    figure.draw_without_rendering()
+    ringed = None if top is None else measured[top]
+    names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
+    write_names(axes, names, [_line(axis, front), *families])
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
+    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+    with rc_context({"svg.hashsalt": "scalenas"}):  # else ids in the file are random
+        figure.savefig(path, dpi=150, metadata=metadata)
+
+
+def _cost(axis: Axis, point: FrontierPoint) -> float:
+    return axis.of(point) or 0.0
+
+
+def _line(axis: Axis, points: Sequence[FrontierPoint]) -> tuple[list[float], list[float]]:
+    return [_cost(axis, point) for point in points], [100 * point.accuracy for point in points]
+
+
+def _runs(measured: Sequence[FrontierPoint]) -> Runs:
+    """Colour and line of each run, where more than one has a baseline; else nothing."""
+    names = list(dict.fromkeys(point.run for point in measured if point.role == "baseline"))
+    return {name: _RUNS[i % len(_RUNS)] for i, name in enumerate(names)} if len(names) > 1 else {}
+
+
+def _draw_families(
+    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: Runs
+) -> list[tuple[list[float], list[float]]]:
+    lines = []
+    for run in sorted({point.run for point in points}):
+        family = [p for p in points if p.run == run and p.role in ("family", "baseline")]
+        family.sort(key=lambda point: _cost(axis, point))
+        if len(family) > 1:
+            color, dashes = runs.get(run, ("#c1272d", "-"))
+            lines.append(_line(axis, family))
+            axes.plot(*lines[-1], color=color, linestyle=dashes, lw=1.4, zorder=2)
+    return lines
+
+
+def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: Runs) -> None:
+    """Points that look alike are drawn together: a thousand artists would take minutes."""
+    style, zorder = _STYLE[role], 4 + _RANKS[role] / 10
+    alike: dict[tuple[str, float], list[FrontierPoint]] = defaultdict(list)
+    for point, leads in points:
+        alpha = 1.0 if leads or role in _GROWN + OVERLAID else _FADED
+        alike[runs.get(point.run, (style.color,))[0], alpha].append(point)
+    for (color, alpha), group in alike.items():
+        barred = [point for point in group if point.n > 1]
+        if barred:
+            bars = [100 * point.std for point in barred]
+            axes.errorbar(
+                *_line(axis, barred), bars, color=color, alpha=alpha, capsize=3, lw=1, ls="none", zorder=zorder - 1
+            )
+        axes.scatter(
+            *_line(axis, group), marker=style.marker, s=style.size, color=color, alpha=alpha, zorder=zorder,
+            linewidths=1 if style.hollow else 0, facecolors="none" if style.hollow else color,
+        )  # fmt: skip
+
+
+def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
+    # Where colours tell the runs apart the names need not.
+    text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
+    rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
+    reach = math.sqrt(_RING if ringed else _STYLE[point.role].size) / 2
+    return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, reach, rank)
+
+
+def _decorate(
+    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], measured: Sequence[FrontierPoint], title: str
+) -> None:
+    first = measured[0]
+    axes.set_xscale("log")
+    low, high = min(_cost(axis, p) for p in points), max(_cost(axis, p) for p in points)
+    pad = max(1.35, (high / low) ** 0.08, 1.5 / math.sqrt(high / low))  # room for two ticks
+    axes.set_xlim(low / pad, high * pad)
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(low / pad, high * pad)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(axis.label)
+    axes.set_ylabel(f"{first.split} accuracy, %")
+    seeds = sorted({point.n for point in measured})
+    many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
+    how = f"{plain(first.data)}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
+    heading = f"{' '.join(title.split())}\n{how}" if title else how
+    axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
+    axes.grid(True, which="major", color="0.92")
+    axes.set_axisbelow(True)
+    axes.margins(y=0.16)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, has_knee: bool) -> None:
+    """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
+    handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")]
+    if has_knee:
+        handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
+                              label="its knee: beyond it cost brings less"))  # fmt: skip
+    for role, style in _STYLE.items():
+        if any(point.role == role for point in points):
+            color = "0.35" if runs and role not in OVERLAID else style.color
+            handles.append(
+                Line2D(
+                    [], [], color=color, marker=style.marker, markersize=style.size**0.5, label=style.legend,
+                    lw=1.4 if role == "family" and not runs else 0, markeredgewidth=1 if style.hollow else 0,
+                    markerfacecolor="none" if style.hollow else color,
+                )
+            )  # fmt: skip
+    handles += [
+        Line2D([], [], color=color, linestyle=dashes, lw=1.8, label=plain(run)) for run, (color, dashes) in runs.items()
+    ]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values between two bounds, few enough not to touch."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+        if len(ticks) <= 8:
+            break
+    return ticks
+
+
+def _short(value: float) -> str:
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"

@@ -1,0 +1,62 @@
+"""The pictures of a run folder, each as .png and .svg: drawn by the steps of a run, and again by `redraw`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.pictures.fidelity import fidelity_figure
+from experiments.pictures.frontier import frontier_figure, save_figure
+from experiments.pictures.scaling import Measured, drift_plot, scaling_plot, triangle_plot
+from experiments.tables.fidelity_table import Ranking
+from experiments.tables.frontier import FrontierPoint
+from nas.rank_fidelity import Agreement, say_fidelity
+from scaling_search import Analysis, Drift
+from scaling_search.analysis import Trainings
+
+
+def frontier_pictures(folder: Path, points: Sequence[FrontierPoint]) -> list[Path]:
+    """Draw the frontier; returns the files. Raises ValueError as `frontier_figure` does."""
+    return _save(frontier_figure(points), folder / "frontier")
+
+
+def coefficient_pictures(
+    folder: Path, trainings: Mapping[int, Trainings], analyses: Mapping[int, Analysis], moved: Drift | None
+) -> list[Path]:
+    """Draw the triangle of the longest trainings, if they were analysed, and the drift, if there is one.
+
+    trainings, analyses: by length in epochs.
+    """
+    written, longest = [], max(trainings)
+    if longest in analyses:
+        written += _save(triangle_plot(trainings[longest], analyses[longest]), folder / "triangle")
+    if moved is not None:
+        written += _save(drift_plot(moved, analyses), folder / "drift")
+    return written
+
+
+def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]]) -> list[Path]:
+    """Draw the scaling plot of {way: networks}."""
+    return _save(scaling_plot(lines), folder / "scaling")
+
+
+def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data: str) -> list[Path]:
+    """Draw the fidelity check. data: the data set's name, or its path."""
+    figure = fidelity_figure(
+        agreement,
+        ranking.short,
+        ranking.long,
+        ranking.macs,
+        title=Path(data).name,
+        length=say_fidelity(ranking.long_fidelity),
+    )
+    return _save(figure, folder / "fidelity")
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    files = [stem.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for file in files:
+        save_figure(figure, file)
+    return files

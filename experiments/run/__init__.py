@@ -1,0 +1,1 @@
+"""An opened run: its folder, settings, data, devices, forecast and progress."""

@@ -1,0 +1,214 @@
+"""What all steps of a run share: the folder, the data, the devices and the pool that trains on them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+
+from experiments.errors import RunFailedError, UserError, from_user
+from experiments.report import LiveReport
+from experiments.run.folder import RunFolder, open_run_folder
+from experiments.run.forecast import Pace
+from experiments.run.pool import Pool
+from experiments.run.problem import Problem, open_images, open_table
+from experiments.run.progress import Narrator, Task
+from experiments.run.settings import Settings
+from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
+from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.crew import WorkersError
+from nas.pool.drive import TooManyFailuresError
+from nas.pool.executor import Executor
+from nas.pool.messages import UnpicklableError
+from nas.pool.slots import Slot
+from nas.search import Progress, evaluate_all, unanswered
+from nas.study.passwords import hide_password
+from nas.study.shared import DatabaseLostError
+from nas.study.store import JournalError, open_study, run_lock
+from nas.training.checkpoint import trial_checkpoints
+from search_spaces import ArchSpec, network_cost
+
+
+@dataclass
+class Bench:
+    """An opened run: what its steps train on, and where they write."""
+
+    folder: RunFolder
+    settings: Settings
+    narrator: Narrator
+    problem: Problem
+    slots: tuple[Slot, ...]
+    closing: ExitStack = field(default_factory=ExitStack)
+    board: Writer | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return self.problem.num_classes
+
+    @property
+    def resolution(self) -> int:
+        return self.problem.resolution
+
+    @property
+    def proxy(self) -> Fidelity:
+        """The short training of search and grid."""
+        return Fidelity(self.settings.epochs, self.settings.train_fraction)
+
+    @property
+    def final(self) -> Fidelity:
+        """The longer training that everything on the frontier gets."""
+        return Fidelity(self.settings.final_epochs)
+
+    @cached_property
+    def report(self) -> LiveReport:
+        """The run's page."""
+        return LiveReport(self.folder, self.narrator.say)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """What trains; started when the first training is asked for."""
+        return self.pool.executor
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The executor and what is known of its speed."""
+        return Pool(
+            self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, lambda a: self.cost(a)[0]
+        )
+
+    def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
+        """Record what a step asks; see RunFolder.claim."""
+        common = {"data": dict(self.problem.facts), "devices": [slot.device for slot in self.slots]}
+        asked = dataclasses.asdict(self.settings)
+        asked["storage"] = None if self.settings.storage is None else hide_password(self.settings.storage)
+        self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What no step of a run may change."""
+        problem = self.problem
+        return {
+            "seed": self.settings.seed,
+            "data set": problem.fingerprint,
+            "resolution": problem.resolution,
+            "recipe": problem.recipe,
+            "cached pixels": problem.cached_size,
+        }
+
+    def train(
+        self,
+        name: str,
+        requests: Sequence[Request],
+        labels: Callable[[Request], Mapping[str, Any]],
+        what: str,
+        axes: Mapping[str, BaseDistribution] | None = None,
+    ) -> Mapping[str, Outcome]:
+        """Train a fixed list of requests; those in the journal `name` already are answered from it.
+
+        labels: what to note about each request; those named in `axes` become parameters of its trial, the others
+        attributes.
+        """
+        axes = axes or {}
+        study = open_study(self.folder.journal(name), name)
+        left = unanswered(requests, study)
+        self.pool.calibrate([request.arch for request in left])
+        pace = self.pool.pace(left)
+        with self.narrator.task(what, len({request.key for request in requests})) as task:
+            return evaluate_all(
+                requests,
+                self.executor,
+                study,
+                cost=self.cost,
+                params_of=lambda request: {key: value for key, value in labels(request).items() if key in axes},
+                attrs_of=lambda request: {key: value for key, value in labels(request).items() if key not in axes},
+                distributions=axes,
+                on_event=lambda event: self.note(task, event, pace),
+            )
+
+    def unanswered(self, name: str, requests: Sequence[Request]) -> list[Request]:
+        """Those of the requests that the journal `name` does not answer."""
+        path = self.folder.journal(name)
+        return unanswered(requests, open_study(path, name)) if path.exists() else list(requests)
+
+    def note(self, task: Task, event: Progress, pace: Pace | None = None) -> None:
+        """Say what happened to one trial, and forget what was kept of it while it ran."""
+        left = None
+        if pace is not None and event.finished:
+            expected = None if event.request is None else self.pool.expected(event.request)
+            if expected is not None and event.outcome is not None and event.outcome.accuracy and event.outcome.seconds:
+                pace.note(expected, event.outcome.seconds)
+            left = pace.seconds(event.total - event.done)
+        note_trial(task, event, left)
+        if self.board is not None:
+            write_trial(self.board, task.label, event, self.num_classes)
+        if event.finished and event.request is not None:
+            trial_checkpoints(self.folder.checkpoints, event.request).remove()
+        if event.finished:
+            self.report.tick()
+
+    def cost(self, arch: ArchSpec) -> tuple[int, int]:
+        """MACs and parameters with the classes of this data set."""
+        counted = network_cost(arch, None, self.num_classes)
+        return counted.macs, counted.params
+
+
+def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
+    """Say where a step stands after what happened to one trial. left: seconds that are expected still."""
+    if not event.finished:
+        return
+    if event.pruned:
+        task.reach(event.done, f"#{event.number} stopped after epoch {event.epoch}", left)
+    elif event.outcome is None:
+        task.reach(event.done, f"#{event.number} not trained", left)
+    elif event.outcome.failure is not None:
+        task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}", left)
+    else:
+        task.reach(event.done, f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %", left)
+
+
+@contextmanager
+def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: Narrator) -> Iterator[Bench]:
+    """Open data (None: the table named in the settings) and devices for a run folder, and hold it as its only driver.
+
+    Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    slots = Pool.slots_asked(settings)
+    folder = open_run_folder(run)
+    with ExitStack() as stack:
+        with from_user():
+            stack.enter_context(run_lock(folder.path))
+        folder.check({"seed": settings.seed})
+        with from_user(), narrator.counting("decode") as progress:
+            problem = _open_problem(data, folder, settings, progress)
+        bench = Bench(folder, settings, narrator, problem, slots)
+        stack.push(bench.closing)
+        if settings.tensorboard:
+            bench.board = open_writer(folder.path / FOLDER)
+            stack.callback(bench.board.close)
+        folder.check(bench.identity)
+        try:
+            yield bench
+        except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
+            raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
+        except (JournalError, UnpicklableError) as error:
+            raise UserError(str(error)) from error
+        except OSError as error:  # a full disk, a folder that can be written no more
+            raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
+
+
+def _open_problem(
+    data: str | None, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]
+) -> Problem:
+    if data is not None and settings.benchmark is None:
+        return open_images(data, folder, settings, progress)
+    if data is None and settings.benchmark is not None:
+        return open_table(settings.benchmark)
+    raise UserError("give either DATA or --benchmark FILE")

@@ -1,0 +1,115 @@
+"""What people write for architectures, targets and spaces, turned into the things themselves."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError, from_user, from_users_code
+from experiments.run.folder import RunFolder, read_json
+from search_spaces import (
+    REFERENCE_NAMES,
+    ArchSpec,
+    SearchSpace,
+    auto_resolution,
+    count_macs,
+    fit_arch,
+    mbconv_space,
+    mnasnet_space,
+    reference_arch,
+)
+from search_spaces.fit import IMAGENET_RESOLUTION
+
+SPACES: dict[str, Callable[..., SearchSpace]] = {"mnasnet": mnasnet_space, "mbconv": mbconv_space}
+_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+
+
+def load_arch(text: str) -> ArchSpec:
+    """The architecture of a name, an ArchSpec JSON file, or a run folder (its baseline).
+
+    Raises UserError when it is none of them or the file is wrong.
+    """
+    path = Path(text)
+    if path.is_dir():
+        path = RunFolder(path).baseline
+        if not path.exists():
+            raise UserError(f"{text}: this run has no baseline yet; run `scalenas discover` on it first")
+    if path.is_file():
+        data = read_json(path)
+        if isinstance(data, dict) and "arch" in data:
+            data = data["arch"]
+        with from_user(str(path)):
+            return ArchSpec.from_dict(data)
+    if _is_known(text):
+        with from_user():
+            return reference_arch(text)
+    raise UserError(
+        f"unknown architecture {text!r}: give a JSON file, a run folder or one of {', '.join(REFERENCE_NAMES)}"
+    )
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text names a known network, to be fitted to the task, rather than an architecture to be taken as is."""
+    return _is_known(text) and not Path(text).exists()
+
+
+def _is_known(text: str) -> bool:
+    return text in REFERENCE_NAMES or re.fullmatch(r"resnet\d{1,6}", text) is not None
+
+
+def resolve_resolution(text: str, native: int | None) -> int:
+    """Pixels from a number or "auto", for images of `native` pixels (None: not known yet, and not auto).
+
+    Raises UserError on anything else, and on more pixels than the images have.
+    """
+    if text == "auto" and native is not None:
+        return auto_resolution(native)
+    if not (text.isdecimal() and int(text) > 0):
+        raise UserError(f"--resolution must be auto or a number of pixels, not {text!r}")
+    if native is not None and int(text) > native:
+        raise UserError(f"--resolution {text}: the images have {native} pixels, and enlarged ones hold no more")
+    return int(text)
+
+
+def resolve_target(text: str, resolution: int, num_classes: int, option: str = "--target-macs") -> int:
+    """MACs from a number such as 20M, from "b0" (B0 fitted to the input), or from "auto" (half as wide below 224)."""
+    if text in ("auto", "b0"):
+        half = text == "auto" and resolution < IMAGENET_RESOLUTION
+        b0 = fit_arch(reference_arch("efficientnet_b0"), resolution, width=0.5 if half else 1.0)
+        return count_macs(b0, None, num_classes)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([kKmMgGbB]?)", text)
+    if match is None:
+        raise UserError(f"{option} must be auto, b0 or a number such as 20M, not {text!r}")
+    target = round(float(match[1]) * _UNITS[match[2].lower()])
+    if target < 1:
+        raise UserError(f"{option} must be above 0, not {text}")
+    return target
+
+
+def resolve_space(text: str, target_macs: float, resolution: int, num_classes: int, input_channels: int) -> SearchSpace:
+    """The space of a name, fitted to the task, or of `module:function`.
+
+    A function of one's own is called with target_macs, resolution, num_classes and input_channels by keyword and
+    returns a SearchSpace. Raises UserError when there is no such space or it cannot be fitted.
+    """
+    make = SPACES.get(text) or load_object(text, "--space", f"one of {', '.join(SPACES)}")
+    with from_user() if text in SPACES else from_users_code(f"--space {text}"):
+        space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels)
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"--space {text}: the function must return a SearchSpace, not {type(space).__name__}")
+    return space
+
+
+def load_object(text: str, option: str, otherwise: str) -> Any:
+    """What `module:name` names; modules of the working directory are found too. Raises UserError."""
+    module, _, name = text.partition(":")
+    if not (module and name):
+        raise UserError(f"{option} must be {otherwise}, or module:function, not {text!r}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    with from_users_code(f"{option} {text}"):
+        return getattr(importlib.import_module(module), name)

@@ -1,0 +1,172 @@
+"""The pool of a run: its executor, how fast that is on these devices, and what can be foretold from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from experiments.errors import UserError, from_user
+from experiments.run.folder import RunFolder, read_json, write_json
+from experiments.run.forecast import Images, Pace, mean, speed_from, spread, time_limit, training_seconds
+from experiments.run.problem import Problem
+from experiments.run.progress import Narrator
+from experiments.run.settings import Settings
+from nas.evaluation import Evaluator, Fidelity, Request
+from nas.pool.executor import Executor
+from nas.pool.inline import InlineExecutor
+from nas.pool.local import LocalExecutor
+from nas.pool.packing import ask_all, choose_slots, measure_packing
+from nas.pool.slots import Slot, resolve_devices
+from nas.training.proxy import ProxyEvaluator
+from nas.training.speed import Speed, SpeedRequest, Timing, WithSpeed, fit_speed, timing_of
+from search_spaces import ArchSpec
+
+_NEAR = 3.0
+"""How many times less or more than the networks timed others may cost for the line through them to hold."""
+
+
+@dataclass
+class Pool:
+    """What trains. `asked` are the slots that the user's options come to; GPUs may get more by measuring (`slots`)."""
+
+    folder: RunFolder
+    settings: Settings
+    narrator: Narrator
+    problem: Problem
+    asked: tuple[Slot, ...]
+    closing: ExitStack
+    macs: Callable[[ArchSpec], int]
+    speed: Speed | None = field(default=None, init=False)
+    slots: tuple[Slot, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slots = self.asked[:1] if self._is_inline else self.asked
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The executor; started when the first training is asked for."""
+        executor = self._open(self.slots)
+        self.closing.callback(executor.close)
+        return executor
+
+    @cached_property
+    def images(self) -> Images | None:
+        """What the built-in training sees in an epoch; None where another is used."""
+        inner = self.problem.evaluator
+        if not isinstance(inner, ProxyEvaluator):
+            return None
+        counts = inner.dataset.counts
+        return Images(counts["train"], counts["val"], inner.recipe.batch_for(counts["train"]))
+
+    def calibrate(self, archs: Sequence[ArchSpec]) -> Speed | None:
+        """Learn how fast the slots are, from the cheaper and the dearer of the networks to come; once for a run, its
+        devices and networks of about this cost. None where the training is not the built-in one.
+        """
+        if self.images is None or not archs or self.speed is not None:
+            return self.speed
+        macs = [self.macs(arch) for arch in archs]
+        cheap, dear = spread(macs)
+        ends = [macs[cheap], macs[dear]]
+        self._pack(archs[dear])
+        path = self.folder.path / "speed.json"
+        record = read_json(path) if path.exists() else {}
+        if record.get("of") == self._conditions and _covers(record.get("macs", [0, 0]), ends):
+            self.speed = speed_from(record["speed"])
+            return self.speed
+        timings: list[Timing] = []
+        for arch in (archs[cheap], archs[dear]):
+            requests = [SpeedRequest(arch, Fidelity(1))] * len(self.slots)
+            answers = [timing_of(outcome) for outcome in ask_all(self.executor, requests)]
+            timings += [timing for timing in answers if timing is not None]
+        if timings:
+            self.speed = fit_speed(timings)
+            write_json(
+                path,
+                {"of": self._conditions, "macs": [macs[cheap], macs[dear]], "speed": dataclasses.asdict(self.speed)},
+            )
+        return self.speed
+
+    def expected(self, request: Request) -> float | None:
+        """Expected seconds of a training; None before anything is known."""
+        if self.speed is None or self.images is None:
+            return None
+        return training_seconds(self.speed, self.macs(request.arch), request.fidelity, self.images)
+
+    def pace(self, requests: Sequence[Request]) -> Pace | None:
+        """For the time left over trainings like these."""
+        expected = [seconds for seconds in map(self.expected, requests) if seconds is not None]
+        return Pace(mean(expected), len(self.slots)) if expected else None
+
+    def limit(self, request: Request) -> float | None:
+        """The seconds after which a training is taken for hanging: --trial-timeout, else by the forecast."""
+        if self.settings.trial_timeout is not None:
+            return self.settings.trial_timeout
+        expected = self.expected(request)
+        return None if expected is None else time_limit(expected)
+
+    @property
+    def _is_inline(self) -> bool:
+        return self.settings.executor == "inline" or not self.problem.noisy
+
+    @property
+    def _conditions(self) -> dict[str, object]:
+        """What the speed depends on, beside the networks."""
+        return {
+            "slots": [dataclasses.asdict(slot) for slot in self.slots],
+            "executor": self.settings.executor,
+            "torch": importlib.metadata.version("torch"),
+            "images": None if self.images is None else dataclasses.asdict(self.images),
+        }
+
+    def _open(self, slots: Sequence[Slot]) -> Executor:
+        inner = self.problem.evaluator
+        evaluator: Evaluator = WithSpeed(inner) if isinstance(inner, ProxyEvaluator) else inner
+        if self._is_inline:
+            return InlineExecutor(evaluator, slots[0].device, slots[0].threads, time_limit=self.limit)
+        if self.settings.executor == "ray":
+            from nas.pool.cluster import RayExecutor  # noqa: PLC0415  needs an optional package
+
+            return RayExecutor(evaluator, slots, gpu_share=1 / (self.settings.per_device or 1), time_limit=self.limit)
+        return LocalExecutor(evaluator, slots, time_limit=self.limit)
+
+    @classmethod
+    def slots_asked(cls, settings: Settings) -> tuple[Slot, ...]:
+        """The slots that the options come to. Raises UserError where devices or a cluster are not there."""
+        with from_user():
+            if settings.executor != "ray":
+                return resolve_devices(settings.devices, settings.workers, settings.per_device)
+            try:
+                from nas.pool.cluster import cluster_slots  # noqa: PLC0415  needs an optional package
+            except ModuleNotFoundError:
+                raise UserError("--executor ray needs Ray: install scalenas[ray]") from None
+            return cluster_slots(settings.ray_address, settings.workers, settings.per_device)
+
+    def _pack(self, arch: ArchSpec) -> None:
+        """Put as many slots on each GPU as are measured to pay, where the user leaves it open."""
+        devices = dict.fromkeys(slot.device for slot in self.asked)
+        settings = self.settings
+        left_open = settings.workers is None and settings.per_device is None and settings.executor == "local"
+        if not left_open or not all(device.startswith("cuda") for device in devices):
+            return
+        path = self.folder.path / "packing.json"
+        packing = read_json(path) if path.exists() else {}
+        for device in devices:
+            if device not in packing:
+                request = SpeedRequest(arch, Fidelity(1), seconds=3.0)
+                measured = measure_packing(self._open, Slot(device), request)
+                packing[device] = {
+                    "slots": choose_slots(measured), "measured": [dataclasses.asdict(each) for each in measured]
+                }  # fmt: skip
+                write_json(path, packing)
+                self.narrator.say(f"packing: {packing[device]['slots']} trainings at a time on {device}, by measuring")
+        per_device = min(packing[device]["slots"] for device in devices)
+        self.slots = resolve_devices(",".join(devices), per_device=per_device)
+
+
+def _covers(timed: Sequence[int], asked: Sequence[int]) -> bool:
+    """Whether a line through the cheapest and the dearest network `timed` holds for those `asked`, all in MACs."""
+    return timed[0] / _NEAR <= asked[0] and asked[1] <= timed[1] * _NEAR

@@ -1,0 +1,135 @@
+"""What trials are of: images to train on, or a published table to look up."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError, from_users_code
+from experiments.run.folder import RunFolder
+from experiments.run.naming import load_object, resolve_resolution
+from experiments.run.settings import Settings
+from nas.benchmark_table import TableEvaluator, load_table
+from nas.data.dataset import Dataset
+from nas.data.source import open_dataset
+from nas.evaluation import Evaluator
+from nas.training.proxy import ProxyEvaluator
+from nas.training.recipe import fast
+from search_spaces import SearchSpace, StagedSpace
+from search_spaces.fit import IMAGENET_RESOLUTION
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is measured, and what networks for it look like.
+
+    fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own;
+    cached_size: that at which they are kept.
+    final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
+    counting). recipe: how it is trained. space: given by the problem itself, or None where the user chooses.
+    noisy: whether another seed gives another accuracy. facts: for run.json; summary: for people.
+    """
+
+    name: str
+    fingerprint: str
+    num_classes: int
+    channels: int
+    resolution: int
+    native_size: int
+    cached_size: int
+    final_split: str
+    val_images: int | None
+    recipe: str
+    evaluator: Evaluator
+    summary: str
+    facts: Mapping[str, Any]
+    space: SearchSpace | None = None
+    noisy: bool = True
+
+
+def open_images(data: str, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]) -> Problem:
+    """An image folder or the built-in digits, decoded into the cache. Raises ValueError for data that cannot be used.
+
+    The cache holds the largest image that a trial of the run can need: that of the family's last trained member, or of
+    a point that puts a whole doubling into resolution.
+    """
+    base = IMAGENET_RESOLUTION if settings.resolution == "auto" else resolve_resolution(settings.resolution, None)
+    dataset = open_dataset(
+        data,
+        Path(settings.cache) if settings.cache else folder.cache,
+        max_resolution=math.ceil(base * 2 ** (max(1, settings.family_phi) / 2)),
+        seed=settings.seed,
+        train_images=settings.train_images,
+        max_bad_share=settings.max_unreadable,
+        progress=progress,
+    )
+    evaluator = _evaluator(settings, dataset, folder.checkpoints)
+    counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
+    return Problem(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        num_classes=dataset.num_classes,
+        channels=dataset.channels,
+        resolution=resolve_resolution(settings.resolution, dataset.native_size),
+        native_size=dataset.native_size,
+        cached_size=dataset.size,
+        final_split="test" if dataset.counts.get("test") else "val",
+        val_images=dataset.counts["val"],
+        recipe=settings.evaluator or fast().name,
+        evaluator=evaluator,
+        summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
+        facts=_describe(dataset),
+    )
+
+
+def open_table(path: str) -> Problem:
+    """A published table of trained networks, answered through a fit. Raises ValueError when it cannot be read."""
+    table = load_table(path)
+    if not isinstance(table.space, StagedSpace):
+        raise UserError(f"{path}: the columns left of the accuracy do not describe a network")
+    base = table.space.base
+    return Problem(
+        name=Path(path).name,
+        fingerprint=hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
+        num_classes=1000,
+        channels=base.input_channels,
+        resolution=base.resolution,
+        native_size=base.resolution,
+        cached_size=base.resolution,
+        final_split="val",
+        val_images=None,
+        recipe="published table",
+        evaluator=TableEvaluator(table),
+        summary=f"a table of {len(table.frame)} networks, answered through a fit",
+        facts={"name": Path(path).name, "rows": len(table.frame)},
+        space=table.space,
+        noisy=False,
+    )
+
+
+def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evaluator:
+    text = settings.evaluator
+    if text is None:
+        return ProxyEvaluator(dataset, fast(), plain=settings.plain, checkpoints=checkpoints)
+    make = load_object(text, "--evaluator", "left out")
+    with from_users_code(f"--evaluator {text}"):
+        evaluator = make(dataset)
+    if not callable(getattr(evaluator, "evaluate", None)):
+        raise UserError(f"--evaluator {text}: the function must return an object with a method evaluate")
+    found: Evaluator = evaluator
+    return found
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "images": dict(dataset.counts),
+        "native_size": dataset.native_size,
+        "cached_size": dataset.size,
+    }

@@ -1,0 +1,58 @@
+"""What happens to trials, as scalars that TensorBoard shows. Off unless asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from experiments.errors import UserError
+from nas.study.trials import Progress
+from search_spaces import count_macs, count_params
+
+FOLDER = "tensorboard"
+NEEDS = "--tensorboard needs the package tensorboard: pip install 'scalenas[tensorboard]'"
+
+
+class Writer(Protocol):
+    """What is used of torch.utils.tensorboard.SummaryWriter."""
+
+    def add_scalar(self, tag: str, value: float, step: int, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_writer(folder: Path) -> Writer:
+    """A writer of event files in `folder`. Raises UserError where the package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  optional
+    except ImportError:
+        raise UserError(NEEDS) from None
+    writer: Writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call,unused-ignore]
+    return writer
+
+
+def write_epoch(writer: Writer, accuracy: float, epoch: int) -> None:
+    """The accuracy in 0..1 after an epoch of a full training."""
+    writer.add_scalar("train/accuracy", accuracy, epoch)
+    writer.flush()
+
+
+def write_trial(writer: Writer, step: str, event: Progress, num_classes: int) -> None:
+    """The scalars of a trial that has finished, by its number: accuracy in 0..1, multiply-adds, parameters and
+    seconds, each under the name of its step. Nothing for a trial without an accuracy."""
+    outcome = event.outcome
+    if not event.finished or event.request is None or outcome is None or outcome.accuracy is None:
+        return
+    arch = event.request.arch
+    figures = {
+        "accuracy": outcome.accuracy,
+        "macs": count_macs(arch, None, num_classes),
+        "params": count_params(arch, num_classes),
+        "seconds": outcome.seconds,
+    }
+    for name, value in figures.items():
+        if value is not None:
+            writer.add_scalar(f"{step}/{name}", value, event.number)
+    writer.flush()

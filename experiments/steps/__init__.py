@@ -1,0 +1,1 @@
+"""The steps of a run; none imports another but the pipeline."""

@@ -1,0 +1,148 @@
+"""The third step: train what is to be compared at one fidelity, and draw the frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.errors import RunFailedError, UserError
+from experiments.pictures.of_run import frontier_pictures
+from experiments.run.context import Bench
+from experiments.run.folder import read_json, write_text
+from experiments.run.naming import load_arch
+from experiments.steps.scale import family_archs, fitted_arch
+from experiments.tables.differences import differences, differences_csv
+from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
+from nas.evaluation import Request
+from nas.score import Score
+from nas.search import candidates
+from nas.study.store import read_study
+from scaling_search import Coefficients, family
+from scaling_search.verdict import ALTERNATIVES
+from search_spaces import ArchSpec
+
+NAME = "compare"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of a comparison and the part it plays; role: see frontier.ROLES."""
+
+    label: str
+    role: str
+    arch: ArchSpec
+
+
+def run_entries(bench: Bench) -> list[Entry]:
+    """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
+    for, and those known networks that can be fitted to the baseline's cost."""
+    settings, folder = bench.settings, bench.folder
+    grown = family_archs(folder.family)
+    entries = [
+        Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
+        for phi, arch in grown
+        if phi <= settings.family_phi
+    ]
+    taken = {entry.arch.id for entry in entries}
+    if folder.journal("discover").exists():
+        study = read_study(folder.journal("discover"), "discover")
+        best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
+        entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
+    if settings.rivals:
+        entries += rival_entries(bench, grown[0][1])
+    base_macs = bench.cost(grown[0][1])[0]
+    for name in settings.references:
+        try:
+            entries += reference_entries(bench, [name], base_macs)
+        except UserError as error:  # a network found may be smaller than the known one can be made
+            bench.narrator.say(f"warning: left out of the comparison: {error}")
+    return entries
+
+
+def rival_entries(bench: Bench, arch: ArchSpec) -> list[Entry]:
+    """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
+    phis = range(1, bench.settings.family_phi + 1)
+    return [
+        Entry(f"{way}, phi {member.phi:g}", "rival", member.arch)
+        for way, shares in ALTERNATIVES.items()
+        for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=bench.num_classes)
+    ]
+
+
+def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
+    """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
+    return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in dict.fromkeys(names)]
+
+
+def compare_entries(bench: Bench) -> list[Entry]:
+    """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
+    target = compare_target(bench)
+    if bench.settings.arch:
+        return reference_entries(bench, bench.settings.arch, target)
+    own = [Entry("baseline", "baseline", load_arch(str(bench.folder.path)))] if bench.folder.baseline.exists() else []
+    return own + reference_entries(bench, bench.settings.references, target)
+
+
+def compare_target(bench: Bench) -> float | None:
+    """The MACs known networks are fitted to: what the user says, else those of this run's baseline."""
+    if bench.settings.target_macs == "auto" and bench.folder.baseline.exists():
+        return float(read_json(bench.folder.baseline)["macs"])
+    return None
+
+
+def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
+    """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
+    settings = bench.settings
+    split = bench.problem.final_split
+    bench.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
+    names = {entry.arch.id: entry.label for entry in entries}
+    seeds = [settings.seed + i for i in range(settings.final_seeds)]
+    requests = {
+        (entry.arch.id, seed): Request(entry.arch, bench.final, seed, split) for seed in seeds for entry in entries
+    }
+    outcomes = bench.train(
+        NAME,
+        list(requests.values()),
+        lambda request: {"network": names[request.arch.id]},
+        "compare",
+    )
+    measured = []
+    for entry in entries:
+        found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
+        accuracies = [outcome.accuracy for outcome in found if outcome.accuracy is not None]
+        if not accuracies:
+            bench.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
+            continue
+        measured.append(
+            measured_point(
+                entry.label,
+                entry.role,
+                entry.arch,
+                accuracies,
+                run=bench.folder.path.name,
+                data=Path(bench.problem.name).name,
+                split=split,
+                epochs=settings.final_epochs,
+                recipe=bench.problem.recipe,
+                num_classes=bench.num_classes,
+            )
+        )
+    if not measured:
+        raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
+    points = write_frontier(bench.folder.path, measured)
+    pairs = differences(points)
+    write_text(bench.folder.path / "differences.csv", differences_csv(pairs))
+    for each in pairs:
+        bench.narrator.say(str(each))
+    bench.report.write()
+    return points
+
+
+def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Merge points into a run's frontier.csv and draw it again; returns all points."""
+    table = folder / "frontier.csv"
+    points = merge_points(read_points(table) if table.exists() else [], measured)
+    write_text(table, points_csv(points))
+    frontier_pictures(folder, points)
+    return points

@@ -1,0 +1,267 @@
+"""Does the short training of this run rank networks as a long one does: measured on the user's own data."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from experiments.errors import RunFailedError, UserError
+from experiments.pictures.of_run import fidelity_pictures
+from experiments.run.context import Bench
+from experiments.run.folder import write_json, write_text
+from experiments.run.outlook import outlook_list
+from experiments.steps.discover import plan_search
+from experiments.steps.scale import fitted_arch
+from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
+from nas.evaluation import Fidelity, Outcome, Request
+from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, say_fidelity
+from search_spaces import ArchSpec, SearchSpace, StagedSpace, cost_table, count_macs
+
+NAME = "fidelity"
+BAND = math.sqrt(2)
+"""Candidates cost the target over this to the target times this: a band of a factor of 2."""
+
+_POOL = 4096  # networks of the space among which candidates are looked for
+_LONG = 8  # times the images of the longest short training, by default
+_LONG_SEEDS = 1000  # seeds of the long trainings are counted from here, so that they share none with the short ones
+
+
+@dataclass(frozen=True)
+class FidelityPlan:
+    """What is asked of the check. Raises ValueError on a value out of its range.
+
+    candidates: drawn from the space. fidelity: further short trainings, EPOCHS or EPOCHS:SHARE, beside the run's own.
+    seeds: of each short training, final_seeds: of the long one, of final_epochs (None: 8 times the images of the
+    longest short one). bar: the least tau of a fidelity that is recommended.
+    """
+
+    candidates: int = 20
+    fidelity: tuple[str, ...] = ()
+    seeds: int = 2
+    final_epochs: int | None = None
+    final_seeds: int = 1
+    bar: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name, low in (("candidates", 0), ("seeds", 1), ("final_epochs", 1), ("final_seeds", 1)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
+        if self.seeds > _LONG_SEEDS:
+            raise ValueError(f"--seeds must be at most {_LONG_SEEDS}, not {self.seeds}")
+        if not 0 < self.bar < 1:
+            raise ValueError(f"--bar must be between 0 and 1, not {self.bar:g}")
+        for text in self.fidelity:
+            parse_fidelity(text)
+
+    def short(self, proxy: Fidelity) -> tuple[Fidelity, ...]:
+        """All short trainings, the run's own first."""
+        return tuple(dict.fromkeys([proxy, *map(parse_fidelity, self.fidelity)]))
+
+    def long(self, proxy: Fidelity) -> Fidelity:
+        """The long training. Raises UserError where a short one sees as many images."""
+        longest = max(images_seen(fidelity) for fidelity in self.short(proxy))
+        long = Fidelity(self.final_epochs or math.ceil(_LONG * longest))
+        if long.epochs <= longest:
+            raise UserError(f"--final-epochs {long.epochs} must be more than the short trainings see: {longest:g}")
+        return long
+
+
+def parse_fidelity(text: str) -> Fidelity:
+    """`3` is 3 epochs, `3:0.5` 3 epochs of half the images. Raises ValueError on anything else."""
+    epochs, _, share = text.partition(":")
+    try:
+        fidelity = Fidelity(int(epochs), float(share or 1))
+    except ValueError:
+        raise ValueError(f"--fidelity takes EPOCHS or EPOCHS:SHARE such as 3:0.5, not {text!r}") from None
+    if fidelity.epochs < 1 or not 0 < fidelity.train_fraction <= 1:
+        raise ValueError(f"--fidelity needs at least 1 epoch and a share above 0, at most 1, not {text}")
+    return fidelity
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is trained: the networks by name, the short and the long fidelity, and the seeds of each."""
+
+    networks: Mapping[str, ArchSpec]
+    short: tuple[Fidelity, ...]
+    long: Fidelity
+    short_seeds: tuple[int, ...]
+    long_seeds: tuple[int, ...]
+
+    @property
+    def requests(self) -> list[Request]:
+        """All trainings, the short ones first."""
+        asked = [(fidelity, seed) for fidelity in self.short for seed in self.short_seeds]
+        asked += [(self.long, seed) for seed in self.long_seeds]
+        return [Request(arch, fidelity, seed) for fidelity, seed in asked for arch in self.networks.values()]
+
+
+def plan_check(bench: Bench, plan: FidelityPlan) -> Check:
+    """Choose candidates and fidelities. Raises UserError for what the user can mend."""
+    search = plan_search(bench)
+    target = float(search.target_macs)
+    named = [(name, fitted_arch(bench, name, target)) for name in bench.settings.arch]
+    drawn = pick_candidates(search.space, plan.candidates, target, bench.num_classes, bench.settings.seed)
+    named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
+    known = {arch.id: name for name, arch in reversed(named)}
+    networks = {name: arch for name, arch in named if known[arch.id] == name}
+    if len(drawn) < plan.candidates:
+        bench.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
+    if len(networks) < FEWEST:
+        raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
+    seed = bench.settings.seed
+    return Check(
+        networks,
+        plan.short(bench.proxy),
+        plan.long(bench.proxy),
+        tuple(seed + i for i in range(plan.seeds)),
+        tuple(seed + _LONG_SEEDS + i for i in range(plan.final_seeds)),
+    )
+
+
+def pick_candidates(space: SearchSpace, count: int, target: float, num_classes: int, seed: int) -> list[ArchSpec]:
+    """Up to `count` networks of the space, spread evenly in log MACs over the band around `target`.
+
+    Each is the unused one, of a fixed number drawn from `seed`, that is nearest to the next point of a van der Corput
+    sequence over the band: so more candidates include the fewer.
+    """
+    rows = space.sample(np.random.default_rng(seed), _POOL)
+    places = np.log(_macs(space, rows, num_classes) / target) / math.log(BAND)  # -1..1 within the band
+    places[np.abs(places) > 1] = np.nan
+    found: dict[str, ArchSpec] = {}
+    points = iter(qmc.Halton(1, scramble=False).random(count)[:, 0] * 2 - 1)
+    point = next(points, None)
+    while point is not None and not np.isnan(places).all():
+        nearest = int(np.nanargmin(np.abs(places - point)))
+        arch = space.decode(space.params(rows[nearest]))
+        places[nearest] = np.nan
+        if arch.id not in found:  # encodings may be of one network
+            found[arch.id] = arch
+            point = next(points, None)
+    return list(found.values())
+
+
+def _macs(space: SearchSpace, rows: NDArray[np.int64], num_classes: int) -> Floats:
+    """MACs of each row (n,); NaN where its parameters make no network."""
+    if isinstance(space, StagedSpace):
+        return cost_table(space, num_classes).count(rows)[:, 0].astype(float)
+    counted = np.full(len(rows), np.nan)
+    for i, row in enumerate(rows):
+        with contextlib.suppress(ValueError):
+            counted[i] = count_macs(space.decode(space.params(row)), None, num_classes)
+    return counted
+
+
+def forecast_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
+    """Say, and return, what the check would cost; nothing is trained but a few steps to time them."""
+    return outlook_list(bench, NAME, plan_check(bench, plan).requests, "--candidates").record
+
+
+def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
+    """Train all candidates short and long; writes fidelity.csv, .json, .png and .svg, and returns the .json's content.
+
+    Candidates of which a training failed are left out of the comparison. Raises RunFailedError when too few are left.
+    """
+    check = plan_check(bench, plan)
+    bench.claim(NAME, {})
+    outlook_list(bench, NAME, check.requests, "--candidates")
+    labels = {arch.id: name for name, arch in check.networks.items()}
+    found = bench.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
+    rows = _rows(bench, check, found)
+    write_text(bench.folder.path / "fidelity.csv", fidelity_csv(rows))
+    ranked = ranking(rows)
+    if len(ranked.names) < FEWEST:
+        raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
+    agreement = ranked.agreement(bench.settings.seed)
+    lines = verdict(agreement, check, plan.bar, ranked.macs)
+    measured = {**ranked.short, ranked.long_fidelity: ranked.long}
+    equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
+    if equal:
+        lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
+    left_out = [name for name in check.networks if name not in ranked.names]
+    if left_out:
+        lines.append(f"{len(left_out)} candidates are left out: a training of theirs failed")
+    record = {
+        "data": Path(bench.problem.name).name,
+        "recipe": bench.problem.recipe,
+        "split": "val",
+        "candidates": len(ranked.names),
+        "left_out": left_out,
+        **_record(check, agreement, plan.bar),
+        "verdict": lines,
+    }
+    write_json(bench.folder.path / "fidelity.json", record)
+    fidelity_pictures(bench.folder.path, ranked, agreement, bench.problem.name)
+    bench.report.write()
+    for line in lines:
+        bench.narrator.say(line)
+    return record
+
+
+def verdict(agreement: Agreement, check: Check, bar: float, macs: Floats) -> list[str]:
+    """What was found, in plain sentences, the recommendation last."""
+    seeds = f"{len(check.long_seeds)} seed{'s' if len(check.long_seeds) > 1 else ''}"
+    lines = [
+        f"{len(macs)} networks of {macs.min() / 1e6:.3g} M to {macs.max() / 1e6:.3g} M MACs, ranked by val accuracy "
+        f"after {say_fidelity(check.long)} ({seeds}). Kendall's tau with that ranking [90 % interval]:"
+    ]
+    for each in agreement.stand_ins:
+        gain = "" if each.fidelity is None or each.gain is None else f"; over MACs alone {each.gain}"
+        lines.append(f"  {each.name}: {each.tau}{gain}")
+    for ceiling in agreement.ceilings:
+        exact = "of a long training without noise" if agreement.long_repeats is None else "of that ranking"
+        lines.append(
+            f"noise: two trainings of {say_fidelity(ceiling.fidelity)} agree with tau {ceiling.repeats}; so one of "
+            f"them can reach {ceiling.one} {exact}, the mean of {len(check.short_seeds)} seeds {ceiling.mean}"
+        )
+    if agreement.long_repeats is not None:
+        lines.append(f"noise: two trainings of {say_fidelity(check.long)} agree with tau {agreement.long_repeats}")
+    return [*lines, _recommendation(agreement.recommended(bar), bar)]
+
+
+def _recommendation(chosen: StandIn | None, bar: float) -> str:
+    if chosen is None:
+        return f"recommendation: none reaches tau {bar:g}; train longer (--fidelity) or at more seeds"
+    sure = "and so does its interval" if chosen.tau.low >= bar else "though its interval reaches below"
+    doubt = chosen.gain is not None and chosen.gain.low <= 0
+    aside = "; that it ranks better than MACs alone is not shown" if doubt else ""
+    return (
+        f"recommendation: {chosen.name}, the cheapest whose tau reaches {bar:g} ({chosen.tau.value:.2f}, {sure}){aside}"
+    )
+
+
+def _rows(bench: Bench, check: Check, found: Mapping[str, Outcome]) -> list[FidelityRow]:
+    """One row a training."""
+    names = {arch.id: name for name, arch in check.networks.items()}
+    rows = []
+    for request in check.requests:
+        outcome, fidelity, (macs, params) = found[request.key], request.fidelity, bench.cost(request.arch)
+        rows.append(FidelityRow(
+            names[request.arch.id], request.arch.id, macs, params, "long" if fidelity == check.long else "short",
+            fidelity.epochs, fidelity.train_fraction, request.seed, outcome.accuracy, outcome.seconds,
+            "" if outcome.failure is None else outcome.failure.kind,
+        ))  # fmt: skip
+    return rows
+
+
+def _record(check: Check, agreement: Agreement, bar: float) -> dict[str, Any]:
+    chosen, repeats = agreement.recommended(bar), agreement.long_repeats
+    return {
+        "long": {"fidelity": dataclasses.asdict(check.long), "seeds": list(check.long_seeds)},
+        "short_seeds": list(check.short_seeds),
+        "stand_ins": [{**dataclasses.asdict(each), "images": each.cost} for each in agreement.stand_ins],
+        "ceilings": [dataclasses.asdict(each) for each in agreement.ceilings],
+        "long_repeats": None if repeats is None else dataclasses.asdict(repeats),
+        "bar": bar,
+        "recommended": None if chosen is None else chosen.name,
+    }

@@ -1,0 +1,203 @@
+"""The second step: search the scaling coefficients of a baseline and emit its family."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from experiments.errors import UserError, from_user
+from experiments.pictures.of_run import coefficient_pictures, curve_pictures
+from experiments.run.context import Bench
+from experiments.run.folder import read_json, write_json, write_text
+from experiments.run.forecast import Forecast
+from experiments.run.naming import is_reference, load_arch, resolve_target
+from experiments.run.outlook import outlook_scale
+from experiments.run.settings import Budget, parse_budget
+from experiments.tables.run_tables import analysis_record, curves_csv, grid_csv, grid_records
+from experiments.tables.scaling_curves import curve_requests, train_curves
+from nas.evaluation import Fidelity, Outcome, Request
+from scaling_search import (
+    CoefficientSearch,
+    ScalingPoint,
+    cautions,
+    family,
+    scaling_points,
+    search_coefficients,
+)
+from scaling_search.drift import supported_drift
+from scaling_search.search import trainings_of
+from search_spaces import ArchSpec, fit_arch
+
+NAME = "scale"
+AXES: dict[str, BaseDistribution] = {
+    "alpha": FloatDistribution(1, 2),
+    "beta": FloatDistribution(1, 2),
+    "gamma": FloatDistribution(1, 2),
+    "seed": IntDistribution(0, 2**31),
+}
+
+
+def baseline_arch(bench: Bench) -> ArchSpec:
+    """What is to grow: `--arch`, else this run's baseline, else B0 fitted to the target.
+
+    A known network's name is fitted to the data and the target; a file or another run is taken as it is.
+    """
+    given = bench.settings.arch
+    if not given and bench.folder.baseline.exists():
+        return load_arch(str(bench.folder.path))
+    if len(given) > 1:
+        raise UserError("give one --arch to scale")
+    text = given[0] if given else "efficientnet_b0"
+    return fitted_arch(bench, text, None)
+
+
+def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
+    """A known network fitted to the run's resolution, channels and target (None: the run's), or any other as it is."""
+    arch = load_arch(text)
+    if not is_reference(text):
+        return arch
+    target = target_macs or resolve_target(bench.settings.target_macs, bench.resolution, bench.num_classes)
+    arch = dataclasses.replace(arch, input_channels=bench.problem.channels)
+    with from_user(text):
+        return fit_arch(arch, bench.resolution, target, num_classes=bench.num_classes)
+
+
+def forecast_scale(bench: Bench) -> dict[str, Any]:
+    """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
+    arch = baseline_arch(bench)
+    return _outlook(bench, arch, _points(bench, arch), _lengths(bench), _budget(bench)).record
+
+
+def run_scale(bench: Bench) -> dict[str, Any]:
+    """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
+    the coefficients.
+    """
+    settings = bench.settings
+    arch = baseline_arch(bench)
+    points, lengths, budget = _points(bench, arch), _lengths(bench), _budget(bench)
+    bench.claim(NAME, {"train fraction": settings.train_fraction})
+    _outlook(bench, arch, points, lengths, budget)
+    searches = {epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
+    write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
+    analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
+    moved = supported_drift(analyses, settings.final_epochs)
+    found = searches[max(searches)]
+    warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
+    members = family(arch, found.coefficients, rule=settings.points, num_classes=bench.num_classes)
+    record = {
+        **analysis_record(found),
+        "points": settings.points,
+        "baseline": arch.id,
+        "recipe": bench.problem.recipe,
+        "epochs": found.fidelity.epochs,
+        "drift": None if moved is None else moved.sentence,
+        "cautions": warnings,
+        "lengths": {epochs: analysis_record(search) for epochs, search in searches.items()},
+        "grid": [row for search in searches.values() for row in grid_records(search)],
+    }
+    write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
+    write_json(bench.folder.coefficients, record)
+    trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
+    coefficient_pictures(bench.folder.path, trainings, analyses, moved)
+    if settings.plot_phi > 0:
+        curves = train_curves(bench, NAME, arch, found.coefficients, found.fidelity)
+        write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
+        curve_pictures(bench.folder.path, curves)
+    bench.report.write()
+    _say(bench, found, record)
+    return record
+
+
+def _points(bench: Bench, arch: ArchSpec) -> Sequence[ScalingPoint]:
+    settings = bench.settings
+    with from_user():
+        return scaling_points(
+            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
+        )
+
+
+def _lengths(bench: Bench) -> list[int]:
+    """The training lengths of the grid, in epochs, ascending."""
+    return sorted(set(bench.settings.lengths or (bench.settings.epochs, 2 * bench.settings.epochs)))
+
+
+def _budget(bench: Bench) -> Budget:
+    settings = bench.settings
+    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
+    if budget.trainings is not None and budget.part(len(_lengths(bench))).trainings == 0:
+        raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths")
+    if settings.precision is not None and (settings.budget is None or not 0 < settings.precision <= 1):
+        raise UserError("--precision takes a share above 0, at most 1, and a --budget that it may leave unspent")
+    return budget
+
+
+def _outlook(
+    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], lengths: Sequence[int], budget: Budget
+) -> Forecast:
+    settings = bench.settings
+    each = budget.part(len(lengths)).trainings
+    passes = settings.seeds if each is None else math.ceil(each / len(points))
+    requests = [
+        Request(point.arch, Fidelity(epochs, settings.train_fraction), settings.seed + i)
+        for epochs in lengths
+        for i in range(passes)
+        for point in points
+    ]
+    plot = curve_requests(bench, arch, requests[-1].fidelity)
+    forecast = outlook_scale(bench, requests, plot, bench.cost(arch)[0], None if each is None else each * len(lengths))
+    if budget.hours is not None:
+        bench.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
+    return forecast
+
+
+def _search(
+    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, budget: Budget
+) -> CoefficientSearch:
+    """The search at one training length, within its part of the budget."""
+    settings = bench.settings
+    of_arch = {point.arch_id: point.coefficients for point in points}
+
+    def labels(request: Request) -> dict[str, Any]:
+        c = of_arch[request.arch.id]
+        return {"alpha": c.depth, "beta": c.width, "gamma": c.resolution, "seed": request.seed}
+
+    def evaluate(requests: Sequence[Request]) -> Mapping[str, Outcome]:
+        return bench.train(NAME, requests, labels, f"grid, {epochs} epochs", AXES)
+
+    return search_coefficients(
+        arch,
+        evaluate,
+        fidelity=Fidelity(epochs, settings.train_fraction),
+        points=points,
+        seeds=tuple(settings.seed + i for i in range(settings.seeds)),
+        budget=budget.trainings,
+        seconds=None if budget.hours is None else 3600 * budget.hours * len(bench.pool.slots),
+        precision=settings.precision,
+        num_classes=bench.num_classes,
+    )
+
+
+def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
+    say, best = bench.narrator.say, found.coefficients
+    trained = sum(result.n > 0 for result in found.results)
+    say(
+        f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "
+        f"({trained} of {len(found.results)} networks trained, epochs: {found.fidelity.epochs}, "
+        f"recipe {record['recipe']})"
+    )
+    for line in record["verdict"]:
+        say(f"  {line}")
+    if record["drift"]:
+        say(f"  {record['drift']}")
+    for line in record["cautions"]:
+        say(f"warning: {line}")
+
+
+def family_archs(path: Path) -> list[tuple[float, ArchSpec]]:
+    """phi and network of every member in a family.json."""
+    return [(float(member["phi"]), ArchSpec.from_dict(member["arch"])) for member in read_json(path)]

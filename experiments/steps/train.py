@@ -1,0 +1,272 @@
+"""A full training of one network, or its fine-tuning, that goes on after any kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.errors import RunFailedError, UserError, from_user
+from experiments.run.context import Bench
+from experiments.run.folder import read_json, write_json
+from experiments.run.naming import is_reference, load_arch
+from experiments.run.tensorboard import write_epoch
+from experiments.steps.scale import fitted_arch
+from nas.data.dataset import Dataset
+from nas.data.feed import Feed, open_feed
+from nas.kernels.fast_path import accelerate
+from nas.training.checkpoint import Checkpoints, Progress, save_weights
+from nas.training.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
+from nas.training.proxy import ProxyEvaluator
+from nas.training.recipe import RECIPES, Recipe
+from search_spaces import ArchSpec, build_network, load_weights
+from search_spaces.network import Network, freeze_body
+from search_spaces.weights import WeightsError
+
+NAME = "train"
+KEEP = ("best", "last")
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """What is asked of a training. Raises ValueError on a value out of its range.
+
+    epochs: None for the recipe's full length. keep: the weights of the "best" epoch on val, or the "last". weights: a
+    file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 1), or
+    freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit.
+    """
+
+    recipe: str = "fast"
+    epochs: int | None = None
+    keep: str = "best"
+    weights: str | None = None
+    body_rate: float | None = None
+    freeze_body: bool = False
+    new_head: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (("recipe", tuple(RECIPES)), ("keep", KEEP)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"--epochs must be at least 1, not {self.epochs}")
+        if self.body_rate is not None and not 0 < self.body_rate <= 1:
+            raise ValueError(f"--body-rate must be above 0 and at most 1, not {self.body_rate:g}; see --freeze-body")
+        if self.body_rate is not None and self.freeze_body:
+            raise ValueError("--body-rate and --freeze-body exclude each other: a frozen body does not learn")
+        if self.weights is None and (self.body_rate is not None or self.freeze_body or self.new_head):
+            raise ValueError("--body-rate, --freeze-body and --new-head are for fine-tuning: add --weights FILE")
+
+    @property
+    def rate_factor(self) -> float:
+        """The factor on the learning rate of all but the classifier."""
+        return 1.0 if self.body_rate is None else self.body_rate
+
+
+def run_train(bench: Bench, text: str, plan: TrainPlan) -> dict[str, Any]:
+    """Train the architecture `text`; writes weights.safetensors and train.json, and returns the latter's content.
+
+    A finished training is answered from its files. Raises UserError for what the user can mend, RunFailedError when
+    the training diverges or memory runs out.
+    """
+    evaluator = bench.problem.evaluator
+    if not isinstance(evaluator, ProxyEvaluator):
+        raise UserError("train runs the built-in training: leave out --evaluator")
+    arch = trained_arch(bench, text, plan)
+    device = torch.device(bench.slots[0].device)
+    start = time.perf_counter()
+    try:
+        with repeatable(bench.settings.seed, device):
+            job = _open_job(bench, evaluator.dataset, arch, plan, device)
+            result = bench.folder.path / "train.json"
+            record: dict[str, Any] = read_json(result) if result.exists() else job.run(bench)
+    except DivergedError as error:
+        raise RunFailedError(f"the training diverged: {error}; try another --seed or --recipe") from error
+    except (MemoryError, RuntimeError) as error:
+        line = out_of_memory(error)
+        if line is None:
+            raise
+        raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
+    _say(bench, record)
+    bench.report.write()
+    return record
+
+
+def trained_arch(bench: Bench, text: str, plan: TrainPlan) -> ArchSpec:
+    """The architecture to train: a known network's name is fitted to the data as elsewhere, anything else as it is.
+
+    With weights to start from a known network is taken as published, with its own width, strides and channels, at its
+    own resolution or that of --resolution, since the weights would not fit otherwise.
+    """
+    if plan.weights is None or not is_reference(text):
+        return fitted_arch(bench, text, None)
+    arch = load_arch(text)
+    return arch if bench.settings.resolution == "auto" else replace(arch, resolution=bench.resolution)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A training ready to run. arch: with the rates of dropout and stochastic depth of a full training."""
+
+    plan: TrainPlan
+    arch: ArchSpec
+    dataset: Dataset
+    training: Training
+    val: Feed
+    test: Feed | None
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Train from the newest checkpoint, keep the weights asked for, and write the result."""
+        checkpoints = Checkpoints(bench.folder.path / "checkpoint")
+        progress = self._train(bench, checkpoints)
+        training, last = self.training, len(progress.curve)
+        epoch = progress.best if self.plan.keep == "best" else last
+        if epoch != last:
+            checkpoints.load_best(training, progress)
+        test = None if self.test is None else measure(training.result, self.test)
+        save_weights(training.result, bench.folder.path / "weights.safetensors")
+        record = self._record(bench, progress, epoch, test)
+        write_json(bench.folder.path / "train.json", record)
+        checkpoints.remove()
+        return record
+
+    def _train(self, bench: Bench, checkpoints: Checkpoints) -> Progress:
+        training, epochs = self.training, self.training.epochs
+        with from_user():
+            progress = checkpoints.restore(training)
+        if progress is None:
+            progress = Progress(threads=torch.get_num_threads())
+        else:
+            torch.set_num_threads(progress.threads)  # sums come out the same with the same threads
+            bench.narrator.say(f"going on after epoch {len(progress.curve)} of {epochs}")
+        with bench.narrator.task("train", epochs) as task:
+            for epoch in range(len(progress.curve) + 1, epochs + 1):
+                start = time.perf_counter()
+                training.run_epoch(epoch)
+                accuracy = measure(training.result, self.val)
+                progress = progress.after(accuracy, time.perf_counter() - start)
+                checkpoints.save(training, progress)
+                task.reach(epoch, f"val {100 * accuracy:.1f} %")
+                if bench.board is not None:
+                    write_epoch(bench.board, accuracy, epoch)
+        return progress
+
+    def _record(self, bench: Bench, progress: Progress, epoch: int, test: float | None) -> dict[str, Any]:
+        plan, recipe = self.plan, self.training.recipe
+        macs, params = bench.cost(self.arch)
+        return {
+            "accuracy": {"val": progress.curve[epoch - 1], "test": test},
+            "weights": {
+                "file": "weights.safetensors",
+                "kept": plan.keep,
+                "epoch": epoch,
+                "averaged": recipe.average is not None,
+            },
+            "recipe": recipe.name,
+            "epochs": len(progress.curve),
+            "seed": self.training.seed,
+            "started_from": plan.weights,
+            "body_rate": 0.0 if plan.freeze_body else plan.rate_factor,
+            "data": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint, "images": self.dataset.counts},
+            "classes": list(self.dataset.classes),
+            "mean": list(self.dataset.mean),
+            "std": list(self.dataset.std),
+            "macs": macs,
+            "params": params,
+            "curve": list(progress.curve),
+            "seconds": progress.seconds,
+            "device": str(self.val.device),
+            "threads": progress.threads,
+            "arch": dataclasses.asdict(self.arch),
+        }
+
+
+def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _Job:
+    """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
+    recipe = RECIPES[plan.recipe]()
+    epochs = plan.epochs or recipe.full_epochs
+    if arch.resolution > dataset.native_size:
+        bench.narrator.say(
+            f"warning: images of {dataset.native_size} pixels are enlarged to the network's {arch.resolution}; "
+            "that costs time and shows it nothing more"
+        )
+    if dataset.size < min(arch.resolution, dataset.native_size):
+        raise UserError(
+            f"the network takes {arch.resolution} pixels, images were cached at {dataset.size} of "
+            f"{dataset.native_size}: add --resolution {arch.resolution} and choose another --run"
+        )
+    network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
+    assert isinstance(network, Network)
+    with from_user():
+        if plan.weights is not None:
+            classifier = "the file's" if _load(network, plan) else "a new one"
+            bench.narrator.say(
+                f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}"
+            )
+        feeds = {
+            split: open_feed(
+                dataset, split, device, share=1.0, resolution=arch.resolution, channels=arch.input_channels
+            )
+            for split, count in dataset.counts.items()
+            if count
+        }
+    bench.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and not bench.settings.plain:
+        accelerate(network)
+    seed = bench.settings.seed
+    training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
+    arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
+    return _Job(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
+
+
+def _load(network: Network, plan: TrainPlan) -> bool:
+    """Fill the network from the file; returns whether its classifier too, which needs one of its shape in the file."""
+    source = str(plan.weights)
+    head = not plan.new_head
+    try:
+        load_weights(network, source, head=head)
+    except WeightsError:
+        if not head:
+            raise
+        load_weights(network, source, head=False)
+        head = False
+    if plan.freeze_body:
+        freeze_body(network)
+    return head
+
+
+def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan) -> Mapping[str, Any]:
+    """What may not change while a training goes on."""
+    identity: dict[str, Any] = {
+        "trained network": f"{arch.id} (dropout {arch.dropout:g}, stochastic depth {arch.drop_path:g})",
+        "training recipe": recipe.name,
+        "training epochs": epochs,
+        "kept weights": plan.keep,
+        "starting weights": None,
+    }
+    if plan.weights is not None:
+        body = "frozen" if plan.freeze_body else f"at {plan.rate_factor:g} of the rate"
+        head = "new classifier" if plan.new_head else "classifier kept where it fits"
+        digest = hashlib.sha256(Path(plan.weights).read_bytes()).hexdigest()[:16]
+        identity["starting weights"] = f"{digest}, body {body}, {head}"
+    return identity
+
+
+def _say(bench: Bench, record: Mapping[str, Any]) -> None:
+    accuracy, weights = record["accuracy"], record["weights"]
+    if weights["kept"] == "best":
+        chosen = f"epoch {weights['epoch']} of {record['epochs']}, the best on val, whose figure is flattered by that"
+    else:
+        chosen = f"the last epoch, {record['epochs']}"
+    averaged = ", averaged over steps" if weights["averaged"] else ""
+    test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
+    bench.narrator.say(
+        f"accuracy: val {100 * accuracy['val']:.2f} %{test} (weights of {chosen}{averaged}; recipe {record['recipe']})"
+    )

@@ -1,0 +1,1 @@
+"""Tables that a run writes and reads."""

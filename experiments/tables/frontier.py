@@ -1,0 +1,149 @@
+"""Points of accuracy against cost: their values, their CSV, and how trainings become points."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from experiments.errors import UserError
+from experiments.tables.csv_rows import number, read_rows
+from search_spaces import ArchSpec, count_macs, count_params
+
+ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
+OVERLAID = ("published", "own")
+"""Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """One network, trained `n` times for `epochs` epochs of `recipe` and measured on `split` of `data`.
+
+    accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
+    at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
+    on the machine at hand, where it was measured. Of points from elsewhere an unknown count is 0.
+    """
+
+    label: str
+    role: str
+    run: str
+    data: str
+    split: str
+    epochs: int
+    recipe: str
+    n: int
+    accuracy: float
+    std: float
+    macs: int
+    params: int
+    resolution: int
+    arch_id: str
+    latency_ms: float | None = None
+
+
+class Axis(NamedTuple):
+    """What points are plotted against: its label, its unit, and a point's figure (None where it is not known)."""
+
+    label: str
+    unit: str
+    of: Callable[[FrontierPoint], float | None]
+
+
+AXES = {
+    "macs": Axis("FLOPs (multiply-adds)", "", lambda point: point.macs or None),
+    "params": Axis("parameters", "", lambda point: point.params or None),
+    "latency": Axis("measured latency, ms", "ms", lambda point: point.latency_ms),
+}
+
+
+def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """The points that were trained by the runs themselves."""
+    return [point for point in points if point.role not in OVERLAID]
+
+
+def measured_point(
+    label: str, role: str, arch: ArchSpec, accuracies: Sequence[float], *, run: str, data: str, split: str,
+    epochs: int, recipe: str, num_classes: int,
+) -> FrontierPoint:  # fmt: skip
+    """The point of one network's accuracies, one a seed."""
+    return FrontierPoint(
+        label, role, run, data, split, epochs, recipe, len(accuracies), statistics.fmean(accuracies),
+        statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution, arch.id,
+    )  # fmt: skip
+
+
+def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
+    """One row a point, columns as the fields of FrontierPoint."""
+    return pd.DataFrame([dataclasses.asdict(point) for point in points], columns=_columns())
+
+
+def points_csv(points: Sequence[FrontierPoint]) -> str:
+    """The table as CSV; `read_points` reads it back."""
+    buffer = io.StringIO()
+    points_table(points).to_csv(buffer, index=False)
+    return buffer.getvalue()
+
+
+def read_points(path: Path) -> list[FrontierPoint]:
+    """The points of a frontier.csv. Raises UserError, naming file, row (from 1) and column, when it is not one."""
+    return read_rows(path, FrontierPoint)
+
+
+def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Old points with those replaced that were measured again, then the new ones.
+
+    A new baseline replaces all that came of the old one: its family, their rivals and the candidates beside it.
+    """
+    again = {(point.label, point.role) for point in new}
+    renewed = {"baseline", "family", "candidate", "rival"} if any(point.role == "baseline" for point in new) else set()
+    return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
+
+
+def read_own_points(path: Path) -> list[FrontierPoint]:
+    """Points of the user's own, for an overlay: a CSV with columns label, accuracy (0..1, or percent where any is above
+    1) and at least one of macs, params, latency_ms; std is optional. Raises UserError, naming file and column.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+        costs = [name for name in ("macs", "params", "latency_ms") if name in table]
+        for name in ("label", "accuracy"):
+            if name not in table:
+                raise ValueError(f"no column {name!r}; own points have label, accuracy and macs, params or latency_ms")
+        if not costs:
+            raise ValueError("no column macs, params or latency_ms: accuracy against what?")
+        rows = [
+            {**{name: number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
+            for row in table.to_dict("records")
+        ]
+        return _own(rows, path.name)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
+    if any(row["accuracy"] is None for row in rows):
+        raise ValueError("column 'accuracy' has an empty cell")
+    unit = 100.0 if any(row["accuracy"] > 1 for row in rows) else 1.0
+    for row in rows:
+        bad = [key for key in ("macs", "params", "latency_ms") if (row.get(key) or 0) < 0]
+        if not 0 <= row["accuracy"] <= unit or bad:
+            raise ValueError(f"{row['label']}: {bad[0] if bad else 'accuracy'} is out of range")
+    return [
+        FrontierPoint(
+            row["label"], "own", name, name, "own", 0, "own", 2 if row.get("std") else 1, row["accuracy"] / unit,
+            (row.get("std") or 0.0) / unit, round(row.get("macs") or 0), round(row.get("params") or 0), 0, "",
+            row.get("latency_ms"),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _columns() -> list[str]:
+    return [field.name for field in dataclasses.fields(FrontierPoint)]

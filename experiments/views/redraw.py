@@ -1,0 +1,90 @@
+"""Every picture of a run drawn again from the tables in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError, from_user
+from experiments.pictures.of_run import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
+from experiments.report import write_report
+from experiments.run.folder import RunFolder
+from experiments.run.settings import Settings
+from experiments.tables.csv_rows import read_rows
+from experiments.tables.fidelity_table import FidelityRow, ranking
+from experiments.tables.frontier import read_points
+from experiments.tables.run_tables import read_curves, read_grid
+from nas.rank_fidelity import FEWEST
+from scaling_search.drift import supported_drift
+from scaling_search.search import supported_analysis
+
+
+def redraw(folder: RunFolder) -> list[Path]:
+    """Draw the pictures of a run and its report again; returns the files.
+
+    A picture whose table is not there, or holds too little for it, is left out. With the same versions of the packages
+    they equal those that the run drew. Raises UserError, naming file, row and column, where a table is damaged or lacks
+    a column.
+    """
+    written = []
+    for name, draw in _DRAWN.items():
+        table = folder.path / name
+        if table.exists():
+            if len(table.read_bytes().splitlines()) == 1:
+                raise UserError(f"{table}: no rows")
+            with from_user(str(table)):
+                written += draw(folder, table)
+    with from_user(str(folder.path)):
+        return [*written, write_report(folder)]
+
+
+def _frontier(folder: RunFolder, table: Path) -> list[Path]:
+    return frontier_pictures(folder.path, read_points(table))
+
+
+def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
+    trainings = read_grid(table)
+    found = {epochs: supported_analysis(each) for epochs, each in trainings.items()}
+    analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
+    moved = supported_drift(analyses, _setting(folder, "scale", "final_epochs"))
+    return coefficient_pictures(folder.path, trainings, analyses, moved)
+
+
+def _curves(folder: RunFolder, table: Path) -> list[Path]:
+    return curve_pictures(folder.path, read_curves(table))
+
+
+def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
+    ranked = ranking(read_rows(table, FidelityRow))
+    if len(ranked.names) < FEWEST:
+        return []  # so many failed that the run has no picture either
+    agreement = ranked.agreement(_setting(folder, "fidelity", "seed"))
+    data = _part(folder, folder.read(), "data").get("name", folder.path.resolve().name)
+    return fidelity_pictures(folder.path, ranked, agreement, str(data))
+
+
+_DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
+    "frontier.csv": _frontier,
+    "grid.csv": _coefficients,
+    "scaling.csv": _curves,
+    "fidelity.csv": _fidelity,
+}
+
+
+def _setting(folder: RunFolder, step: str, name: str) -> Any:
+    """What a step was asked for, or the default where run.json does not tell. Raises UserError on a wrong value."""
+    asked: Mapping[str, Any] = folder.read()
+    for key in ("steps", step, "settings"):
+        asked = _part(folder, asked, key)
+    with from_user(str(folder.record)):
+        settings = Settings().with_given({name: asked[name]} if name in asked else {})
+    return getattr(settings, name)
+
+
+def _part(folder: RunFolder, record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object within run.json, empty where there is none."""
+    part = record.get(key, {}) if isinstance(record, dict) else None
+    if not isinstance(part, dict):
+        raise UserError(f"{folder.record}: not the record of a run")
+    return part

@@ -1,0 +1,114 @@
+"""Where a run stands, read from its folder without touching it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from typing import Any
+
+import optuna
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from experiments.errors import UserError
+from experiments.run.folder import RunFolder, read_json
+from nas.study.store import read_study
+
+STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
+
+
+def run_status(folder: RunFolder) -> dict[str, Any]:
+    """The state of each study, the best trial so far, and which results are there."""
+    record = folder.read()
+    studies = {name: _study(folder, name) for name in STUDIES if folder.journal(name).exists()}
+    return {
+        "run": str(folder.path),
+        "data": record.get("data", {}).get("name"),
+        "updated": record.get("updated"),
+        "asked_trials": record.get("steps", {}).get("discover", {}).get("settings", {}).get("trials"),
+        "studies": studies,
+        "baseline": _summary(folder.baseline, ("id", "accuracy", "macs", "params", "score")),
+        "coefficients": _summary(folder.coefficients, ("alpha", "beta", "gamma")),
+        "frontier": (folder.path / "frontier.csv").exists(),
+        "train": _summary(folder.path / "train.json", ("accuracy", "epochs", "recipe", "macs", "params")),
+    }
+
+
+def status_table(status: dict[str, Any]) -> Table:
+    """The same for people."""
+    title = f"{status['run']} ({status['data']}, last started {status['updated']})"
+    table = Table(title=Text(title, style="table.title"), title_justify="left")  # a name is no markup
+    for name in ("step", "complete", "running", "failed", "pruned", "best"):
+        table.add_column(name, justify="left" if name in ("step", "best") else "right")
+    for name, study in status["studies"].items():
+        states = study["states"]
+        best = study["best"]
+        told = (
+            ""
+            if best is None
+            else f"accuracy {100 * best['accuracy']:.2f} %, {best['macs'] / 1e6:.3g} M MACs (#{best['number']})"
+        )
+        asked = f" of {status['asked_trials']}" if name == "discover" else ""
+        table.add_row(
+            name,
+            f"{states['complete']}{asked}",
+            str(states["running"]),
+            str(states["fail"]),
+            str(states["pruned"]),
+            told,
+        )
+    if status["train"] is not None:
+        table.add_row("train", "1", "", "", "", _trained(status["train"]))
+    return table
+
+
+def _trained(result: dict[str, Any]) -> str:
+    accuracy = result["accuracy"]
+    test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
+    return (
+        f"accuracy val {100 * accuracy['val']:.2f} %{test}, {result['macs'] / 1e6:.3g} M MACs "
+        f"({result['epochs']} epochs, recipe {result['recipe']})"
+    )
+
+
+def watch_status(folder: RunFolder, console: Console, interval: float = 2.0) -> None:
+    """Show the state on one screen, and again whenever a file of the run has changed, until interrupted."""
+    seen: list[float] = []
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            now = [path.stat().st_mtime for path in [*sorted(folder.path.glob("*.journal")), folder.record]]
+            if now != seen:
+                seen = now
+                live.update(status_table(run_status(folder)), refresh=True)
+            time.sleep(interval)
+
+
+def _study(folder: RunFolder, name: str) -> dict[str, Any]:
+    try:
+        study = read_study(folder.journal(name), name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(trial.state.name.lower() for trial in trials)
+    scored = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    best = max(scored, key=lambda trial: trial.value or 0.0, default=None)
+    return {
+        "states": {state: states[state] for state in ("complete", "running", "fail", "pruned")},
+        "best": None if best is None else {
+            "number": best.number, "value": best.value, "accuracy": best.user_attrs["accuracy"],
+            "macs": best.user_attrs["macs"], "arch_id": best.user_attrs["arch_id"],
+        },
+    }  # fmt: skip
+
+
+def _summary(path: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        return {name: content[name] for name in names}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a result of a run: {type(error).__name__}: {error}") from None

@@ -1,0 +1,1 @@
+"""The images: found, split, decoded once into a cache, augmented, fed in batches."""

@@ -1,0 +1,146 @@
+"""Batches of one split at one resolution, from memory where they fit and from the cache file where they do not."""
+
+from __future__ import annotations
+
+import mmap
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nas.data.augment import Draws, crop_flip, cut_out, normalise, resize
+from nas.data.auto_augment import auto_augment
+from nas.data.dataset import Dataset, load_split
+from nas.training.recipe import Recipe
+
+RESIDENT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+"""A split takes at most so much memory; several together, kept for trainings to come, at most twice that."""
+
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Images of a split, `count` of them, on their way to a network of `channels` inputs at `resolution` on `device`.
+
+    images (N, S, S, C) uint8: on the device at the resolution, or the mapped file at the cache's size. rows (n,): their
+    places in `images`; labels (n,) on the device; mean, std (C,) on the device. mapping: that of the file.
+    """
+
+    images: Tensor
+    rows: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+    resolution: int
+    channels: int
+    mapping: mmap.mmap | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
+    def sample(self, count: int) -> Feed:
+        """`count` of the images, drawn at random but always the same; the order of a split may be that of classes."""
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        return replace(self, rows=self.rows[drawn.to(self.rows.device)], labels=self.labels[drawn.to(self.device)])
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images once, plain: float batches (B, channels, R, R) in channels_last, and labels (B,)."""
+        for start in range(0, len(self), size):
+            images = self.images[self.rows[start : start + size]]
+            self._let_go()
+            yield self._to_float(images), self.labels[start : start + size]
+
+    def shuffled(self, size: int, draws: Draws, recipe: Recipe, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch, augmented, in whole batches of `size`; the images left over are dropped.
+
+        All but the hole is done to the images as they are held, before those of the mapped file are resized. Raises
+        ValueError where the recipe has AutoAugment and the draws have no numbers for it.
+        """
+        policy = draws.policy if recipe.auto_augment else None
+        if recipe.auto_augment and policy is None:
+            raise ValueError(f"recipe {recipe.name} has AutoAugment: draw its epochs with auto_augment=True")
+        side = self.images.shape[1]
+        shift = torch.round(draws.shift * (recipe.translate * side)).long() if recipe.translate * side >= 0.5 else None
+        hole = round(recipe.cutout * self.resolution)
+        for start in range(0, len(self) - size + 1, size):
+            part = slice(start, start + size)
+            chosen = draws.order[part]
+            cut = crop_flip(
+                self.images,
+                self.rows[chosen.to(self.rows.device)],
+                None if shift is None else shift[part].to(self.images.device),
+                draws.flip[part].to(self.images.device) if flip and recipe.flip else None,
+            )
+            self._let_go()
+            if policy is not None:
+                cut = auto_augment(cut.to(self.device), policy[part])
+            batch = self._to_float(cut)
+            yield cut_out(batch, draws.hole[part], hole) if hole else batch, self.labels[chosen]
+
+    def _let_go(self) -> None:
+        """Free what the images read so far take of this process's memory; they stay in the system's file cache."""
+        if self.mapping is not None:
+            self.mapping.madvise(mmap.MADV_DONTNEED)
+
+    def _to_float(self, images: Tensor) -> Tensor:
+        batch = normalise(resize(images.to(self.device), self.resolution), self.mean, self.std)
+        if batch.shape[1] == self.channels:
+            return batch
+        return batch.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def open_feed(
+    dataset: Dataset, split: str, device: torch.device, *, share: float, resolution: int, channels: int
+) -> Feed:
+    """The first `share` (0..1] of a split's images, at least one of each class. Loaded once a process.
+
+    Raises DataError where the cache holds fewer pixels than `resolution` needs and the images had more, and ValueError
+    where the network's input channels do not suit the images.
+    """
+    dataset.check_resolution(resolution)
+    if dataset.channels not in (channels, 1):
+        raise ValueError(f"the network takes {channels} channels, {dataset.name} has {dataset.channels}")
+    total = dataset.counts[split]
+    count = min(total, max(dataset.num_classes, round(total * share)))
+    images, rows, labels, mapping = _load(dataset, split, count, resolution, device)
+    mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (dataset.mean, dataset.std))
+    return Feed(images, rows, labels, mean, std, resolution, channels, mapping)
+
+
+_Loaded = tuple[Tensor, Tensor, Tensor, mmap.mmap | None]  # images, rows, labels, mapping of a Feed
+_kept: OrderedDict[tuple[object, ...], _Loaded] = OrderedDict()  # in memory, the latest used last
+
+
+def _load(dataset: Dataset, split: str, count: int, resolution: int, device: torch.device) -> _Loaded:
+    """The first `count` images of a split, in memory where they are not too many; see Feed."""
+    key = (dataset.images_path, dataset.splits_path, split, count, resolution, device)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    part = load_split(dataset, split)
+    labels = torch.from_numpy(part.labels[:count]).to(device)
+    rows = torch.from_numpy(part.rows[:count])
+    mapped, mapping = torch.from_numpy(part.images), part.images._mmap  # type: ignore[attr-defined]
+    needed = count * resolution**2 * mapped.shape[-1]
+    if needed > RESIDENT_BYTES[device.type]:
+        return mapped, rows, labels, mapping
+    _make_room(needed, 2 * RESIDENT_BYTES[device.type])
+    images = torch.empty((count, resolution, resolution, mapped.shape[-1]), dtype=torch.uint8, device=device)
+    for start in range(0, count, CHUNK):
+        images[start : start + CHUNK] = resize(mapped[rows[start : start + CHUNK]].to(device), resolution)
+        mapping.madvise(mmap.MADV_DONTNEED)
+    _kept[key] = images, torch.arange(count, device=device), labels, None
+    return _kept[key]
+
+
+def _make_room(needed: int, limit: int) -> None:
+    """Forget what was used longest ago, until `needed` bytes more come to at most `limit`."""
+    while _kept and sum(loaded[0].nbytes for loaded in _kept.values()) + needed > limit:
+        _kept.popitem(last=False)

@@ -1,0 +1,279 @@
+"""Open a data set: list it, split it, decode it once into a cache, and describe it in a small value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data.cache import DIGEST_BYTES, READ, Cache, Progress, Reader, open_cache
+from nas.data.dataset import SPLITS, DataError, Dataset
+from nas.data.decode import UNREADABLE, decode_square, short_side
+from nas.data.digits import CLASSES, load_digits
+from nas.data.folder import ImageFile, scan_folder
+from nas.data.splits import Indices, stratified_order, stratified_split
+
+_log = logging.getLogger(__name__)
+
+DECODING = 1  # raised when the same file would be decoded to other pixels
+SAMPLED_SIZES = 1000
+SAMPLED_STATISTICS = 10_000
+NAMED_FILES = 5
+
+Splits = dict[str, Indices]
+
+
+@dataclass(frozen=True)
+class _Division:
+    """How a data set is divided where it does not divide itself."""
+
+    seed: int
+    val_fraction: float
+    test_fraction: float
+    train_images: int | None
+
+    def __post_init__(self) -> None:
+        val, test = self.val_fraction, self.test_fraction
+        if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+            raise DataError(f"the val and test fractions must be in 0..1 and leave a rest, not {val:g} and {test:g}")
+        if self.train_images is not None and self.train_images < 1:
+            raise DataError(f"the number of training images must be at least 1, not {self.train_images}")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which items are used and where: `splits` holds indices into `labels` (all items there are)."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Indices
+    splits: Splits
+
+    @property
+    def used(self) -> Indices:
+        return np.concatenate([self.splits[split] for split in SPLITS])
+
+
+def open_dataset(
+    source: str | Path,
+    cache_dir: Path,
+    *,
+    max_resolution: int | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    train_images: int | None = None,
+    max_bad_share: float = 0.1,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Open `digits` or an image folder and decode what is not in `cache_dir` yet.
+
+    A folder holds `train/<class>/*.jpg` with optional `val/` and `test/`, or `<class>/*.jpg`. What is missing is
+    split off, stratified by `seed`: val and test of bare classes or a lone train/, val where only test/ is given;
+    where val/ is given and test/ is not there is no test split. The fractions are of the images divided.
+    `train_images` caps the training images (stratified, by seed); val and test stay whole.
+
+    The cache holds squares of `max_resolution` pixels or of the native size (the median short side) if that is
+    smaller, so only images smaller than most are ever enlarged. Unreadable files are named in one logged warning and
+    left out. Raises DataError, in one line, for data that cannot be used and when more than `max_bad_share` of the
+    files cannot be read.
+    """
+    if max_resolution is not None and max_resolution < 1:
+        raise DataError(f"max_resolution must be at least 1 pixel, not {max_resolution}")
+    division = _Division(seed, val_fraction, test_fraction, train_images)
+    if str(source) == "digits":
+        return _open_digits(cache_dir, division, progress)
+    return _open_folder(
+        Path(source), cache_dir, division, max_resolution=max_resolution, max_bad_share=max_bad_share, progress=progress
+    )
+
+
+def _open_digits(cache_dir: Path, division: _Division, progress: Progress | None) -> Dataset:
+    """Always cached whole: 8 pixels are no burden."""
+    images, labels = load_digits()
+    native = images.shape[1]
+    plan = _plan("digits", CLASSES, labels, {"all": np.arange(len(labels))}, division)
+    used = plan.used
+    digests = [_digest(images[item].tobytes()) for item in used]
+    key = hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+    shape = (len(used), *images.shape[1:])
+    cache = open_cache(cache_dir / f"digits-{key}", shape, lambda row: (images[used[row]], digests[row]), progress)
+    return _describe(plan, cache, native, native, images.shape[-1], flip=False)
+
+
+def _open_folder(
+    root: Path,
+    cache_dir: Path,
+    division: _Division,
+    *,
+    max_resolution: int | None,
+    max_bad_share: float,
+    progress: Progress | None,
+) -> Dataset:
+    listing = scan_folder(root)
+    files = [file for members in listing.files.values() for file in members]
+    given: Splits = {}
+    for split, members in listing.files.items():
+        start = sum(len(part) for part in given.values())
+        given[split] = np.arange(start, start + len(members))
+    labels = np.array([file.label for file in files], dtype=np.int64)
+    plan = _plan(str(root), listing.classes, labels, given, division)
+    used = [files[item] for item in plan.used]
+    native = _native_size(root, used[: len(plan.splits["train"])])
+    size = min(native, max_resolution or native)
+    cache = open_cache(
+        cache_dir / f"images-{_key(root, used, size)}", (len(used), size, size, 3), _reader(used, size), progress
+    )
+    _check_bad(plan, used, cache, max_bad_share)
+    return _describe(plan, cache, native, size, 3, flip=True)
+
+
+def _plan(name: str, classes: tuple[str, ...], labels: Indices, given: Splits, division: _Division) -> _Plan:
+    """Split off what is not given, and put the training items in stratified order, cut to their cap."""
+    splits = {"val": np.array([], dtype=np.int64), "test": np.array([], dtype=np.int64), **given}
+    whole = splits.pop("all") if "all" in given else splits["train"]
+    if "val" not in given:
+        counts = np.bincount(labels[whole], minlength=len(classes))
+        if counts.min() < 2:
+            alone = classes[int(counts.argmin())]
+            raise DataError(f"{name}: class {alone!r} has one image, too few to be split; add some or remove the class")
+        wanted = {"val": division.val_fraction}
+        if "test" not in given:
+            wanted["test"] = division.test_fraction
+        rest, *parts = stratified_split(labels[whole], tuple(wanted.values()), division.seed)
+        splits["train"] = whole[rest]
+        splits.update({split: whole[part] for split, part in zip(wanted, parts, strict=True)})
+    limit = division.train_images
+    if limit is not None and limit < len(classes):
+        raise DataError(f"{name}: {limit} training images are fewer than the {len(classes)} classes")
+    train = splits["train"]
+    splits["train"] = train[stratified_order(labels[train], division.seed)][:limit]
+    return _Plan(name, classes, labels, splits)
+
+
+def _native_size(root: Path, files: list[ImageFile]) -> int:
+    """The median short side of up to SAMPLED_SIZES files, evenly spaced."""
+    sides = []
+    for file in files[:: max(1, len(files) // SAMPLED_SIZES)]:
+        try:
+            sides.append(short_side(file.path))
+        except UNREADABLE:
+            continue
+    if not sides:
+        raise DataError(f"{root}: no readable images ({files[0].name} is not an image)")
+    return int(statistics.median(sides))
+
+
+def _key(root: Path, used: list[ImageFile], size: int) -> str:
+    """The cache's name: a cheap key that changes when a file, the choice of files or their decoding does."""
+    told = [DECODING, size, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
+    return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _reader(used: list[ImageFile], size: int) -> Reader:
+    def read(row: int) -> tuple[NDArray[np.uint8] | None, bytes]:
+        data = b""
+        try:
+            data = used[row].path.read_bytes()
+            return decode_square(data, size), _digest(data)
+        except UNREADABLE:
+            return None, _digest(data)
+
+    return read
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _check_bad(plan: _Plan, used: list[ImageFile], cache: Cache, max_bad_share: float) -> None:
+    """Name the unreadable files in a warning; raise DataError where they leave a hole or are too many."""
+    bad = [file for file, state in zip(used, cache.state, strict=True) if state != READ]
+    if not bad:
+        return
+    train = len(plan.splits["train"])
+    readable = {file.label for file, state in zip(used[:train], cache.state[:train], strict=True) if state == READ}
+    for file in bad:
+        if file.label not in readable:
+            raise DataError(
+                f"{plan.name}: class {plan.classes[file.label]!r} has no readable training image "
+                f"({file.name} is not an image)"
+            )
+    names = ", ".join(file.name for file in bad[:NAMED_FILES])
+    names += f" and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else ""
+    share = len(bad) / len(used)
+    if share > max_bad_share:
+        raise DataError(
+            f"{plan.name}: {len(bad)} of {len(used)} files cannot be read, more than {max_bad_share:.0%}: {names}"
+        )
+    _log.warning("%s: %d of %d files cannot be read and are left out: %s", plan.name, len(bad), len(used), names)
+
+
+def _describe(plan: _Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool) -> Dataset:
+    """Write the splits beside the images and sum everything up."""
+    good = cache.state == READ
+    arrays: dict[str, Indices] = {}
+    content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass"))
+    start = 0
+    for split in SPLITS:
+        members = plan.splits[split]
+        rows = start + np.flatnonzero(good[start : start + len(members)])
+        labels = plan.labels[members][rows - start]
+        start += len(members)
+        if len(members) and not len(rows):
+            raise DataError(f"{plan.name}: none of the {split} images can be read")
+        arrays |= {f"{split}_rows": rows, f"{split}_labels": labels}
+        content.update(split.encode() + labels.astype("<i8").tobytes() + cache.digests[rows].tobytes())
+    fingerprint = content.hexdigest()[:16]
+    splits_path = cache.images_path.with_name(f"splits-{fingerprint}.npz")
+    _write_arrays(splits_path, arrays)
+    mean, std = _statistics(cache, arrays["train_rows"][:SAMPLED_STATISTICS])
+    return Dataset(
+        name=plan.name,
+        classes=plan.classes,
+        native_size=native,
+        size=size,
+        channels=channels,
+        counts={split: len(arrays[f"{split}_rows"]) for split in SPLITS},
+        fingerprint=fingerprint,
+        mean=mean,
+        std=std,
+        flip=flip,
+        images_path=cache.images_path,
+        splits_path=splits_path,
+    )
+
+
+def _write_arrays(path: Path, arrays: dict[str, Indices]) -> None:
+    if path.exists():
+        return
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as scratch:
+            np.savez(scratch, **arrays)  # type: ignore[arg-type]
+        os.replace(scratch.name, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _statistics(cache: Cache, rows: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, in 0..1, from exact integer counts of the 256 levels."""
+    images = np.load(cache.images_path, mmap_mode="r")
+    counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
+    for chunk in np.array_split(rows, max(1, len(rows) // 256)):
+        pixels = images[chunk]
+        for channel in range(images.shape[-1]):
+            counts[channel] += np.bincount(pixels[..., channel].ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    std = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0))
+    # An even picture has no spread; 1/255 keeps the division harmless.
+    return tuple(map(float, mean)), tuple(float(max(s, 1 / 255)) for s in std)

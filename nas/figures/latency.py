@@ -1,0 +1,162 @@
+"""Latency of networks on the device at hand: measured, kept by network, and predicted for those not measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.figures.latency_model import LatencyModel
+from search_spaces import ArchSpec
+
+BACKENDS = ("torch", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a latency is measured: the median over `repeats` runs of one batch after `warmup` runs, in milliseconds.
+
+    device: torch's name. backend: one of BACKENDS (onnxruntime on the CPU alone). threads: of the CPU. Weights and
+    images are random: what a network computes does not change how long it takes. Raises ValueError out of range.
+    """
+
+    device: str = "cpu"
+    backend: str = "torch"
+    batch: int = 1
+    threads: int = 1
+    warmup: int = 5
+    repeats: int = 30
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise ValueError(f"latency backend must be one of {', '.join(BACKENDS)}, not {self.backend!r}")
+        if self.backend == "onnxruntime" and self.device != "cpu":
+            raise ValueError(f"ONNX Runtime is measured on the cpu, not on {self.device}")
+        for name in ("batch", "threads", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of a latency must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def words(self) -> str:
+        """Everything that a figure depends on but the machine."""
+        return f"{self.backend}, {self.device}, batch {self.batch}, {self.threads} thread(s)"
+
+
+def measure_latency(arch: ArchSpec, protocol: Protocol, num_classes: int = 1000) -> float:
+    """Milliseconds for one batch at the architecture's resolution. Raises ImportError where the backend is missing."""
+    import torch  # noqa: PLC0415  seconds to load, and most of this module does without
+
+    from search_spaces import build_network  # noqa: PLC0415
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(protocol.threads)
+    try:
+        with torch.random.fork_rng(devices=()), torch.inference_mode():
+            torch.manual_seed(0)
+            network = build_network(arch, num_classes).eval().to(protocol.device)
+            images = torch.randn(
+                protocol.batch, arch.input_channels, arch.resolution, arch.resolution, device=protocol.device
+            )
+            if protocol.backend == "onnxruntime":
+                return _median(_onnx_runner(network, images, protocol.threads), protocol)
+            synchronise = torch.cuda.synchronize if images.is_cuda else _nothing
+
+            def run() -> None:
+                network(images)
+                synchronise()
+
+            return _median(run, protocol)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _median(run: Callable[[], object], protocol: Protocol) -> float:
+    for _ in range(protocol.warmup):
+        run()
+    times = []
+    for _ in range(protocol.repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:
+    import onnxruntime  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
+    assert program is not None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {"images": images.numpy()}
+    return lambda: session.run(None, feed)
+
+
+@dataclass
+class LatencyBook:
+    """Latencies by network, kept in a JSON file: each network is measured once for a protocol and a number of classes.
+
+    measure: milliseconds of an architecture; replaced in tests.
+    """
+
+    path: Path
+    protocol: Protocol
+    num_classes: int
+    measure: Callable[[ArchSpec, Protocol, int], float] = measure_latency
+    _known: dict[str, float] | None = field(default=None, init=False)
+
+    def __call__(self, arch: ArchSpec) -> float:
+        """Milliseconds for one batch, from the file where it is known."""
+        known = self.known
+        if arch.id not in known:
+            known[arch.id] = self.measure(arch, self.protocol, self.num_classes)
+            self._save()
+        return known[arch.id]
+
+    @property
+    def known(self) -> dict[str, float]:
+        """What has been measured so far, by architecture id."""
+        if self._known is None:
+            self._known = dict(self._file().get(self._key, {}))
+        return self._known
+
+    @property
+    def _key(self) -> str:
+        return f"{self.protocol.words}, {self.num_classes} classes"
+
+    def _file(self) -> dict[str, dict[str, float]]:
+        try:
+            content: dict[str, dict[str, float]] = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ValueError(f"{self.path}: not JSON ({error}); remove it to measure anew") from None
+        return content
+
+    def _save(self) -> None:
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text(json.dumps({**self._file(), self._key: self._known}, indent=1))
+        os.replace(partial, self.path)
+
+
+def fit_latency(book: LatencyBook, archs: Sequence[ArchSpec], note: Callable[[int], None]) -> LatencyModel:
+    """Measure the architectures (note: how many are done) and fit a model to them."""
+    figures = []
+    for done, arch in enumerate(archs, 1):
+        figures.append(book(arch))
+        note(done)
+    return LatencyModel.fit(archs, figures, book.num_classes)

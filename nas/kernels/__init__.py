@@ -1,0 +1,1 @@
+"""Compiled loops of the CPU, each beside the operation of torch that it replaces."""

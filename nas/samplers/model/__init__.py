@@ -1,0 +1,1 @@
+"""The default sampler's model of scores: kernel, Gaussian process, acquisition."""

@@ -1,0 +1,1 @@
+"""What is known of trials: the journal, the store, their ledger, early stopping."""

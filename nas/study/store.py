@@ -1,0 +1,265 @@
+"""The record of a search: an Optuna study in a journal file, written by one driver, that survives any kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.score import Score
+from nas.study.journal import BatchingJournal, batch, parse_record
+from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
+from search_spaces import ArchSpec
+
+Direction = Literal["minimize", "maximize"] | StudyDirection
+_log = logging.getLogger(__name__)
+_REMEDY = "put a copy from before in its place, or delete it to begin anew"
+_SCORE = "score"  # study attribute: the score that the values are of
+_FIRST = b'{"op_code":'  # what each journal begins with
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` as its only driver. The system frees the lock of a process that died, however it died.
+
+    Raises ValueError, naming the holder's process id, when another process has it, or when the folder is not writable.
+    """
+    path = folder / ".lock"
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ValueError(f"{folder}: in use by process {holder}; wait for it or stop it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+class JournalError(ValueError):
+    """A journal that cannot be read to its end, or written; the message is one line for people."""
+
+
+def open_study(
+    path: Path,
+    name: str,
+    directions: Sequence[Direction] = ("maximize",),
+    sampler: optuna.samplers.BaseSampler | None = None,
+    score: Score | None = None,
+) -> Study:
+    """The study `name` in the journal at `path`, for its one writer; made when it is not there.
+
+    What a kill left half written is mended first, and told in one line. Where a score is given and the values in the
+    journal are another score's, they are computed again from the stored accuracy and MACs. Raises JournalError when the
+    file cannot be written, is damaged before its end, or holds something that is not even the begin of a record.
+    """
+    try:
+        _mend(path)
+        # A driver killed while it wrote leaves Optuna's own lock behind, which would hold the next one up.
+        path.with_name(path.name + ".lock").unlink(missing_ok=True)
+        study = _create(path, name, directions, sampler)
+        if score is not None and study.user_attrs.get(_SCORE) != asdict(score):
+            if study.get_trials(deepcopy=False):
+                rescore(path, name, score)
+                study = _create(path, name, directions, sampler)
+            else:
+                study.set_user_attr(_SCORE, asdict(score))
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be written: {error.strerror}") from None
+    return study
+
+
+def read_study(path: Path, name: str) -> Study:
+    """The study for reading, also while a driver writes it; one without trials where nothing is written yet.
+
+    Raises JournalError when there is none.
+    """
+    if not path.is_file():
+        raise JournalError(f"{path}: no such file")
+    with path.open("rb") as file:
+        if _is_cut(file.readline()):
+            return optuna.create_study(study_name=name, direction="maximize")
+    try:
+        return optuna.load_study(study_name=name, storage=_storage(path))
+    except KeyError:
+        raise JournalError(f"{path}: holds no study {name!r}; {_REMEDY}") from None
+
+
+def rescore(path: Path, name: str, score: Score) -> None:
+    """Rewrite the journal so that every trial with an accuracy has the value `score` gives it.
+
+    The new file takes the old one's place in one step. Trials keep their numbers, parameters, attributes and times;
+    what samplers noted about the whole study is left out, for it was drawn from the old values.
+    """
+    copy_study(read_study(path, name), path, name, score)
+
+
+def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
+    """Write a journal whose study `name` holds what `old` does, with the values that `score` gives; see `rescore`."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    new = _create(beside, name, old.directions, None)
+    for key, value in old.user_attrs.items():
+        new.set_user_attr(key, value)
+    new.set_user_attr(_SCORE, asdict(score))
+    with batch(new):
+        for trial in old.get_trials(deepcopy=True):
+            accuracy, cost = trial.user_attrs.get("accuracy"), charged(trial)
+            if trial.state == TrialState.COMPLETE and accuracy is not None and cost is not None:
+                trial.values = [score(accuracy, cost)]
+            if EXPECTED in trial.user_attrs and cost is not None:
+                attrs = trial.user_attrs
+                trial.user_attrs = attrs | {EXPECTED_SCORE: score(attrs[EXPECTED], cost)}
+            if old.user_attrs.get(_SCORE) != asdict(score):  # what pruners noted was of the old score
+                trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(RUNG)}
+            new.add_trial(trial)
+    beside.replace(path)
+
+
+# --- Trials and outcomes -----------------------------------------------------------------------------------------
+
+
+def request_attrs(request: Request, macs: int, params: int) -> dict[str, Any]:
+    """The user attributes that say what a trial trains and what it costs; `stored_request` reads them back."""
+    return {
+        "arch_id": request.arch.id,
+        "arch": asdict(request.arch),
+        "macs": macs,
+        "params": params,
+        "seed": request.seed,
+        "fidelity": asdict(request.fidelity),
+        "split": request.split,
+        "request_key": request.key,
+    }
+
+
+def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
+    """The user attributes that say what came out; `stored_outcome` reads them back.
+
+    What tells that there is an outcome comes last, so that a kill between two writes leaves a whole one or none.
+    """
+    attrs: dict[str, Any] = {
+        "seconds": outcome.seconds,
+        "device": outcome.device,
+        "curve": list(outcome.curve),
+        "metrics": dict(outcome.metrics),
+    }
+    if outcome.failure is not None:
+        return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
+    return attrs | {"accuracy": outcome.accuracy}
+
+
+def charged(trial: FrozenTrial) -> float | None:
+    """What the score of a trial charges for: its attribute `cost`, else its MACs; None where it has neither."""
+    cost: float | None = trial.user_attrs.get("cost", trial.user_attrs.get("macs"))
+    return cost
+
+
+def stored_request(trial: FrozenTrial) -> Request | None:
+    """What the trial trains, or None when it was never submitted."""
+    attrs = trial.user_attrs
+    if "request_key" not in attrs:
+        return None
+    arch = ArchSpec.from_dict(attrs["arch"])
+    return Request(arch, Fidelity(**attrs["fidelity"]), attrs["seed"], attrs["split"])
+
+
+def stored_outcome(trial: FrozenTrial) -> Outcome | None:
+    """What the trial gave, or None when its outcome is not in the journal."""
+    attrs: Mapping[str, Any] = trial.user_attrs
+    common = {name: attrs[name] for name in ("seconds", "device", "metrics") if name in attrs}
+    common["curve"] = tuple(attrs.get("curve", ()))
+    if "accuracy" in attrs:
+        return Outcome(accuracy=attrs["accuracy"], **common)
+    if "failure_kind" in attrs:
+        return Outcome(failure=Failure(attrs["failure_kind"], attrs["failure_message"]), **common)
+    return None
+
+
+# --- The file ----------------------------------------------------------------------------------------------------
+
+
+def _storage(path: Path) -> JournalStorage:
+    try:
+        return JournalStorage(BatchingJournal(path))
+    except ValueError as error:
+        raise _damaged(path, error) from None
+
+
+def _create(
+    path: Path, name: str, directions: Sequence[Direction], sampler: optuna.samplers.BaseSampler | None
+) -> Study:
+    storage = _storage(path)
+    if name in optuna.get_all_study_names(storage):
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    return optuna.create_study(study_name=name, storage=storage, sampler=sampler, directions=list(directions))
+
+
+def _mend(path: Path) -> None:
+    """Drop what follows the last whole record: half a line, or zeros that a crash of the machine left.
+
+    Each change is one system call, so that a kill in between loses nothing. Raises JournalError, and changes nothing,
+    where a line before the last whole record is none, or where there is no whole record, nor the begin of the first.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        data = file.read()
+        end = len(data)
+        while end:
+            start = data.rfind(b"\n", 0, end - 1) + 1
+            if _is_record(data[start:end]):
+                break
+            end = start
+        if not end and not _is_cut(data):
+            raise JournalError(f"{path}: damaged journal: not one record is whole; {_REMEDY}")
+        for number, line in enumerate(io.BytesIO(data[:end]), 1):
+            try:
+                record = parse_record(line)
+                if number == 1 and record["op_code"] != 0:
+                    raise ValueError("not the begin of a study")
+            except ValueError as error:
+                raise _damaged(path, f"line {number}: {error}") from None
+        if end < len(data):
+            file.truncate(end)
+            _log.warning("%s: dropped its last %d bytes, which a kill left half written", path, len(data) - end)
+        if end and not data[:end].endswith(b"\n"):
+            file.seek(end)
+            file.write(b"\n")
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        parse_record(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether this is nothing, or the begin of a first record, which a kill cut or somebody is writing."""
+    return data[: len(_FIRST)] == _FIRST[: len(data)] and b"\n" not in data
+
+
+def _damaged(path: Path, cause: object) -> JournalError:
+    return JournalError(
+        f"{path}: damaged journal: {cause}; a copy from before, or the lines before the damaged one, will do"
+    )

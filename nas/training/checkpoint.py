@@ -1,0 +1,164 @@
+"""A training on disk: what an epoch left, so that a killed training goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from nas.evaluation import Request
+from nas.training.loop import Training
+
+_DAMAGED = (
+    OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
+"""What reading a damaged or foreign file may raise."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be gone on from. The message is one line that names the file."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training has behind it: the val accuracy after each epoch, wall seconds, and torch's threads."""
+
+    curve: tuple[float, ...] = ()
+    seconds: float = 0.0
+    threads: int = 1
+
+    @property
+    def best(self) -> int:
+        """The epoch (from 1) of the highest val accuracy, the first of equals."""
+        return self.curve.index(max(self.curve)) + 1
+
+    def after(self, accuracy: float, seconds: float) -> Progress:
+        """One epoch further."""
+        return replace(self, curve=(*self.curve, accuracy), seconds=self.seconds + seconds)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The newest checkpoint of a training and the weights of its best epoch, in a folder of their own.
+
+    epoch-N.safetensors holds the network (and its average), epoch-N.pt the optimiser, random numbers and progress,
+    best-N.safetensors the weights after the best epoch where they are wanted. Each file is put in place in one step and
+    the .pt comes last, so that a checkpoint is there as a whole or not at all; older files go when it is.
+    """
+
+    folder: Path
+    keep_best: bool = True
+
+    def save(self, training: Training, progress: Progress) -> None:
+        """Keep the state after an epoch."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"epoch-{len(progress.curve)}"
+        best = self._best(progress)
+        if self.keep_best and progress.best == len(progress.curve):
+            save_weights(training.result, best)
+        _save_tensors(_weights(training), self.folder / f"{name}.safetensors")
+        state = {
+            "optimizer": training.optimizer.state_dict(),
+            "average_steps": 0 if training.average is None else training.average.steps,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(training.train.device) if _on_gpu(training) else None,
+            "curve": list(progress.curve),
+            "seconds": progress.seconds,
+            "threads": progress.threads,
+        }
+        path = self.folder / f"{name}.pt"
+        partial = path.with_name(path.name + ".partial")
+        torch.save(state, partial)
+        os.replace(partial, path)
+        current = {best.name, f"{name}.safetensors", f"{name}.pt"}
+        for file in self._files():
+            if file.name not in current:
+                file.unlink()
+
+    def restore(self, training: Training) -> Progress | None:
+        """Bring `training` (made as it was at first) and torch's random numbers to the newest checkpoint, if any.
+
+        Raises CheckpointError when the files do not suit, or are damaged.
+        """
+        found = sorted(self.folder.glob("epoch-*.pt"), key=lambda path: int(path.stem.partition("-")[2]))
+        if not found:
+            return None
+        try:
+            state = torch.load(found[-1], map_location="cpu", weights_only=True)
+            tensors = load_file(found[-1].with_suffix(".safetensors"))
+            for prefix, network in _networks(training).items():
+                mine = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+                network.load_state_dict(mine)
+            training.optimizer.load_state_dict(state["optimizer"])
+            if training.average is not None:
+                training.average.steps = state["average_steps"]
+            torch.set_rng_state(state["random"])
+            if state["random_cuda"] is not None and _on_gpu(training):
+                torch.cuda.set_rng_state(state["random_cuda"], training.train.device)
+            return Progress(tuple(state["curve"]), state["seconds"], state["threads"])
+        except _DAMAGED as error:
+            line = " ".join(str(error).split())[:120]
+            raise CheckpointError(
+                f"{found[-1]}: cannot be gone on from ({line}); remove its folder to begin anew"
+            ) from None
+
+    def load_best(self, training: Training, progress: Progress) -> None:
+        """Put the weights after the best epoch into `training.result`."""
+        training.result.load_state_dict(load_file(self._best(progress)))
+
+    def remove(self) -> None:
+        """Remove the folder with all that was kept."""
+        for file in self._files():
+            file.unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _best(self, progress: Progress) -> Path:
+        return self.folder / f"best-{progress.best}.safetensors"
+
+    def _files(self) -> list[Path]:
+        return [path for pattern in ("epoch-*", "best-*") for path in self.folder.glob(pattern)]
+
+
+def trial_checkpoints(folder: Path, request: Request) -> Checkpoints:
+    """Where, under `folder`, the training that `request` asks for is kept while it is not finished."""
+    return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's state dict as .safetensors in one step."""
+    _save_tensors(network.state_dict(), path)
+
+
+def _networks(training: Training) -> dict[str, nn.Module]:
+    networks = {"network.": training.network}
+    if training.average is not None:
+        networks["average."] = training.average.network
+    return networks
+
+
+def _weights(training: Training) -> dict[str, Tensor]:
+    return {
+        prefix + key: value
+        for prefix, network in _networks(training).items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    plain: dict[str, Any] = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    partial.write_bytes(save(plain))
+    os.replace(partial, path)
+
+
+def _on_gpu(training: Training) -> bool:
+    return training.train.device.type == "cuda"

@@ -1,0 +1,156 @@
+"""The training loop of one network, epoch by epoch: short trainings of a search and full ones run the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from nas.data.augment import draw_epoch
+from nas.data.feed import Feed
+from nas.training.optimizer import Average, make_optimizer, set_rate
+from nas.training.recipe import Recipe
+from search_spaces import ArchSpec
+from search_spaces.network import branch_ends
+
+EVAL_BATCH = {"cpu": 256, "cuda": 2048}
+CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the device
+_WATCHED = 1000
+
+
+class DivergedError(ArithmeticError):
+    """The loss is not a number any more."""
+
+
+@contextmanager
+def repeatable(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from `seed` inside, by algorithms that repeat themselves; the caller's random numbers are left alone."""
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), flags:
+        torch.manual_seed(seed)
+        yield
+
+
+def prepare_network(
+    build: Callable[[ArchSpec, int], nn.Module], arch: ArchSpec, num_classes: int, recipe: Recipe, epochs: int
+) -> nn.Module:
+    """A fresh network as `recipe` begins with it, regularised for a training of `epochs`."""
+    factor = recipe.regularisation(epochs)
+    network = build(replace(arch, dropout=arch.dropout * factor, drop_path=arch.drop_path * factor), num_classes)
+    if recipe.zero_branches:
+        for norm in branch_ends(network):
+            nn.init.zeros_(norm.weight)
+    if recipe.norm_momentum is not None:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = recipe.norm_momentum
+    return network
+
+
+@dataclass
+class Training:
+    """A network on its way through `epochs` of `recipe` on the images of `train`.
+
+    seed: orders and augments the images of each epoch; dropout and stochastic depth draw from torch's global numbers.
+    flip: whether a mirrored image still shows its class. body_rate: the factor on the rate of all but the classifier.
+    splits: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those of
+    whole batches, but batch norms are given the statistics of the parts.
+    """
+
+    network: nn.Module
+    recipe: Recipe
+    train: Feed
+    epochs: int
+    seed: int
+    flip: bool
+    body_rate: float = 1.0
+    splits: int = 1
+    optimizer: torch.optim.Optimizer = field(init=False)
+    average: Average | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.optimizer = make_optimizer(self.network, self.recipe, self.body_rate)
+        if self.recipe.average is not None:
+            self.average = Average(self.network, self.recipe.average)
+
+    @property
+    def result(self) -> nn.Module:
+        """What is measured and kept: the averaged network where the recipe averages, else the network itself."""
+        return self.network if self.average is None else self.average.network
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train for epoch `epoch` (from 1). Raises DivergedError when the loss is not finite."""
+        recipe = self.recipe
+        batch = recipe.batch_for(len(self.train))
+        steps = len(self.train) // batch
+        self.network.train()
+        total = torch.zeros((), device=self.train.device)
+        draws = draw_epoch(len(self.train), self.seed, epoch, self.train.device, auto_augment=recipe.auto_augment)
+        for step, (images, labels) in enumerate(self.train.shuffled(batch, draws, recipe, flip=self.flip)):
+            progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
+            set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))
+            total += self.step(images, labels)
+            if self.average is not None:
+                self.average.update(self.network)
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
+                _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step of gradient descent; the loss, detached and not waited for."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=labels.device)
+        for part, answers in zip(images.chunk(self.splits), labels.chunk(self.splits), strict=True):
+            loss = F.cross_entropy(self.network(part), answers, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(answers) / len(labels))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        self.optimizer.step()
+        return total
+
+
+@torch.inference_mode()
+def measure(network: nn.Module, feed: Feed, splits: int = 1) -> float:
+    """The accuracy in 0..1 over all images of the feed, in batches of the usual size divided by `splits`.
+
+    Raises DivergedError when a logit is not finite.
+    """
+    network.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=feed.device)
+    total = torch.zeros((), device=feed.device)
+    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type] // splits):
+        logits = network(images)
+        correct += (logits.argmax(1) == labels).sum()
+        total += logits.abs().mean()
+    _check_finite(total, "the network's outputs are not finite")
+    return int(correct) / len(feed)
+
+
+def images_watched(train: int, val: int) -> int:
+    """On how many of `val` images a training on `train` is measured after each epoch but the last, which gets all.
+
+    One for four trained on, so that watching costs about a twelfth of training, but 1000 where there are, since fewer
+    could not tell good trainings from poor ones.
+    """
+    return min(val, max(_WATCHED, train // 4))
+
+
+def images_measured(epochs: int, train: int, val: int) -> int:
+    """On how many of `val` images a training of `epochs` on `train` is measured in all."""
+    return (epochs - 1) * images_watched(train, val) + val
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """One line about the memory that ran out, or None for any other error."""
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        return None
+    return str(error).splitlines()[0] if str(error) else "out of memory"
+
+
+def _check_finite(value: Tensor, message: str) -> None:
+    if not math.isfinite(float(value)):
+        raise DivergedError(message)

@@ -1,0 +1,182 @@
+"""How fast a slot trains: a few steps, timed, from which longer trainings can be foretold."""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nas.data.augment import draw_epoch
+from nas.data.feed import open_feed
+from nas.evaluation import Outcome, Report, Request
+from nas.training.loop import EVAL_BATCH, Training, images_measured, repeatable
+from nas.training.proxy import ProxyEvaluator
+from search_spaces import network_cost
+
+
+@dataclass(frozen=True)
+class SpeedRequest(Request):
+    """Not a training: time `arch` on the slot for at least so many seconds, after one step that is not timed."""
+
+    seconds: float = 0.5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One network on one slot. macs: of one image; train_step, eval_batch: seconds; batch, eval_batch_size: images.
+
+    peak_bytes: the most memory that torch held on a GPU; on the CPU the most the process ever had. free_bytes,
+    total_bytes: of the GPU's memory, right after the steps; 0 on the CPU.
+    """
+
+    macs: float
+    train_step: float
+    batch: float
+    eval_batch: float
+    eval_batch_size: float
+    setup: float
+    peak_bytes: float
+    free_bytes: float = 0.0
+    total_bytes: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second."""
+        return self.batch / self.train_step
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a training costs on one slot while all slots are busy, by a straight line in multiply-adds.
+
+    Seconds of a training step: step + per_mac * (3 * MACs of its images), forward and backward counted as three
+    forward passes; of the evaluation of an image: eval_per_mac * MACs; setup: seconds before the first step.
+    """
+
+    step: float
+    per_mac: float
+    eval_per_mac: float
+    setup: float
+    peak_bytes: float = 0.0
+
+    def seconds(self, macs: float, epochs: int, *, batch: int, train_images: int, val_images: int) -> float:
+        """The expected seconds of one training of `epochs` on so many images."""
+        steps = train_images // batch
+        training = steps * (self.step + self.per_mac * 3 * macs * batch)
+        measured = images_measured(epochs, train_images, val_images)
+        return self.setup + epochs * training + measured * self.eval_per_mac * macs
+
+
+@dataclass(frozen=True)
+class WithSpeed:
+    """The built-in training that also answers a SpeedRequest, with a Timing among the metrics."""
+
+    inner: ProxyEvaluator
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        if not isinstance(request, SpeedRequest):
+            return self.inner.evaluate(request, device, report)
+        with repeatable(0, torch.device(device)):
+            timing = time_training(self.inner, request, torch.device(device))
+        return Outcome(accuracy=0.0, metrics={**vars(timing), "images_per_second": timing.images_per_second})
+
+
+def time_training(evaluator: ProxyEvaluator, request: SpeedRequest, device: torch.device) -> Timing:
+    """Train and evaluate the network for a while, alone in this process. Raises what torch does without memory."""
+    dataset, recipe, arch = evaluator.dataset, evaluator.recipe, request.arch
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    begin = time.perf_counter()
+    network = evaluator.network(arch, 1, device)
+    feed = open_feed(dataset, "train", device, share=1.0, resolution=arch.resolution, channels=arch.input_channels)
+    training = Training(network, recipe, feed, 1, 0, flip=dataset.flip)
+    setup = time.perf_counter() - begin
+    batch = recipe.batch_for(len(feed))
+    batches = _batches(training, batch)
+    network.train()
+    step = _time(lambda: training.step(*next(batches)), request.seconds, device)
+    size = min(EVAL_BATCH[device.type], len(feed))
+    images, _ = next(iter(feed.in_order(size)))
+    network.eval()
+    with torch.inference_mode():
+        evaluation = _time(lambda: network(images), request.seconds / 4, device)
+    macs = float(network_cost(arch, None, dataset.num_classes).macs)
+    free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+    peak = _peak_bytes(device)
+    return Timing(macs, step, float(batch), evaluation, float(size), setup, peak, float(free), float(total))
+
+
+def timing_of(outcome: Outcome) -> Timing | None:
+    """What a SpeedRequest was answered with, or None where it failed."""
+    names = Timing.__dataclass_fields__
+    return None if outcome.failure else Timing(**{name: outcome.metrics[name] for name in names})
+
+
+def fit_speed(timings: Sequence[Timing]) -> Speed:
+    """The line through timings of one network or of several, by their least and greatest MACs.
+
+    Raises ValueError without timings.
+    """
+    if not timings:
+        raise ValueError("no timings to fit a speed to")
+    low, high = (_middle([t for t in timings if t.macs == end]) for end in _ends([t.macs for t in timings]))
+    work = [3 * t.macs * t.batch for t in (low, high)]
+    per_mac = (high.train_step - low.train_step) / (work[1] - work[0]) if work[1] > work[0] else 0.0
+    step = low.train_step - per_mac * work[0]
+    if per_mac <= 0 or step < 0:  # noise, or a single point: all of it in proportion to the work
+        per_mac, step = high.train_step / work[1], 0.0
+    return Speed(
+        step=step,
+        per_mac=per_mac,
+        eval_per_mac=high.eval_batch / (high.macs * high.eval_batch_size),
+        setup=min(t.setup for t in timings),  # the first of a process also loads what later ones find loaded
+        peak_bytes=max(t.peak_bytes for t in timings),
+    )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _middle(timings: Sequence[Timing]) -> Timing:
+    """The one of the median step, of those of several slots."""
+    return sorted(timings, key=lambda t: t.train_step)[len(timings) // 2]
+
+
+def _time(once: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Seconds of one call, the mean of as many as fit into the time; the first of all is not timed."""
+    once()
+    _wait_for(device)
+    begin, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - begin < seconds:
+        once()
+        _wait_for(device)
+        calls += 1
+    return (time.perf_counter() - begin) / calls
+
+
+def _batches(training: Training, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented batches without end."""
+    feed = training.train
+    for epoch in itertools.count(1):
+        recipe = training.recipe
+        draws = draw_epoch(len(feed), training.seed, epoch, feed.device, auto_augment=recipe.auto_augment)
+        yield from feed.shuffled(size, draws, recipe, flip=training.flip)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_reserved(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

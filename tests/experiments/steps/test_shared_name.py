@@ -1,0 +1,40 @@
+"""Which drivers of a database share a study."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from experiments.run.settings import Settings
+from experiments.steps.discover import Search, _shared_name
+from nas.score import Score
+
+
+def name(**asked: Any) -> str:
+    """The name with some of what a driver asks changed."""
+    given = {"how": "multiply-adds", "space": "mnasnet", "fitted_to": 9, "max_macs": None, "score": Score(9), "seed": 0}
+    settings = Settings(**{key: value for key, value in asked.items() if key not in given})
+    given |= asked
+    bench: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings)
+    space: Any = SimpleNamespace(name=given["space"])
+    pricing: Any = SimpleNamespace(how=given["how"])
+    return _shared_name(bench, Search(given["score"], space, given["fitted_to"], 9, given["max_macs"]), pricing)
+
+
+def test_drivers_share_a_study_where_what_its_trials_mean_is_the_same() -> None:
+    others = [
+        name(),
+        name(seed=1),
+        name(how="parameters"),
+        name(space="tiny"),
+        name(fitted_to=10),
+        name(max_macs=10),
+        name(max_cost=10.0),
+        name(score=Score(10)),
+        name(score=Score(9, -0.1)),
+        name(epochs=6),
+        name(train_fraction=0.5),
+        name(sampler="random"),
+    ]
+    assert len(set(others)) == len(others)
+    assert name(trials=7, pruner="halving", devices="cpu", executor="inline", confirm=0) == name()

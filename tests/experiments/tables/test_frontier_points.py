@@ -1,0 +1,49 @@
+"""A frontier's table: what is not a figure is refused, and runs have names to be told apart by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.errors import UserError
+from experiments.pictures.overlay import draw_frontier
+from experiments.tables.frontier import FrontierPoint, points_csv, read_points
+from tests.helpers.run_folders import made_up_run
+
+POINT = FrontierPoint("net", "reference", "mine", "digits", "test", 3, "fast", 2, 0.5, 0.01, 10**6, 10**4, 16, "0")
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.csv"
+    odd = replace(POINT, label="1e3", run="007", data="", accuracy=0.1 + 0.2, std=1 / 3e9, latency_ms=0.7)
+    path.write_text(points_csv([POINT, odd]))
+    assert read_points(path) == [POINT, odd]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("accuracy", "nan"), ("accuracy", ""), ("accuracy", "1.5"), ("accuracy", "-0.1"), ("accuracy", "much"),
+     ("std", "inf"), ("std", "nan"), ("macs", "-5"), ("macs", "inf"), ("params", "nan"), ("epochs", "1.5"),
+     ("latency_ms", "nan"), ("latency_ms", "-1")],
+)  # fmt: skip
+def test_what_is_no_figure_is_named(tmp_path: Path, column: str, cell: str) -> None:
+    path = tmp_path / "frontier.csv"
+    path.write_text(points_csv([POINT, POINT]))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[1, column] = cell
+    table.to_csv(path, index=False)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: row 2, column '{column}': [^\n]+$"):
+        read_points(path)
+
+
+def test_the_run_one_stands_in_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here", "there"):
+        made_up_run(tmp_path / name, 6, name="digits")
+    monkeypatch.chdir(tmp_path / "here")
+    points = draw_frontier([".", "../there"], tmp_path / "both.csv")
+    assert {point.run for point in points} == {"here", "there"}
+    assert points[0].label.startswith("here: ")

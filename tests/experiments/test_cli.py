@@ -1,0 +1,206 @@
+"""The command as a user meets it: answers, exit statuses, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nas.study.store import read_study
+from search_spaces import ArchSpec, count_macs, reference_arch
+from tests.helpers.command import Run, expect_mistake
+
+SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
+
+
+def images(folder: Path, **classes: int) -> Path:
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (12, 12), (i * 20 % 255, 80, 10)).save(folder / name / f"{i}.jpg")
+    return folder
+
+
+def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
+    status, out, _ = scalenas("inspect", "efficientnet_b0", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert (facts["macs"], facts["params"]) == (385_814_752, 5_288_548)
+    assert sum(stage["macs"] for stage in facts["stages"]) == facts["macs"]
+    _, out, _ = scalenas("inspect", "resnet110", "--json")
+    assert json.loads(out)["macs"] == count_macs(reference_arch("resnet110"))
+    _, table, _ = scalenas("inspect", "mnasnet_a1", "--resolution", "96")
+    assert "stage 7" in table
+
+
+def test_help_and_version(scalenas: Run) -> None:
+    status, out, _ = scalenas("--help")
+    assert status == 0
+    for command in ("run", "discover", "scale", "compare", "frontier", "inspect", "status", "redraw"):
+        assert f"\n  {command} " in out
+    assert scalenas("--version")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--target-macs", "0"), ["target"]),
+        (("--target-macs", "10"), ["target", "reach"]),
+        (("--target-macs", "900G"), ["target", "reach"]),
+        (("--target-macs", "many"), ["target"]),
+        (("--exponent", "0.5"), ["exponent", "0.5"]),
+        (("--exponent", "a"), ["exponent"]),
+        (("--sampler", "oracle"), ["oracle", "random"]),
+        (("--space", "flat"), ["flat", "mnasnet"]),
+        (("--space", "nowhere:space"), ["nowhere"]),
+        (("--devices", "tpu:0"), ["tpu:0"]),
+        (("--devices", "cuda:99"), ["cuda:99"]),
+        (("--trials", "0"), ["trials"]),
+        (("--epochs", "0"), ["epochs"]),
+        (("--resolution", "big"), ["resolution"]),
+        (("--resolution", "²"), ["resolution"]),
+        (("--resolution", "9"), ["resolution", "8 pixels"]),
+        (("--seed", "99999999999999"), ["seed"]),
+        (("--score", "hard", "--exponent", "-1"), ["exponent"]),
+        (("--space", "os:getcwd"), ["os:getcwd"]),
+        (("--preset", "nothing"), ["nothing", "demo"]),
+        (("--no-such-option",), ["no-such-option"]),
+    ],
+)
+def test_discover_options_that_cannot_be(
+    scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]
+) -> None:
+    # An option given twice takes its last value.
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", *SMALL, *args), *words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--points", "nominal", "--tolerance", "0", "--step", "0.3"), ["tolerance"]),
+        (("--points", "square"), ["square", "matched"]),
+        (("--arch", "efficientnet_b99"), ["efficientnet_b99", "efficientnet_b0"]),
+        (("--seeds", "0"), ["seeds"]),
+        (("--lengths", "5,0"), ["lengths", "0 is below 1"]),
+        (("--lengths", "5,ten"), ["lengths", "5,10"]),
+    ],
+)
+def test_scale_options_that_cannot_be(scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]) -> None:
+    answer = scalenas("scale", "digits", "--run", tmp_path / "r", "--devices", "cpu", "--target-macs", "1M", *args)
+    expect_mistake(answer, *words)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path / "missing", ["missing"]),
+        (lambda path: images(path / "empty") if (path / "empty").mkdir() is None else path, ["empty"]),
+        (lambda path: images(path / "one", cats=6), ["one class"]),
+        (lambda path: images(path / "single", cats=6, dogs=1), ["dogs"]),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    scalenas: Run, tmp_path: Path, make: Callable[[Path], Path], words: list[str]
+) -> None:
+    expect_mistake(scalenas("discover", make(tmp_path), "--run", tmp_path / "r", *SMALL), *words)
+
+
+def test_a_text_file_as_the_only_image_of_a_class(scalenas: Run, tmp_path: Path) -> None:
+    folder = images(tmp_path / "data", cats=6)
+    (folder / "dogs").mkdir()
+    (folder / "dogs" / "0.jpg").write_text("not an image")
+    expect_mistake(scalenas("discover", folder, "--run", tmp_path / "r", *SMALL), "dogs")
+
+
+def test_architecture_files_with_wrong_fields(scalenas: Run, tmp_path: Path) -> None:
+    path = tmp_path / "arch.json"
+    path.write_text(reference_arch("efficientnet_b0").to_json().replace('"kernel": 5', '"kernel": "five"', 1))
+    expect_mistake(scalenas("inspect", path), "arch.json", "kernel", "five")
+    path.write_text("{")
+    expect_mistake(scalenas("inspect", path), "arch.json")
+    path.write_text('{"stages": [], "colour": 1}')
+    expect_mistake(scalenas("inspect", path), "colour")
+
+
+@pytest.mark.parametrize("content", ['{"trials": 2.5}', '{"devices": 3}', '{"arch": "mobilenet_v2"}', "[]", "{"])
+def test_presets_with_wrong_values(scalenas: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", "--preset", tmp_path / "mine.json"), "mine")
+
+
+def test_a_refused_command_leaves_the_folder_free(scalenas: Run, tmp_path: Path) -> None:
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "r", *SMALL, "--target-macs", "5"), "reach")
+    assert not (tmp_path / "r" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "discover", "scale", "compare", "train", "frontier", "inspect", "status", "redraw"]
+)
+def test_every_command_has_help(scalenas: Run, command: str) -> None:
+    status, out, _ = scalenas(command, "--help")
+    assert status == 0
+    assert out.startswith("Usage: scalenas ")
+
+
+def test_no_command_shows_what_there_is(scalenas: Run) -> None:
+    status, _, err = scalenas()
+    assert status == 2
+    assert "\n  discover " in err
+
+
+def test_a_run_folder_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "file" / "r", *SMALL), "cannot be written")
+
+
+OWN = ("--evaluator", "evaluators:formula_for", "--executor", "inline", "--train-images", "64")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"op_code":0,"wor'])
+def test_a_journal_in_which_nothing_is_yet(scalenas: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "discover.journal").write_bytes(content)
+    status, out, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--dry-run", "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["work"][0]["trainings"] == 2
+    assert told["macs"] is None
+    assert "MACs" not in next(line for line in err.splitlines() if line.startswith("forecast: "))
+    assert "multiply-adds and time unknown" in err
+    status, _, err = scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN, "--confirm", "0")
+    assert status == 0, err
+    assert len(read_study(tmp_path / "discover.journal", "discover").trials) == 2
+
+
+@pytest.mark.parametrize("content", [b"no journal", b"no journal\n", b"[1]\n", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["discover", "scale"])
+def test_a_journal_that_is_none_is_refused_and_kept(scalenas: Run, tmp_path: Path, name: str, content: bytes) -> None:
+    journal = tmp_path / f"{name}.journal"
+    journal.write_bytes(content)
+    arch = ("--arch", "efficientnet_b0") if name == "scale" else ()
+    options = [*SMALL, *OWN, "--dry-run", *arch]
+    if name == "scale":
+        del options[options.index("--trials") : options.index("--trials") + 2]
+    expect_mistake(scalenas(name, "digits", "--run", tmp_path, *options), journal.name, "delete it to begin anew")
+    assert journal.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> None:
+    (tmp_path / "discover.journal.lock").mkdir()
+    expect_mistake(scalenas("discover", "digits", "--run", tmp_path, *SMALL, *OWN), "discover.journal: cannot be")
+
+
+def test_commands_that_need_a_run(scalenas: Run, tmp_path: Path) -> None:
+    expect_mistake(scalenas("status", tmp_path), "run.json")
+    expect_mistake(scalenas("frontier", tmp_path, "-o", tmp_path / "f.png"), "frontier.csv")
+    expect_mistake(scalenas("discover", "digits"), "--run")
+
+
+def test_an_architecture_of_ones_own_counts_as_itself(scalenas: Run, tmp_path: Path) -> None:
+    arch = reference_arch("mobilenet_v2")
+    (tmp_path / "mine.json").write_text(arch.to_json())
+    _, out, _ = scalenas("inspect", tmp_path / "mine.json", "--json")
+    assert json.loads(out)["id"] == arch.id
+    assert ArchSpec.from_json(arch.to_json()) == arch

@@ -1,0 +1,150 @@
+"""Every kind of image file reads as the RGB a viewer would show."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.data.decode import UNREADABLE, decode_square
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def grey_ramp(dtype: str, white: float) -> Image.Image:
+    values = np.linspace(0, white, 64).reshape(8, 8)
+    return Image.fromarray(values.astype(dtype))
+
+
+RAMP = np.rint(np.linspace(0, 255, 64)).reshape(8, 8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_rgb_is_kept_to_the_bit(kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(decode_square(encoded(Image.fromarray(pixels), kind), 8), pixels)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (grey_ramp("uint8", 255), "PNG"),
+        (grey_ramp("uint16", 65535), "PNG"),
+        (grey_ramp("uint16", 65535), "TIFF"),
+        (grey_ramp("int32", 65535), "TIFF"),
+        (grey_ramp("float32", 1.0), "TIFF"),
+        (grey_ramp("float32", 255.0), "TIFF"),
+    ],
+    ids=["8-bit", "16-bit png", "16-bit tiff", "32-bit tiff", "float 0..1", "float 0..255"],
+)
+def test_grey_of_any_depth_fills_the_same_levels(image: Image.Image, kind: str) -> None:
+    pixels = decode_square(encoded(image, kind), 8).astype(float)
+    assert np.array_equal(pixels[..., 0], pixels[..., 1])
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+    assert np.abs(pixels[..., 0] - RAMP).max() <= 1
+
+
+def test_dark_16_bit_grey_stays_dark() -> None:
+    image = Image.fromarray(np.full((8, 8), 2570, dtype=np.uint16))
+    assert (decode_square(encoded(image, "PNG"), 8) == 10).all()
+
+
+def test_bilevel() -> None:
+    pixels = decode_square(encoded(Image.fromarray(RAMP > 127), "PNG"), 8)
+    assert np.array_equal(pixels[..., 0], np.where(RAMP > 127, 255, 0))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(mode: str) -> None:
+    image = Image.new(mode, (8, 8), (0, 0, 0, 0) if mode == "RGBA" else (0, 0))
+    assert (decode_square(encoded(image, "PNG"), 8) == 255).all()
+    half = Image.new(mode, (8, 8), (0, 0, 0, 128) if mode == "RGBA" else (0, 128))
+    assert np.abs(decode_square(encoded(half, "PNG"), 8).astype(int) - 127).max() <= 1
+
+
+def test_palette_with_and_without_transparency() -> None:
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, *RED, *BLUE])
+    assert (decode_square(encoded(image, "PNG"), 8) == RED).all()
+    assert (decode_square(encoded(image, "PNG", transparency=1), 8) == 255).all()
+    assert (decode_square(encoded(image, "PNG", transparency=0), 8) == RED).all()
+
+
+def test_rgb_with_one_transparent_colour() -> None:
+    image = Image.new("RGB", (8, 8), RED)
+    assert (decode_square(encoded(image, "PNG", transparency=RED), 8) == 255).all()
+
+
+def test_cmyk_jpeg_is_not_inverted() -> None:
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    pixels = decode_square(encoded(image, "JPEG", quality=95), 8).astype(int)
+    assert np.abs(pixels - RED).max() < 20
+
+
+def test_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode_square(data, 8) == RED).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_tags_are_obeyed(orientation: int) -> None:
+    upright = np.zeros((8, 8, 3), dtype=np.uint8)
+    upright[:4, :] = RED
+    upright[:4, :4] = BLUE
+    # What a camera stores so that the tagged turn gives the upright picture again.
+    undo = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(undo[orientation](upright)))
+    assert np.array_equal(decode_square(encoded(stored, "PNG", exif=exif), 8), upright)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (20, 40)])
+def test_oblong_images_are_cropped_in_the_middle(width: int, height: int) -> None:
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    along = slice((max(width, height) - 20) // 2, (max(width, height) + 20) // 2)
+    pixels[(slice(None), along) if width > height else along] = RED
+    assert (decode_square(encoded(Image.fromarray(pixels), "PNG"), 20) == RED).all()
+    small = decode_square(encoded(Image.fromarray(pixels), "PNG"), 10)
+    assert small.shape == (10, 10, 3)
+    assert (small[2:-2, 2:-2] == RED).all()  # the filter sees a little beyond the crop
+
+
+def test_shrinking_averages_rather_than_picks() -> None:
+    checker = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    pixels = decode_square(encoded(Image.fromarray(checker.astype(np.uint8)), "PNG"), 8)
+    assert np.abs(pixels.astype(int) - 127).max() <= 12
+
+
+@pytest.mark.parametrize("size", [16, 40, 100])
+def test_a_jpeg_read_at_a_reduced_scale_looks_the_same(size: int) -> None:
+    place = np.indices((400, 400)).sum(axis=0) / 798 * 255
+    smooth = Image.fromarray(place.astype(np.uint8)).convert("RGB")
+    jpeg = decode_square(encoded(smooth, "JPEG", quality=95), size).astype(int)
+    png = decode_square(encoded(smooth, "PNG"), size).astype(int)
+    assert np.abs(jpeg - png).max() <= 4
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image", encoded(Image.new("RGB", (64, 64)), "PNG")[:-40]])
+def test_what_is_no_whole_image_raises(data: bytes) -> None:
+    with pytest.raises(UNREADABLE):
+        decode_square(data, 8)

@@ -1,0 +1,186 @@
+"""Latency and other costs: what is measured, what is predicted from it, and what a search then charges for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+from scipy.stats import kendalltau
+
+from nas.figures.latency import LatencyBook, Protocol, measure_latency
+from nas.figures.latency_model import KINDS, LatencyModel, features, leaves
+from nas.score import Score
+from nas.study.store import read_study
+from search_spaces import ArchSpec, count_params, network_cost, reference_arch
+from search_spaces.cost import input_shape
+from search_spaces.ops import network_layers
+from tests.helpers.run_folders import SPACE
+from tests.helpers.shared_data import shared_file
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def members(n: int, seed: int = 0) -> list[ArchSpec]:
+    return [SPACE.decode(SPACE.params(row)) for row in SPACE.sample(np.random.default_rng(seed), n)]
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "shufflenet_v1", "squeezenet1_1", "resnet18", "xception"])
+def test_features_add_up_to_the_counted_costs(name: str) -> None:
+    arch = reference_arch(name)
+    total = network_cost(arch)
+    table = np.expm1(features(arch, 1000))[: 4 * len(KINDS)].reshape(len(KINDS), 4).sum(0)
+    assert table[0] == pytest.approx(total.macs, rel=1e-9)
+    assert table[2] == pytest.approx(total.params, rel=1e-9)
+    assert table[3] == pytest.approx(len(list(leaves(network_layers(arch, 1000), input_shape(arch)))))
+
+
+def test_a_model_ranks_a_made_up_device() -> None:
+    """Time by memory traffic and layers, which no single figure tells."""
+
+    def made_up(arch: ArchSpec) -> float:
+        cost = network_cost(arch, None, 10)
+        return 1e-6 * cost.activations + 0.02 * sum(stage.layers for stage in arch.stages) + 1e-8 * cost.macs
+
+    fitted, others = members(60), members(150, seed=1)
+    model = LatencyModel.fit(fitted, [made_up(arch) for arch in fitted], 10)
+    truth = [made_up(arch) for arch in others]
+    # Sixty networks are few; chance would give 0.
+    assert kendalltau(model.predict(others), truth).statistic > 0.7
+    assert model(others[0]) == pytest.approx(truth[0], rel=0.3)
+
+
+def test_each_network_is_measured_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def measure(arch: ArchSpec, protocol: Protocol, num_classes: int) -> float:
+        asked.append(f"{arch.id} {protocol.batch} {num_classes}")
+        return float(len(asked))
+
+    first, second = members(2)
+    book = LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)
+    assert [book(first), book(second), book(first)] == [1, 2, 1]
+    assert LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)(second) == 2
+    assert LatencyBook(tmp_path / "latency.json", Protocol(batch=8), 10, measure)(second) == 3
+    assert len(asked) == 3
+    (tmp_path / "latency.json").write_text("{")
+    with pytest.raises(ValueError, match=r"latency\.json"):
+        LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)(first)
+
+
+def test_a_larger_network_takes_longer() -> None:
+    small = replace(members(1)[0], resolution=8)
+    protocol = Protocol(warmup=1, repeats=3)
+    assert 0 < measure_latency(small, protocol, 10) < measure_latency(replace(small, resolution=96), protocol, 10)
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    shallow = replace(small, stages=small.stages[:1])  # exporting takes a second a block
+    assert measure_latency(shallow, replace(protocol, backend="onnxruntime"), 10) > 0
+
+
+@pytest.mark.parametrize("wrong", [{"backend": "tflite"}, {"batch": 0}, {"backend": "onnxruntime", "device": "cuda"}])
+def test_protocols_that_cannot_be(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"latency|ONNX"):
+        Protocol(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A published table of B0's space with a made-up accuracy and a made-up cost."""
+    rng = np.random.default_rng(0)
+    columns = {
+        f"stage{i}_{name}": rng.choice(values, 60)
+        for i in range(1, 8)
+        for name, values in (("expand", (1, 4, 6)), ("kernel", (3, 5)), ("layers", (1, 2, 3)), ("se", (0, 1)))
+    }
+    frame = pd.DataFrame(columns)
+    frame["top1"] = 60 + frame.filter(like="kernel").sum(axis=1) / 5
+    frame["chip_ms"] = 1 + frame.filter(like="kernel").sum(axis=1).astype(float) ** 2
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("cost", ["params", "chip_ms"])
+def test_the_score_charges_for_what_is_asked(table: Path, tmp_path: Path, scalenas: Run, cost: str) -> None:
+    options = ("--cost", cost, "--target-cost", "500", "--trials", "14", "--devices", "cpu")
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *options)
+    assert status == 0, err
+    study = read_study(tmp_path / "r" / "discover.journal", "discover")
+    score = Score(500)
+    for trial in study.trials:
+        attrs = trial.user_attrs
+        if cost == "params":
+            assert attrs["cost"] == count_params(ArchSpec.from_dict(attrs["arch"]))
+        assert trial.value == pytest.approx(score(attrs["accuracy"], attrs["cost"]))
+    baseline = json.loads((tmp_path / "r" / "baseline.json").read_text())
+    assert baseline["score"] == pytest.approx(max(trial.value or 0 for trial in study.trials))
+    # Another target only rescores, by the same cost.
+    again = (*options[:2], "--target-cost", "800", *options[4:])
+    assert scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *again)[0] == 0
+    for trial in read_study(tmp_path / "r" / "discover.journal", "discover").trials:
+        assert trial.value == pytest.approx(Score(800)(trial.user_attrs["accuracy"], trial.user_attrs["cost"]))
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", "--trials", "14")
+    assert (status, "cost" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("cost", "bound"), [("params", 4.5e6), ("chip_ms", 800.0)])
+def test_a_bound_in_the_unit_of_the_cost(table: Path, tmp_path: Path, scalenas: Run, cost: str, bound: float) -> None:
+    options = ("--cost", cost, "--target-cost", f"{bound}", "--max-cost", f"{bound}", "--trials", "25")
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *options)
+    assert status == 0, err
+    trials = read_study(tmp_path / "r" / "discover.journal", "discover").trials
+    for trial in trials:
+        assert (trial.state == TrialState.COMPLETE) == (trial.user_attrs["cost"] <= bound)
+    # The sampler is told of the bound: but for the first trial, none is spent above it.
+    assert all(trial.state == TrialState.COMPLETE for trial in trials[1:])
+    # A lower bound holds for what was trained before it, too.
+    costs = sorted(trial.user_attrs["cost"] for trial in trials)
+    lower = [*options[:5], f"{costs[3]}", *options[6:]]
+    assert scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *lower)[0] == 0
+    assert json.loads((tmp_path / "r" / "baseline.json").read_text())["cost"] <= costs[3]
+    status, _, err = scalenas(
+        "discover", "--benchmark", table, "--run", tmp_path / "r", *options[:5], f"{costs[0] / 2}"
+    )
+    assert (status, "keeps the bounds" in err, "Traceback" in err) == (1, True, False)
+    status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "s", "--max-cost", "0")
+    assert (status, "--max-cost must be a number above 0" in err, "Traceback" in err) == (2, True, False)
+
+
+def test_costs_that_cannot_be(table: Path, tmp_path: Path, scalenas: Run) -> None:
+    for cost in ("chip_s", "stage1_kernel "):
+        status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", "--cost", cost)
+        assert (status, cost.strip() in err, "Traceback" in err) == (2, True, False)
+
+
+def test_a_search_by_measured_latency(tmp_path: Path, scalenas: Run) -> None:
+    options = (
+        "--executor", "inline", "--devices", "cpu", "--target-macs", "1M", "--epochs", "1", "--confirm", "1",
+        "--confirm-seeds", "1", "--train-images", "120", "--cost", "latency", "--latency-samples", "10",
+    )  # fmt: skip
+    status, _, err = scalenas("discover", "digits", "--run", tmp_path / "r", "--trials", "2", *options)
+    assert status == 0, err
+    baseline = json.loads((tmp_path / "r" / "baseline.json").read_text())
+    measured = json.loads((tmp_path / "r" / "latency.json").read_text())
+    ((how, figures),) = measured.items()
+    assert figures[baseline["id"]] == baseline["cost"] > 0
+    assert "torch, cpu, batch 1, 1 thread(s)" in how
+    assert 10 <= len(figures) <= 11
+    for trial in read_study(tmp_path / "r" / "discover.journal", "discover").trials:
+        assert 0.2 < trial.user_attrs["cost"] / np.median(list(figures.values())) < 5
+
+
+def test_devices_of_a_published_table_are_ranked() -> None:
+    from benchmarks.latency_model import device_taus  # noqa: PLC0415
+    from nas.benchmark_table import load_table  # noqa: PLC0415
+
+    published = load_table(shared_file("data", "accel_nasbench.csv.gz"))
+    published = replace(published, frame=published.frame.drop(columns=[
+        name for name in published.frame if name.startswith(("latency_ms_", "images_per_s_")) and "a100" not in name
+    ]))  # fmt: skip
+    assert device_taus(published, 150, 250, 0)["images_per_s_a100"] > 0.95

@@ -1,0 +1,488 @@
+"""What every executor must do, and what the worker processes of the local one must withstand."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.evaluation import Evaluator, Failure, Outcome
+from nas.pool.executor import Event, Executor, Finished, Reported, evaluate_safely
+from nas.pool.inline import InlineExecutor
+from nas.pool.local import LocalExecutor
+from nas.pool.messages import UnpicklableError
+from nas.pool.slots import Slot
+from tests.helpers.evaluators import (
+    Crowds,
+    Dies,
+    Fails,
+    Formula,
+    Hangs,
+    LosesDevice,
+    NeedsMemory,
+    Raises,
+    Returns,
+    TellsKillOrder,
+    Unloadable,
+    formula,
+    request,
+)
+
+Make = Callable[..., Executor]
+
+
+def drain(executor: Executor, tickets: int = 1) -> list[Event]:
+    """All events until `tickets` trials have finished."""
+    events: list[Event] = []
+    while sum(isinstance(event, Finished) for event in events) < tickets:
+        events += executor.wait(60)
+    return events
+
+
+def outcome_of(executor: Executor) -> Outcome:
+    (finished,) = (event for event in drain(executor) if isinstance(event, Finished))
+    return finished.outcome
+
+
+def start_cluster(cluster_class: Any) -> Any | None:
+    """Two nodes; None where they do not start in time. Ray gives each 30 s, which a busy machine may not keep."""
+    nodes = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    for _ in range(3):
+        found = cluster_class()
+        try:
+            found.add_node(**nodes, include_dashboard=False)
+            found.second = found.add_node(**nodes)
+        except Exception:
+            found.shutdown()
+        else:
+            return found
+    return None
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes with one core each, all of them processes of this machine."""
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  Ray's own spelling; else its workers starve beside others
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+    found = start_cluster(Cluster)
+    if found is None:
+        pytest.skip("the nodes of Ray's cluster did not start within Ray's 30 s, three times")
+    environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[3])}}
+    ray.init(address=found.address, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+@pytest.fixture(params=["inline", "local", "ray"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    if request.param == "ray":
+        request.getfixturevalue("cluster")
+    with contextlib.ExitStack() as stack:
+
+        def make_executor(evaluator: Evaluator, slots: int = 1, **options: Any) -> Executor:
+            executor: Executor
+            if request.param == "inline":
+                if slots > 1:
+                    pytest.skip("the inline executor has one slot")
+                executor = InlineExecutor(evaluator, **options)
+            elif request.param == "local":
+                executor = LocalExecutor(evaluator, [Slot()] * slots, **options)
+            else:
+                from nas.pool.cluster import RayExecutor  # noqa: PLC0415  needs an optional package
+
+                executor = RayExecutor(evaluator, [Slot()] * slots, **options)
+            stack.callback(executor.close)
+            return executor
+
+        yield make_executor
+
+
+# --- The contract ------------------------------------------------------------------------------------------------
+
+
+def test_reports_come_before_the_outcome_and_slots_are_counted(make: Make) -> None:
+    executor = make(Formula())
+    accuracy = formula(request())
+    assert executor.free_slots == 1
+    for ticket in (7, 3):
+        executor.submit(ticket, request())
+        assert executor.free_slots == 0
+        with pytest.raises(RuntimeError, match="no free slot"):
+            executor.submit(99, request())
+        *reports, finished = drain(executor)
+        assert reports == [Reported(ticket, epoch, accuracy * epoch / 3) for epoch in (1, 2, 3)]
+        assert isinstance(finished, Finished)
+        assert finished.ticket == ticket
+        assert finished.outcome.accuracy == accuracy
+        assert finished.outcome.curve == tuple(accuracy * epoch / 3 for epoch in (1, 2, 3))
+        assert finished.outcome.metrics == {"epochs": 3.0, "threads": 1.0}
+        assert finished.outcome.device == "cpu"
+        assert finished.outcome.seconds > 0
+        assert executor.free_slots == 1
+
+
+def test_nothing_running_waits_for_nothing(make: Make) -> None:
+    assert make(Formula()).wait() == []
+
+
+def test_waiting_no_time_ends_no_trial(make: Make) -> None:
+    executor = make(Formula(delay=0.2))
+    executor.submit(0, request())
+    assert executor.wait(0) == []
+    assert executor.free_slots == 0
+    assert outcome_of(executor).accuracy == formula(request())
+
+
+def test_waiting_no_time_tells_what_has_arrived(make: Make) -> None:
+    executor = make(Formula())
+    if isinstance(executor, InlineExecutor):
+        pytest.skip("trains while it is waited for")
+    executor.submit(0, request())
+    events: list[Event] = []
+    end = time.monotonic() + 60
+    while not events and time.monotonic() < end:
+        time.sleep(0.05)
+        events = executor.wait(0)
+    assert events
+
+
+def test_an_exception_is_a_crash_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Raises(KeyError("no\nsuch thing")))
+    for ticket in range(2):
+        executor.submit(ticket, request())
+        outcome = outcome_of(executor)
+        assert outcome.failure == Failure("crashed", r"KeyError: 'no\nsuch thing'")
+        assert outcome.curve == (0.25,)
+
+
+def test_a_stopped_trial_returns_after_its_epoch(make: Make) -> None:
+    executor = make(Formula(delay=0.05))
+    executor.submit(0, request(epochs=1000))
+    executor.stop(0)
+    executor.stop(5)  # not a running ticket: nothing happens
+    outcome = outcome_of(executor)
+    assert outcome.accuracy is not None
+    assert outcome.metrics["epochs"] == len(outcome.curve) <= 3
+    executor.submit(1, request(epochs=3))
+    assert len(outcome_of(executor).curve) == 3  # the next trial is not stopped
+
+
+def test_a_judge_ends_a_trial_after_the_very_epoch(make: Make) -> None:
+    asked: list[Reported] = []
+
+    def judge(report: Reported) -> bool:
+        asked.append(report)
+        return report.epoch < 3
+
+    executor = make(Formula())
+    for ticket, given in enumerate((judge, None, judge)):
+        executor.submit(ticket, request(epochs=9), given)
+        events = drain(executor)
+        finished = events.pop()
+        assert isinstance(finished, Finished)
+        curve = finished.outcome.curve
+        assert len(curve) == finished.outcome.metrics["epochs"] == (9 if given is None else 3)
+        assert events == [Reported(ticket, epoch, accuracy) for epoch, accuracy in enumerate(curve, 1)]
+    assert [(report.ticket, report.epoch) for report in asked] == [(t, e) for t in (0, 2) for e in (1, 2, 3)]
+
+
+def test_a_cancelled_trial_is_silent_and_frees_its_slot(make: Make) -> None:
+    executor = make(Hangs())
+    executor.submit(0, request(8))
+    executor.cancel(0)
+    executor.cancel(5)
+    assert executor.free_slots == 1
+    executor.submit(1, request(16))
+    assert {event.ticket for event in drain(executor)} == {1}
+
+
+def test_a_hanging_trial_is_a_timeout_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Hangs(), time_limit=1.5)
+    executor.submit(0, request(8))
+    outcome = outcome_of(executor)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "timeout"
+    assert outcome.failure.message.startswith("no result within 1.5 s")
+    assert outcome.curve == (0.5,)
+    assert outcome.seconds >= 1.5
+    executor.submit(1, request(16))
+    assert outcome_of(executor).accuracy == formula(request(16))
+
+
+def test_a_time_limit_may_depend_on_the_request(make: Make) -> None:
+    executor = make(Hangs(), time_limit=lambda asked: 0.5 if asked.arch.stages[0].channels == 8 else None)
+    executor.submit(0, request(8))
+    failure = outcome_of(executor).failure
+    assert failure is not None
+    assert failure.message.startswith("no result within 0.5 s")
+    executor.submit(1, request(16))
+    assert outcome_of(executor).accuracy == formula(request(16))
+
+
+def test_what_does_not_fit_into_memory_is_tried_with_batches_in_parts(make: Make, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    executor = make(NeedsMemory(parts=4, log=log))
+    executor.submit(0, request())
+    outcome = outcome_of(executor)
+    assert outcome.accuracy == formula(request())
+    assert (tmp_path / "log").read_text().split() == ["1", "2", "4"]
+
+
+def test_what_fits_in_no_way_is_out_of_memory(make: Make) -> None:
+    executor = make(NeedsMemory(parts=8))
+    executor.submit(0, request())
+    text = "OutOfMemoryError: needs more (the last of several tries: each batch in 4 parts)"
+    assert outcome_of(executor).failure == Failure("oom", text)
+    assert executor.free_slots == 1
+
+
+def test_a_memory_error_is_out_of_memory_and_the_executor_goes_on(make: Make) -> None:
+    executor = make(Raises(MemoryError("no room")))
+    for ticket in range(2):
+        executor.submit(ticket, request())
+        text = "MemoryError: no room (the last of several tries: each batch in 4 parts)"
+        assert outcome_of(executor).failure == Failure("oom", text)
+
+
+def test_trials_run_side_by_side_and_finish_in_their_own_time(make: Make) -> None:
+    executor = make(Hangs(), slots=2)
+    executor.submit(0, request(8))
+    executor.submit(1, request(16))
+    finished = [event.ticket for event in drain(executor) if isinstance(event, Finished)]
+    assert finished == [1]
+    assert executor.free_slots == 1
+    assert not any(isinstance(event, Finished) for event in executor.wait(0.2))
+
+
+def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
+    executor = make(Hangs())
+    executor.submit(0, request(8))
+    executor.close()
+    executor.close()
+    assert executor.wait() == []
+
+
+# --- Evaluators that break their contract --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "TypeError: the evaluator returned NoneType, not an Outcome"),
+        (0.5, "TypeError: the evaluator returned float, not an Outcome"),
+        (Outcome(accuracy=93.5), "ValueError: accuracy must be in 0..1, not 93.5"),
+        (Outcome(accuracy=-0.1), "ValueError: accuracy must be in 0..1, not -0.1"),
+        (Outcome(accuracy=0.5, seconds=float("inf")), "ValueError: seconds must be finite and at least 0, not inf"),
+        (
+            Outcome(failure=Failure("tired", "")),
+            "ValueError: failure kind must be one of oom, timeout, diverged, crashed, not 'tired'",
+        ),
+        (Outcome(accuracy=0.5, metrics={"loss": "low"}), "ValueError: could not convert string to float: 'low'"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_is_no_outcome_is_a_crash(value: Any, text: str) -> None:
+    outcome = evaluate_safely(Returns(value), request(), "cpu", lambda _epoch, _accuracy: True)
+    assert outcome.failure == Failure("crashed", text)
+
+
+@pytest.mark.parametrize("accuracy", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
+def test_an_accuracy_that_is_not_finite_is_diverged(accuracy: float) -> None:
+    given = Outcome(accuracy=accuracy, seconds=2.0, curve=(0.5, accuracy))
+    outcome = evaluate_safely(Returns(given), request(), "cpu", lambda _e, _a: True)
+    assert outcome.accuracy is None
+    assert outcome.failure == Failure("diverged", f"the accuracy is {accuracy}")
+    assert (outcome.seconds, outcome.curve[0]) == (2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (MemoryError(), Failure("oom", "MemoryError")),
+        (SystemExit(3), Failure("crashed", "SystemExit: 3")),
+        (RuntimeError("x" * 2000), Failure("crashed", ("RuntimeError: " + "x" * 2000)[:500])),
+    ],
+)
+def test_what_is_raised_names_its_kind(error: BaseException, failure: Failure) -> None:
+    assert evaluate_safely(Raises(error), request(), "cpu", lambda _e, _a: True).failure == failure
+
+
+def test_array_scalars_become_plain_numbers() -> None:
+    given = Outcome(accuracy=np.float32(0.5), curve=(np.float64(0.25),), metrics={"loss": np.float32(2)})  # type: ignore[arg-type, dict-item]
+    outcome = evaluate_safely(Returns(given), request(), "cpu", lambda _e, _a: True)
+    assert [type(number) for number in (outcome.accuracy, *outcome.curve, *outcome.metrics.values())] == [float] * 3
+
+
+# --- A cluster -----------------------------------------------------------------------------------------------------
+
+
+def test_a_node_of_a_cluster_that_is_killed_costs_no_trial(cluster: Any, tmp_path: Path) -> None:
+    from nas.pool.cluster import RayExecutor, cluster_slots  # noqa: PLC0415
+
+    slots = cluster_slots(None, None, None)
+    assert slots == (Slot("cpu", 1),) * 2
+    log = tmp_path / "log"
+    with contextlib.closing(RayExecutor(Formula(0.5, str(log)), slots)) as executor:
+        for ticket in range(2):
+            executor.submit(ticket, request(8 + 8 * ticket, epochs=6))
+        while len(log.read_text().splitlines() if log.exists() else ()) < 2:
+            executor.wait(0.1)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        outcomes = {e.ticket: e.outcome.accuracy for e in drain(executor, 2) if isinstance(e, Finished)}
+    assert outcomes == {ticket: formula(request(8 + 8 * ticket, epochs=6)) for ticket in range(2)}
+    assert log.read_text().count("begin") == 3  # the killed node's was begun again, elsewhere
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from nas.pool.cluster import ClusterError, connect  # noqa: PLC0415
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(
+        ClusterError, match=r"^--ray-address 127\.0\.0\.1:1: Connection refused; is the head node up\?$"
+    ):
+        connect("127.0.0.1:1")
+
+
+# --- Worker processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "text"),
+    [
+        (Dies(), "the worker process was killed by SIGKILL, 2 times in a row"),
+        (Dies(exit_code=3), "the worker process exited with code 3, 2 times in a row"),
+    ],
+)
+def test_a_worker_that_dies_twice_is_a_crash(evaluator: Evaluator, text: str) -> None:
+    with contextlib.closing(LocalExecutor(evaluator, [Slot()])) as executor:
+        executor.submit(0, request())
+        outcome = outcome_of(executor)
+        assert outcome.failure == Failure("crashed", text)
+        assert executor.free_slots == 1
+
+
+def test_a_worker_that_dies_once_is_replaced_and_its_trial_run_again(tmp_path: Path) -> None:
+    marker = tmp_path / "tries"
+    with contextlib.closing(LocalExecutor(Dies(marker=str(marker)), [Slot()])) as executor:
+        executor.submit(0, request())
+        outcome = outcome_of(executor)
+    assert outcome.accuracy == formula(request())
+    assert outcome.curve == (0.5,)
+    assert marker.read_text() == "try\n" * 2
+
+
+def test_a_hang_is_tried_again_in_a_new_worker() -> None:
+    with contextlib.closing(LocalExecutor(Hangs(), [Slot()], time_limit=0.3, retries=2)) as executor:
+        executor.submit(0, request(8))
+        assert outcome_of(executor).failure == Failure("timeout", "no result within 0.3 s, 3 times in a row")
+
+
+def test_what_runs_out_of_memory_beside_others_is_tried_again_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with contextlib.closing(LocalExecutor(Crowds(str(log)), [Slot()] * 3)) as executor:
+        for ticket in range(3):
+            executor.submit(ticket, request(8 + 8 * ticket))
+        outcomes = {event.ticket: event.outcome for event in drain(executor, 3) if isinstance(event, Finished)}
+        assert executor.free_slots == 3
+    assert {ticket: outcome.accuracy for ticket, outcome in outcomes.items()} == {
+        ticket: formula(request(8 + 8 * ticket)) for ticket in range(3)
+    }
+    assert set(log.read_text().split()) == {"1"}  # nobody's batches were split
+
+
+def test_an_idle_slot_waits_while_another_trial_needs_the_device_alone() -> None:
+    with contextlib.closing(LocalExecutor(NeedsMemory(parts=2, delay=0.3), [Slot(), Slot("other")])) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(16))
+        drain(executor, 2)
+        assert executor.free_slots == 2
+
+
+def test_a_trial_whose_device_is_lost_is_tried_on_another() -> None:
+    slots = [Slot("bad"), Slot("good")]
+    end = time.monotonic() + 300
+    with contextlib.closing(LocalExecutor(LosesDevice("bad"), slots)) as executor:
+        for ticket in itertools.count():
+            if executor.free_slots == 1:
+                break  # the bad one is given up
+            executor.submit(ticket, request())
+            (finished,) = (event for event in drain(executor) if isinstance(event, Finished))
+            assert finished.outcome.accuracy == formula(request())
+            assert finished.outcome.device == "good"
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_the_last_device_is_never_given_up() -> None:
+    with contextlib.closing(LocalExecutor(LosesDevice("bad"), [Slot("bad")])) as executor:
+        for ticket in range(4):
+            executor.submit(ticket, request())
+            text = "RuntimeError: CUDA error: unspecified launch failure, 2 times in a row"
+            assert outcome_of(executor).failure == Failure("crashed", text)
+            assert executor.free_slots == 1
+
+
+def test_threads_of_a_slot_reach_the_worker() -> None:
+    with contextlib.closing(LocalExecutor(Formula(), [Slot(threads=3)])) as executor:
+        executor.submit(0, request())
+        assert outcome_of(executor).metrics["threads"] == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has this order")
+def test_where_memory_runs_out_workers_are_killed_before_their_driver() -> None:
+    with contextlib.closing(LocalExecutor(TellsKillOrder(), [Slot()])) as executor:
+        executor.submit(0, request())
+        assert outcome_of(executor).metrics["order"] == 1000
+
+
+def test_close_leaves_no_process(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
+    executor = LocalExecutor(Hangs(str(pid_file)), [Slot()])
+    executor.submit(0, request(8))
+    executor.wait(60)
+    pid = int(pid_file.read_text())
+    os.kill(pid, 0)
+    executor.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_an_idle_worker_that_is_killed_costs_no_trial(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with contextlib.closing(LocalExecutor(Formula(log=str(log)), [Slot()])) as executor:
+        executor.submit(0, request())
+        drain(executor)
+        pid = int(log.read_text().split()[-1])
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        executor.submit(1, request())
+        assert outcome_of(executor).accuracy == formula(request())
+
+
+def test_an_evaluator_that_cannot_be_loaded_raises() -> None:
+    with contextlib.closing(LocalExecutor(Unloadable(), [Slot()])) as executor:
+        executor.submit(0, request())
+        with pytest.raises(RuntimeError, match="cannot load the evaluator: ValueError: invalid literal"):
+            drain(executor)
+
+
+def test_an_evaluator_that_cannot_be_pickled_raises() -> None:
+    with pytest.raises(UnpicklableError, match="cannot be pickled"):
+        LocalExecutor(Returns(lambda: None), [Slot()])
+
+
+def test_no_slots_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one slot"):
+        LocalExecutor(Fails("oom"), [])

@@ -1,0 +1,165 @@
+"""Slots, starts and lost devices, with made-up workers and a clock of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pytest
+
+from nas.evaluation import Failure, Outcome
+from nas.pool import crew
+from nas.pool.crew import START_LIMIT, WorkerExecutor, WorkersError
+from nas.pool.executor import Finished
+from nas.pool.messages import Go, Lost, Message, Ready, Run, Stop
+from nas.pool.seat import Worker
+from nas.pool.slots import Slot
+from tests.helpers.evaluators import request
+
+
+@dataclass(eq=False)
+class Actor:
+    """A worker that is never ready ("hangs"), or answers each request at once ("works"), with the loss of its device
+    ("loses"), or not at all ("dwells").
+    """
+
+    slot: Slot
+    part: str
+    news: list[Message] = field(default_factory=list)
+    killed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.part != "hangs":
+            self.news.append(Ready(self.slot.device))
+
+    def send(self, message: Run | Stop | Go) -> None:
+        if isinstance(message, Run) and self.part == "works":
+            self.news.append(Finished(message.ticket, Outcome(accuracy=0.5, device=self.slot.device)))
+        if isinstance(message, Run) and self.part == "loses":
+            self.news.append(Lost("CUDA error: gone"))
+
+    def receive(self) -> list[Message]:
+        news, self.news = self.news, []
+        return news
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class Stage(WorkerExecutor):
+    """Workers that play the parts of a list, one after another; each wait for news takes its time at once."""
+
+    def __init__(self, slots: Sequence[Slot], parts: Sequence[str]) -> None:
+        self.parts = list(parts)
+        self.actors: list[Actor] = []
+        self.now = 0.0
+        super().__init__(slots, None, retries=1)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def _start_worker(self, slot: Slot) -> Worker:
+        self.actors.append(Actor(slot, self.parts.pop(0)))
+        return self.actors[-1]
+
+    def _wait_for_news(self, workers: Sequence[Worker], timeout: float) -> list[Worker]:
+        with_news: list[Worker] = [worker for worker in workers if isinstance(worker, Actor) and worker.news]
+        self.now += 0 if with_news else timeout
+        return with_news
+
+    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+        for event in self.wait():
+            assert isinstance(event, Finished)
+            yield event.ticket, event.outcome
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> type[Stage]:
+    class Timed(Stage):
+        def __init__(self, slots: Sequence[Slot], parts: Sequence[str]) -> None:
+            monkeypatch.setattr(crew, "time", self)
+            super().__init__(slots, parts)
+
+    return Timed
+
+
+def test_a_worker_that_hangs_at_its_start_is_replaced_and_its_trial_keeps_its_tries(stage: type[Stage]) -> None:
+    with closing(stage([Slot()], ["hangs", "hangs", "works"])) as executor:
+        executor.submit(7, request())
+        assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(7, 0.5)]
+        assert 2 * START_LIMIT <= executor.now <= 2 * START_LIMIT + 5
+        assert [actor.killed for actor in executor.actors] == [True, True, False]
+
+
+def test_a_run_ends_when_no_worker_gets_ready(stage: type[Stage]) -> None:
+    with closing(stage([Slot()], ["hangs"] * 6)) as executor:
+        executor.submit(0, request())
+        with pytest.raises(
+            WorkersError, match=r"^workers end before they are ready, 6 in a row: not ready within 300 s$"
+        ):
+            executor.wait()
+
+
+BAD, GOOD = Slot("bad"), Slot("good")
+
+
+def test_a_slot_whose_workers_are_never_ready_is_given_up_and_the_others_go_on(
+    stage: type[Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(stage([BAD, GOOD], ["hangs", "dwells", *["hangs"] * 5])) as executor:
+        executor.submit(0, request())
+        assert executor.wait(START_LIMIT * 5.5) == []
+        assert executor.free_slots == 1
+        assert executor.wait(START_LIMIT) == []
+        assert executor.free_slots == 0
+        assert [actor.slot for actor in executor.actors if not actor.killed] == [GOOD]
+        told = "gave up 1 of 2 slots, on bad: 6 workers in a row were not ready: not ready within 300 s"
+        assert [record.getMessage() for record in caplog.records] == [told]
+
+
+def test_a_worker_that_gets_ready_ends_the_count_of_its_slot_alone(stage: type[Stage]) -> None:
+    parts = ["hangs", "dwells", *["hangs"] * 4, "dwells", *["hangs"] * 5, "works"]
+    with closing(stage([BAD, GOOD], parts)) as executor:
+        executor.submit(0, request(8))  # dwells
+        executor.wait(START_LIMIT * 5.5)
+        executor.submit(1, request(16))
+        executor.cancel(1)  # which ends the worker
+        executor.submit(2, request(16))
+        assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(2, 0.5)]
+        assert executor.free_slots == 1
+
+
+def test_losses_are_counted_by_device_and_all_its_slots_given_up(stage: type[Stage]) -> None:
+    with closing(stage([BAD, BAD, BAD, GOOD], [*["loses"] * 3, "works", *["loses"] * 2])) as executor:
+        for ticket in range(4):
+            executor.submit(ticket, request(8 + ticket))
+        found: dict[int, Outcome] = {}
+        while len(found) < 4:
+            found |= dict(executor.outcomes())
+        assert {outcome.device for outcome in found.values()} == {"good"}
+        assert executor.free_slots == 1
+        assert [actor.slot for actor in executor.actors if not actor.killed] == [GOOD]
+
+
+def test_what_runs_on_a_device_that_is_given_up_begins_anew_elsewhere(stage: type[Stage]) -> None:
+    with closing(stage([BAD, BAD, GOOD], ["dwells", "loses", "works", "loses", "loses"])) as executor:
+        executor.submit(0, request(8))
+        found: dict[int, Outcome] = {}
+        for ticket in range(1, 6):
+            while not executor.free_slots:
+                found |= dict(executor.outcomes())
+            executor.submit(ticket, request(8 + ticket))
+        while len(found) < 6:
+            found |= dict(executor.outcomes())
+        assert {outcome.device for outcome in found.values()} == {"good"}
+        assert executor.free_slots == 1
+
+
+def test_the_only_device_keeps_all_its_slots(stage: type[Stage]) -> None:
+    with closing(stage([BAD] * 2, ["loses"] * 100)) as executor:
+        for ticket in range(5):
+            executor.submit(ticket, request())
+            ((_, outcome),) = executor.outcomes()
+            assert outcome.failure == Failure("crashed", "CUDA error: gone, 2 times in a row")
+            assert executor.free_slots == 2

@@ -1,0 +1,297 @@
+"""The journal: a kill is mended, outcomes come back whole, values follow the score, one driver at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from nas.evaluation import FAILURE_KINDS, Failure, Outcome
+from nas.score import Score
+from nas.study.store import (
+    JournalError,
+    open_study,
+    outcome_attrs,
+    read_study,
+    request_attrs,
+    rescore,
+    run_lock,
+    stored_outcome,
+    stored_request,
+)
+from tests.helpers.evaluators import request
+
+
+def filled(path: Path) -> list[bytes]:
+    """A journal with two finished trials and one running; its lines."""
+    study = open_study(path, "discover", ["maximize"], optuna.samplers.RandomSampler(seed=0))
+    for _ in range(3):
+        study.ask({"x": FloatDistribution(0, 1)})
+    for number in range(2):
+        study.tell(number, float(number))
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def states(path: Path) -> list[TrialState]:
+    return [trial.state for trial in read_study(path, "discover").trials]
+
+
+def told_by(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "nas.study.store"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "discover.journal"
+
+
+# --- Mending -----------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_cut_anywhere_opens_and_can_be_written(path: Path) -> None:
+    lines = filled(path)
+    whole = b"".join(lines)
+    for cut in range(len(whole) - len(lines[-1]) - len(lines[-2]), len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        study = open_study(path, "discover", ["maximize"], optuna.samplers.RandomSampler(seed=0))
+        # A record is kept when all of it but its line end is there.
+        kept = sum(cut >= end - 1 for end in (len(whole), len(whole) - len(lines[-1])))
+        finished = [TrialState.COMPLETE] * kept + [TrialState.RUNNING] * (3 - kept)
+        assert [trial.state for trial in study.trials] == finished
+        study.tell(2, 0.5)
+        assert states(path) == [*finished[:2], TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 4096, b"\0\0\0\n", b"garbage\n\0\n{", b'["no record"]\n', b"\n\n", b"\xff\xfe\n"]
+)
+def test_garbage_after_the_last_record_is_dropped_and_told(
+    path: Path, tail: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = b"".join(filled(path))
+    path.write_bytes(whole + tail)
+    open_study(path, "discover")
+    told = f"{path}: dropped its last {len(tail)} bytes, which a kill left half written"
+    assert told_by(caplog) == [told]
+    assert path.read_bytes().startswith(whole)
+    assert tail not in path.read_bytes()
+    assert states(path) == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
+
+
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_what_loses_nothing_is_not_told(path: Path, dropped: int, caplog: pytest.LogCaptureFixture) -> None:
+    whole = b"".join(filled(path))
+    path.write_bytes(whole[: len(whole) - dropped])  # without its line end a record is still whole
+    open_study(path, "discover")
+    assert path.read_bytes() == whole
+    assert told_by(caplog) == []
+
+
+def test_an_empty_journal_starts_anew(path: Path) -> None:
+    path.touch()
+    assert states(path) == []
+    assert path.read_bytes() == b""
+    assert open_study(path, "discover").trials == []
+    assert states(path) == []
+
+
+def test_a_journal_cut_in_its_first_record_starts_anew(path: Path) -> None:
+    first = filled(path)[0]
+    for cut in range(len(first)):
+        path.write_bytes(first[:cut])
+        assert states(path) == []
+        assert path.read_bytes() == first[:cut]
+        assert open_study(path, "discover").trials == []
+        assert states(path) == []
+
+
+@pytest.mark.parametrize("content", [b"\0" * 100, b"{no", b"some\ntext\n", b"{}\n", b"[" * 100_000])
+def test_a_journal_without_one_whole_record_is_refused_and_kept(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"damaged journal: not one record is whole; .* delete it to begin"):
+        open_study(path, "discover")
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("line", [b"{broken", b"{}", b"12", b"[1]", b"", b"[" * 100_000])
+@pytest.mark.parametrize("tail", [b"", b'{"cut'])
+def test_damage_in_the_middle_is_an_error_and_changes_nothing(path: Path, line: bytes, tail: bytes) -> None:
+    lines = filled(path)
+    broken = b"".join([*lines[:2], line, b"\n", *lines[2:], tail])
+    path.write_bytes(broken)
+    for function in (open_study, read_study):
+        with pytest.raises(JournalError, match=r"discover\.journal: damaged journal: line 3: "):
+            function(path, "discover")
+        assert path.read_bytes() == broken
+
+
+def test_a_journal_without_its_first_line_is_refused_and_kept(path: Path) -> None:
+    rest = b"".join(filled(path)[1:])
+    path.write_bytes(rest)
+    with pytest.raises(JournalError, match="damaged journal: line 1: not the begin of a study"):
+        open_study(path, "discover")
+    assert path.read_bytes() == rest
+
+
+def test_the_lock_of_a_killed_writer_does_not_hold_up_the_next(path: Path) -> None:
+    filled(path)
+    os.symlink(path, f"{path}.lock")
+    open_study(path, "discover").tell(2, 0.5)
+    assert states(path) == [TrialState.COMPLETE] * 3
+
+
+def test_reading_does_not_write(path: Path) -> None:
+    whole = b"".join(filled(path)) + b'{"half'
+    path.write_bytes(whole)
+    assert len(read_study(path, "discover").trials) == 3
+    assert path.read_bytes() == whole
+
+
+def test_reading_what_is_not_there(tmp_path: Path, path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file"):
+        read_study(tmp_path / "none", "discover")
+    filled(path)
+    with pytest.raises(ValueError, match="holds no study 'scale'"):
+        read_study(path, "scale")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ValueError, match="cannot be written"):
+        open_study(tmp_path / "discover.journal", "discover")
+    with pytest.raises(ValueError, match="cannot be written"), run_lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be written: No such file"), run_lock(tmp_path / "none"):
+        pass
+    with pytest.raises(ValueError, match="cannot be written: No such file"):
+        open_study(tmp_path / "none" / "discover.journal", "discover")
+
+
+# --- Outcomes ----------------------------------------------------------------------------------------------------
+
+numbers = st.floats(0, 1)
+outcomes = st.builds(
+    lambda result, **rest: Outcome(**{"accuracy" if isinstance(result, float) else "failure": result}, **rest),
+    st.one_of(numbers, st.builds(Failure, st.sampled_from(FAILURE_KINDS), st.text())),
+    seconds=st.floats(0, 1e6),
+    device=st.text(),
+    curve=st.lists(numbers).map(tuple),
+    metrics=st.dictionaries(st.text(), st.floats(allow_nan=False)),
+)
+
+
+@given(outcome=outcomes, channels=st.integers(1, 512), seed=st.integers(0, 2**31))
+def test_requests_and_outcomes_come_back_as_they_were(outcome: Outcome, channels: int, seed: int) -> None:
+    asked = request(channels, seed=seed)
+    study = optuna.create_study()
+    attrs = request_attrs(asked, 10, 20) | outcome_attrs(outcome)
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attrs))
+    (trial,) = study.trials
+    assert stored_request(trial) == asked
+    assert stored_outcome(trial) == outcome
+    assert (trial.user_attrs["macs"], trial.user_attrs["params"]) == (10, 20)
+
+
+def test_an_outcome_cut_short_by_a_kill_is_none() -> None:
+    for outcome in (Outcome(accuracy=0.5), Outcome(failure=Failure("oom", "no room"))):
+        attrs = list(outcome_attrs(outcome).items())
+        for kept in range(len(attrs)):
+            trial = create_trial(state=TrialState.FAIL, user_attrs=dict(attrs[:kept]))
+            assert stored_outcome(trial) is None
+            assert stored_request(trial) is None
+
+
+# --- Scores ------------------------------------------------------------------------------------------------------
+
+
+def scored(path: Path, score: Score) -> optuna.Study:
+    return open_study(path, "discover", ["maximize"], None, score)
+
+
+def test_another_score_changes_the_values_and_nothing_else(path: Path) -> None:
+    first, second = Score(1e6), Score(2e6, -0.5)
+    study = scored(path, first)
+    x = FloatDistribution(0, 1)
+    for number in range(5):
+        trial = study.ask({"x": x})
+        for name, value in request_attrs(request(8 + number), 1000 * (number + 1), 7).items():
+            trial.set_user_attr(name, value)
+        study._storage.set_trial_system_attr(trial._trial_id, "sampler:note", number)
+        trial.report(0.25, 1)
+    for number in (0, 2):
+        study._storage.set_trial_user_attr(number, "accuracy", 0.5)
+        study.tell(number, first(0.5, 1000 * (number + 1)))
+    study.tell(1, state=TrialState.FAIL)
+    study.tell(3, state=TrialState.PRUNED)
+    before = study.trials
+
+    after = scored(path, second).trials
+    assert [trial.value for trial in after[:3]] == [second(0.5, 1000), None, second(0.5, 3000)]
+    for old, new in zip(before, after, strict=True):
+        for field in (
+            "number",
+            "state",
+            "params",
+            "distributions",
+            "user_attrs",
+            "system_attrs",
+            "intermediate_values",
+            "datetime_start",
+            "datetime_complete",
+        ):
+            assert getattr(old, field) == getattr(new, field), field
+    assert len(optuna.study.get_all_study_names(read_study(path, "discover")._storage)) == 1
+    assert [trial.value for trial in scored(path, first).trials] == [trial.value for trial in before]
+    assert {file.name for file in path.parent.iterdir()} == {path.name}
+
+
+def test_the_same_score_leaves_the_journal_alone(path: Path) -> None:
+    study = scored(path, Score(1e6))
+    study.add_trial(create_trial(value=1.0, user_attrs={"accuracy": 0.5, "macs": 10}))
+    inode = path.stat().st_ino
+    scored(path, Score(1e6))
+    assert path.stat().st_ino == inode
+
+
+def test_a_rescoring_that_was_killed_loses_nothing(path: Path) -> None:
+    scored(path, Score(1e6)).add_trial(create_trial(value=1.0, user_attrs={"accuracy": 0.5, "macs": 10}))
+    path.with_name(path.name + ".new").write_text('{"half')
+    rescore(path, "discover", Score(3e6))
+    assert read_study(path, "discover").trials[0].value == Score(3e6)(0.5, 10)
+
+
+# --- One driver --------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nas.study.store import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_driver_is_told_who_holds_the_folder_until_it_dies(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=f"in use by process {holder.pid};"), run_lock(tmp_path):
+            pass
+        holder.kill()
+    with run_lock(tmp_path):
+        pass
+    with run_lock(tmp_path):
+        pass

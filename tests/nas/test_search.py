@@ -1,0 +1,389 @@
+"""The search loop: the same however it is run or broken off, and nothing trained that need not be."""
+
+# ruff: noqa: ARG002  a sampler's methods take what Optuna passes
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.evaluation import Evaluator, Fidelity, Outcome, Request
+from nas.pool.executor import Executor
+from nas.pool.inline import InlineExecutor
+from nas.pool.local import LocalExecutor
+from nas.pool.slots import Slot
+from nas.samplers import SAMPLERS, make_sampler
+from nas.search import Candidate, TooManyFailuresError, candidates, discover, evaluate_all
+from nas.study.store import open_study, stored_request
+from nas.study.trials import REPEAT, Progress, Space
+from search_spaces import ArchSpec, Choice, SearchSpace
+from tests.helpers.evaluators import FIDELITY, TINY, Fails, Formula, Returns, arch, formula, request
+from tests.helpers.search_driver import SCORE, cost
+
+
+def macs_of(params: Mapping[str, Any]) -> float:
+    return cost(TINY.decode(params))[0]
+
+
+def search(
+    path: Path,
+    *,
+    sampler: str | optuna.samplers.BaseSampler = "random",
+    trials: int = 20,
+    executor: Executor | None = None,
+    evaluator: Evaluator | None = None,
+    space: Space = TINY,
+    **options: Any,
+) -> optuna.Study:
+    if isinstance(sampler, str):
+        sampler = make_sampler(sampler, seed=0, macs=macs_of, score=SCORE)
+    study = open_study(path, "discover", ["maximize"], sampler, SCORE)
+    with contextlib.closing(executor or InlineExecutor(evaluator or Formula())) as opened:
+        options = {"fidelity": FIDELITY, "seed": 0, "cost": cost} | options
+        discover(space, SCORE, sampler, opened, study, trials=trials, **options)
+    return study
+
+
+def facts(trial: FrozenTrial) -> tuple[Any, ...]:
+    """What must not depend on time or on the way that a search was run."""
+    attrs = {name: value for name, value in trial.user_attrs.items() if name != "seconds"}
+    return trial.number, trial.state, trial.params, trial.values, trial.intermediate_values, attrs
+
+
+def history(study: optuna.Study) -> list[tuple[Any, ...]]:
+    return [facts(trial) for trial in study.trials]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "discover.journal"
+
+
+# --- Determinism -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_two_runs_are_identical(tmp_path: Path, sampler: str) -> None:
+    first, second = (search(tmp_path / name, sampler=sampler, trials=12) for name in ("a", "b"))
+    assert history(first) == history(second)
+    assert candidates(first, SCORE) == candidates(second, SCORE)
+    assert len(first.trials) == 12
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "evolution"])
+def test_a_run_cut_off_anywhere_goes_on_as_if_it_had_not_been(tmp_path: Path, sampler: str) -> None:
+    whole = tmp_path / "whole"
+    unbroken = history(search(whole, sampler=sampler, trials=16))
+    data = whole.read_bytes()
+    for tenth in (3, 6, 9):
+        cut = tmp_path / f"cut{tenth}"
+        cut.write_bytes(data[: len(data) * tenth // 10])
+        assert history(search(cut, sampler=sampler, trials=16)) == unbroken, f"cut at {tenth}/10"
+
+
+def test_a_random_search_cut_off_between_any_two_records_goes_on(tmp_path: Path) -> None:
+    whole, log = tmp_path / "whole", tmp_path / "log"
+    unbroken = history(search(whole, trials=2))
+    lines = whole.read_bytes().splitlines(keepends=True)
+    cut = tmp_path / "cut"
+    for kept in range(len(lines)):
+        cut.write_bytes(b"".join(lines[:kept]))
+        log.unlink(missing_ok=True)
+        stored = Counter(
+            trial.user_attrs["request_key"]
+            for trial in open_study(cut, "discover", ["maximize"]).trials
+            if "accuracy" in trial.user_attrs
+        )
+        assert history(search(cut, trials=2, evaluator=Formula(log=str(log)))) == unbroken
+        trained = begun(log)
+        assert trained.keys().isdisjoint(stored)
+        assert len(trained) + len(stored) == len({attrs["request_key"] for *_, attrs in unbroken})
+
+
+def test_two_workers_find_the_same_with_random_sampling(tmp_path: Path) -> None:
+    inline = search(tmp_path / "inline", trials=30)
+    workers = search(tmp_path / "local", trials=30, executor=LocalExecutor(Formula(), [Slot(), Slot()]))
+    assert history(workers) == history(inline)
+
+
+def test_more_trials_go_on_from_fewer(tmp_path: Path) -> None:
+    at_once = search(tmp_path / "a", sampler="tpe", trials=20)
+    search(tmp_path / "b", sampler="tpe", trials=12)
+    search(tmp_path / "b", sampler="tpe", trials=5)
+    assert history(search(tmp_path / "b", sampler="tpe", trials=20)) == history(at_once)
+
+
+def test_an_interrupt_is_heeded_where_nothing_needs_training(path: Path) -> None:
+    def interrupt(news: Progress) -> None:
+        if news.finished and news.done == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(path, space=PAIR, trials=10_000, on_event=interrupt)
+    trials = open_study(path, "discover").trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 20
+
+
+# --- What a trial holds ------------------------------------------------------------------------------------------
+
+
+def test_a_trial_tells_all_about_itself(path: Path) -> None:
+    (trial,) = search(path, trials=1).trials
+    network = TINY.decode(trial.params)
+    asked = Request(network, FIDELITY, 0)
+    accuracy = formula(asked)
+    macs, params = cost(network)
+    assert trial.state == TrialState.COMPLETE
+    assert trial.value == SCORE(accuracy, macs)
+    assert trial.intermediate_values == dict(enumerate((accuracy / 3, accuracy * 2 / 3, accuracy), 1))
+    attrs = dict(trial.user_attrs)
+    assert attrs.pop("seconds") > 0
+    assert ArchSpec.from_dict(attrs.pop("arch")) == network
+    assert attrs == {
+        "arch_id": network.id,
+        "accuracy": accuracy,
+        "macs": macs,
+        "params": params,
+        "seed": 0,
+        "fidelity": {"epochs": 3, "train_fraction": 1.0, "resolution_factor": 1.0},
+        "split": "val",
+        "request_key": asked.key,
+        "device": "cpu",
+        "curve": [accuracy / 3, accuracy * 2 / 3, accuracy],
+        "metrics": {"epochs": 3.0, "threads": 1.0},
+    }
+    assert stored_request(trial) == asked
+
+
+def test_candidates_come_best_first(path: Path) -> None:
+    study = search(path, trials=30)
+    found = candidates(study, SCORE)
+    best = study.best_trial
+    assert (found[0].arch.id, found[0].score) == (best.user_attrs["arch_id"], best.value)
+    assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
+    assert len(found) == len({trial.user_attrs["arch_id"] for trial in study.trials})
+
+
+def test_progress_counts_to_the_end(path: Path) -> None:
+    seen: list[Progress] = []
+    study = search(path, trials=6, on_event=seen.append)
+    finished = [news for news in seen if news.finished]
+    assert [(news.number, news.done, news.total) for news in finished] == [(i, i + 1, 6) for i in range(6)]
+    trained = [trial for trial in study.trials if "duplicate_of" not in trial.user_attrs]
+    for trial in trained:
+        epochs = [(news.epoch, news.accuracy) for news in seen if news.number == trial.number and not news.finished]
+        assert epochs == [(0, None), *trial.intermediate_values.items()]
+
+
+# --- Trainings saved ---------------------------------------------------------------------------------------------
+
+PAIR = SearchSpace("pair", (Choice("channels", (8, 16)),), lambda params: arch(params["channels"]))
+
+
+def begun(log: Path) -> Counter[str]:
+    """How often each request was begun."""
+    text = log.read_text() if log.exists() else ""
+    return Counter(line.split()[1] for line in text.splitlines() if line.startswith("begin"))
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+def test_a_duplicate_is_answered_and_not_trained(tmp_path: Path, slots: int) -> None:
+    evaluator = Formula(0.01, str(tmp_path / "log"))
+    executor = LocalExecutor(evaluator, [Slot()] * slots) if slots else InlineExecutor(evaluator)
+    study = search(tmp_path / "journal", space=PAIR, trials=12, executor=executor)
+    assert sorted(begun(tmp_path / "log").values()) == [1, 1]
+    originals: dict[str, FrozenTrial] = {}
+    for trial in study.trials:
+        original = originals.setdefault(trial.user_attrs["request_key"], trial)
+        assert trial.value == original.value
+        assert trial.user_attrs["accuracy"] == original.user_attrs["accuracy"]
+        if trial is not original:
+            assert trial.user_attrs["duplicate_of"] == original.number
+            assert trial.user_attrs["seconds"] == 0
+    assert [c.n for c in candidates(study, SCORE)] == [1, 1]
+
+
+class Repeating(optuna.samplers.RandomSampler):
+    """Asks that every architecture be trained again."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        study._storage.set_trial_system_attr(trial._trial_id, REPEAT, True)
+
+
+def test_a_sampler_may_ask_for_another_seed(path: Path) -> None:
+    space = SearchSpace("one", (Choice("channels", (8,)),), lambda _: arch(8))
+    for trials in (2, 4):
+        study = search(path, space=space, sampler=Repeating(seed=0), trials=trials, seed=7)
+    assert [trial.user_attrs["seed"] for trial in study.trials] == [7, 8, 9, 10]
+    assert not any("duplicate_of" in trial.user_attrs for trial in study.trials)
+    accuracies = [formula(Request(arch(8), FIDELITY, seed)) for seed in range(7, 11)]
+    assert [trial.user_attrs["accuracy"] for trial in study.trials] == accuracies
+    mean = sum(accuracies) / 4
+    macs, params = cost(arch(8))
+    assert candidates(study, SCORE) == [Candidate(arch(8), mean, macs, params, SCORE(mean, macs), 4, 0)]
+
+
+@pytest.mark.parametrize(("kind", "trainings"), [("oom", 3), ("diverged", 1), ("crashed", None), ("timeout", None)])
+def test_a_failure_is_stored_and_trained_again_only_where_it_may_have_been_bad_luck(
+    tmp_path: Path, kind: str, trainings: int | None
+) -> None:
+    """trainings: of the one network that fails; None: one for each trial that asks for it."""
+    log = tmp_path / "log"
+    study = search(tmp_path / "journal", space=PAIR, trials=10, evaluator=Fails(kind, 8, str(log)))
+    failed = [trial for trial in study.trials if trial.params["channels"] == 8]
+    assert len(failed) > 3
+    for trial in failed:
+        assert trial.state == TrialState.FAIL
+        assert trial.user_attrs["failure_kind"] == kind
+        assert trial.user_attrs["failure_message"].startswith("as asked")
+    assert begun(log)[Request(arch(8), FIDELITY).key] == (trainings or len(failed))
+    assert [c.arch for c in candidates(study, SCORE)] == [arch(16)]
+
+
+def test_what_costs_too_much_is_not_trained(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for name, index in (("max_macs", 0), ("max_params", 1)):
+        limit = cost(arch(8))[index]
+        study = search(tmp_path / name, space=PAIR, evaluator=Formula(log=str(log)), **{name: limit})
+        assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
+        for trial in study.trials:
+            assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
+            assert ("pruned_because" in trial.user_attrs) == (trial.params["channels"] == 16)
+        too_much = next(trial for trial in study.trials if trial.state == TrialState.PRUNED)
+        unit = {"max_macs": "MACs", "max_params": "parameters"}[name]
+        figure = cost(arch(16))[index]
+        assert too_much.user_attrs["pruned_because"] == f"{figure:,} {unit} are more than the bound of {limit:,}"
+
+
+@pytest.mark.parametrize("priced", [None, lambda each: 1e-3 * cost(each)[0] ** 2])
+def test_what_the_score_charges_for_has_a_bound_too(tmp_path: Path, priced: Callable[[ArchSpec], float] | None) -> None:
+    log = tmp_path / "log"
+    small, large = ((priced or (lambda each: cost(each)[0]))(arch(channels)) for channels in (8, 16))
+    study = search(tmp_path / "j", space=PAIR, evaluator=Formula(log=str(log)), priced=priced, max_cost=small)
+    assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
+    for trial in study.trials:
+        assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
+    reason = next(trial for trial in study.trials if trial.state == TrialState.PRUNED).user_attrs["pruned_because"]
+    assert reason == f"a cost of {large:,.6g} is more than the bound of {small:,.6g}"
+
+
+def test_parameters_that_make_no_network_are_a_failed_trial(path: Path) -> None:
+    space = SearchSpace("odd", (Choice("kernel", (3, 4)),), lambda params: arch(8, params["kernel"]))
+    study = search(path, space=space, trials=10)
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert failed
+    assert all(trial.params["kernel"] == 4 for trial in failed)
+    message = "ArchError: stages[0].kernel: must be odd, not 4"
+    assert {trial.user_attrs["failure_message"] for trial in failed} == {message}
+
+
+def test_a_defect_of_the_space_raises(path: Path) -> None:
+    space = SearchSpace("bad", (Choice("kernel", (3, 5)),), lambda params: params["no such"])
+    with pytest.raises(KeyError):
+        search(path, space=space)
+
+
+def test_a_run_in_which_all_fails_stops_with_the_commonest_reason(path: Path) -> None:
+    with pytest.raises(TooManyFailuresError, match=r"^10 of 10 trials failed, most often with crashed: TypeError"):
+        search(path, evaluator=Returns(None), trials=50)
+    assert [trial.state for trial in open_study(path, "discover").trials] == [TrialState.FAIL] * 10
+
+
+# --- Resuming trials by hand ---------------------------------------------------------------------------------------
+
+
+class Stubborn(optuna.samplers.RandomSampler):
+    """Draws 1 for everything, and refuses to draw what is stored already."""
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        assert param_name not in trial.params
+        return 1
+
+
+def test_stored_parameters_of_an_unfinished_trial_are_kept(path: Path) -> None:
+    study = open_study(path, "discover", ["maximize"], optuna.samplers.RandomSampler(), SCORE)
+    trial = study.ask()
+    trial.suggest_int("layers", 2, 2)
+    study._storage.set_trial_param(trial._trial_id, "kernel", 3, IntDistribution(1, 3))
+    space = SearchSpace(
+        "two",
+        (Choice("kernel", (1, 2, 3)), Choice("layers", (1, 2))),
+        lambda p: arch(8, 2 * p["kernel"] + 1, p["layers"]),
+    )
+    study = search(path, space=space, sampler=Stubborn(), trials=1)
+    assert [trial.params for trial in study.trials] == [{"kernel": 3, "layers": 2}]
+
+
+# --- Fixed lists ---------------------------------------------------------------------------------------------------
+
+
+def evaluate(path: Path, requests: list[Request], evaluator: Evaluator, **options: Any) -> dict[str, Outcome]:
+    study = open_study(path, "scale", ["maximize"])
+    with contextlib.closing(InlineExecutor(evaluator)) as executor:
+        return evaluate_all(requests, executor, study, cost=cost, **options)
+
+
+def test_a_list_is_trained_in_its_order_and_each_request_once(tmp_path: Path, path: Path) -> None:
+    log = tmp_path / "log"
+    requests = [request(channels, seed=seed) for channels in (24, 8) for seed in (1, 0)]
+    outcomes = evaluate(path, [*requests, requests[0]], Formula(log=str(log)))
+    assert list(outcomes) == [asked.key for asked in requests]
+    assert {key: outcome.accuracy for key, outcome in outcomes.items()} == {r.key: formula(r) for r in requests}
+    assert list(begun(log).items()) == [(asked.key, 1) for asked in requests]
+
+    more = [request(8, seed=2), *requests]
+    assert evaluate(path, more, Formula(log=str(log))).keys() == {asked.key for asked in more}
+    assert begun(log) == Counter(asked.key for asked in more)
+    trials = open_study(path, "scale").trials
+    assert [stored_request(trial) for trial in trials] == [*requests, request(8, seed=2)]
+    assert [trial.value for trial in trials] == [trial.user_attrs["accuracy"] for trial in trials]
+
+
+def test_a_list_holds_the_callers_parameters_attributes_and_values(path: Path) -> None:
+    evaluate(
+        path,
+        [request(8), request(16)],
+        Formula(),
+        score=SCORE,
+        params_of=lambda r: {"channels": r.arch.stages[0].channels},
+        distributions={"channels": IntDistribution(1, 512)},
+        attrs_of=lambda r: {"phi": r.seed},
+    )
+    for trial, asked in zip(open_study(path, "scale").trials, (request(8), request(16)), strict=True):
+        assert trial.params == {"channels": asked.arch.stages[0].channels}
+        assert trial.user_attrs["phi"] == 0
+        assert trial.value == SCORE(formula(asked), cost(asked.arch)[0])
+        assert trial.intermediate_values == dict(enumerate(trial.user_attrs["curve"], 1))
+        assert trial.duration is not None
+
+
+@pytest.mark.parametrize(("kind", "again"), [("diverged", False), ("crashed", True)])
+def test_a_failure_in_a_list_is_an_outcome(path: Path, kind: str, again: bool) -> None:
+    asked = [request(8), request(16)]
+    outcomes = evaluate(path, asked, Fails(kind, 8))
+    failure = outcomes[asked[0].key].failure
+    assert failure is not None
+    assert failure.kind == kind
+    assert outcomes[asked[1].key].accuracy == formula(asked[1])
+    assert (evaluate(path, asked, Formula())[asked[0].key].accuracy is not None) == again
+
+
+def test_different_fidelity_and_split_are_different_requests(path: Path) -> None:
+    asked = [
+        Request(arch(8), Fidelity(epochs=1)),
+        Request(arch(8), Fidelity(epochs=2)),
+        Request(arch(8), Fidelity(epochs=2), split="test"),
+    ]
+    assert len(evaluate(path, asked, Formula())) == 3
