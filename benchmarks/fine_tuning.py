@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.counting import machine
-from experiments.run.context import open_bench
+from experiments.run.context import open_run
 from experiments.run.progress import Narrator
 from experiments.run.settings import Settings
 from experiments.steps.train import TrainPlan, run_train
@@ -97,17 +97,19 @@ def train(options: argparse.Namespace, seed: int, name: str, plan: TrainPlan) ->
     """The test accuracy of one training, on the half of the classes that its name tells."""
     run = folder(options, seed, name)
     settings = Settings(seed=seed, devices=options.devices, workers=1, cache=str(options.run / "cache"))
-    with open_bench(options.data, run, settings, Narrator(Console(quiet=True))) as bench:
-        evaluator = bench.problem.evaluator
+    with open_run(options.data, run, settings, Narrator(Console(quiet=True))) as opened:
+        evaluator = opened.problem.evaluator
         assert isinstance(evaluator, ProxyEvaluator)
         classes = evaluator.dataset.num_classes
         first = name == "first half"
         half = range(classes // 2) if first else range(classes // 2, classes)
         part = restrict(evaluator.dataset, half, options.first_images if first else options.images, run)
-        bench.problem = dataclasses.replace(bench.problem, evaluator=ProxyEvaluator(part), num_classes=part.num_classes)
+        opened.problem = dataclasses.replace(
+            opened.problem, evaluator=ProxyEvaluator(part), num_classes=part.num_classes
+        )
         arch = run / "arch.json"
         arch.write_text(dataclasses.replace(SMALL, resolution=options.resolution).to_json())
-        record: dict[str, Any] = run_train(bench, str(arch), plan)
+        record: dict[str, Any] = run_train(opened, str(arch), plan)
     accuracy: float = record["accuracy"]["test"]
     return accuracy
 

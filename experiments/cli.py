@@ -63,8 +63,8 @@ def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any
     """
     from experiments.steps.pipeline import run_all  # noqa: PLC0415
 
-    with _bench(data, run_dir, preset, given) as bench:
-        _answer(run_all(bench), as_json)
+    with _open_run(data, run_dir, preset, given) as opened:
+        _answer(run_all(opened), as_json)
 
 
 @cli.command()
@@ -75,8 +75,8 @@ def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, 
     """Search for a baseline on DATA, or in a published table."""
     from experiments.steps.discover import forecast_discover, run_discover  # noqa: PLC0415
 
-    with _bench(data, run_dir, preset, given) as bench:
-        _answer(forecast_discover(bench) if dry_run else run_discover(bench), as_json)
+    with _open_run(data, run_dir, preset, given) as opened:
+        _answer(forecast_discover(opened) if dry_run else run_discover(opened), as_json)
 
 
 @cli.command()
@@ -86,8 +86,8 @@ def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: b
     """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
     from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
 
-    with _bench(data, run_dir, preset, given) as bench:
-        _answer(forecast_scale(bench) if dry_run else run_scale(bench), as_json)
+    with _open_run(data, run_dir, preset, given) as opened:
+        _answer(forecast_scale(opened) if dry_run else run_scale(opened), as_json)
 
 
 @cli.command()
@@ -99,8 +99,8 @@ def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given:
     from experiments.steps.compare import compare_entries, run_compare  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
 
-    with _bench(data, run_dir, preset, given) as bench:
-        points = run_compare(bench, compare_entries(bench))
+    with _open_run(data, run_dir, preset, given) as opened:
+        points = run_compare(opened, compare_entries(opened))
         _answer(points_table(points).to_dict("records"), as_json)
 
 
@@ -112,8 +112,8 @@ def fidelity(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run
     from experiments.steps.fidelity import FidelityPlan, forecast_fidelity, run_fidelity  # noqa: PLC0415
 
     plan = _plan(FidelityPlan, given)
-    with _bench(data, run_dir, preset, given) as bench:
-        _answer(forecast_fidelity(bench, plan) if dry_run else run_fidelity(bench, plan), as_json)
+    with _open_run(data, run_dir, preset, given) as opened:
+        _answer(forecast_fidelity(opened, plan) if dry_run else run_fidelity(opened, plan), as_json)
 
 
 @cli.command()
@@ -125,8 +125,8 @@ def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool,
     from experiments.steps.train import TrainPlan, run_train  # noqa: PLC0415
 
     plan = _plan(TrainPlan, given)
-    with _bench(data, run_dir, preset, given) as bench:
-        _answer(run_train(bench, arch, plan), as_json)
+    with _open_run(data, run_dir, preset, given) as opened:
+        _answer(run_train(opened, arch, plan), as_json)
 
 
 @cli.command()
@@ -300,17 +300,17 @@ def _plan(kind: type[Plan], given: dict[str, Any]) -> Plan:
         return kind(**{name: value for name, value in asked.items() if value is not None})
 
 
-def _bench(
+def _open_run(
     data: str | None, run_dir: str, preset_name: str | None, given: Mapping[str, Any]
 ) -> AbstractContextManager[Any]:
     """Open a run with the settings that were given over those of the preset."""
-    from experiments.run.context import open_bench  # noqa: PLC0415
+    from experiments.run.context import open_run  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
 
     with from_user():
         base = preset(preset_name) if preset_name else Settings()
         settings = base.with_given({name: value for name, value in given.items() if value not in (None, ())})
-    return open_bench(data, run_dir, settings, Narrator())
+    return open_run(data, run_dir, settings, Narrator())
 
 
 def _answer(value: Any, as_json: bool) -> None:

@@ -37,7 +37,7 @@ from search_spaces import ArchSpec, network_cost
 
 
 @dataclass
-class Bench:
+class RunContext:
     """An opened run: what its steps train on, and where they write."""
 
     folder: RunFolder
@@ -174,28 +174,28 @@ def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
 
 
 @contextmanager
-def open_bench(data: str | None, run: str | Path, settings: Settings, narrator: Narrator) -> Iterator[Bench]:
+def open_run(data: str | None, path: str | Path, settings: Settings, narrator: Narrator) -> Iterator[RunContext]:
     """Open data (None: the table named in the settings) and devices for a run folder, and hold it as its only driver.
 
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     slots = Pool.slots_asked(settings)
-    folder = open_run_folder(run)
+    folder = open_run_folder(path)
     with ExitStack() as stack:
         with from_user():
             stack.enter_context(run_lock(folder.path))
         folder.check({"seed": settings.seed})
         with from_user(), narrator.counting("decode") as progress:
             problem = _open_problem(data, folder, settings, progress)
-        bench = Bench(folder, settings, narrator, problem, slots)
-        stack.push(bench.closing)
+        run = RunContext(folder, settings, narrator, problem, slots)
+        stack.push(run.closing)
         if settings.tensorboard:
-            bench.board = open_writer(folder.path / FOLDER)
-            stack.callback(bench.board.close)
-        folder.check(bench.identity)
+            run.board = open_writer(folder.path / FOLDER)
+            stack.callback(run.board.close)
+        folder.check(run.identity)
         try:
-            yield bench
+            yield run
         except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except (JournalError, UnpicklableError) as error:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.forecast import JOURNAL_BYTES, Forecast, Images, Work, advice, mean, training_seconds
 from nas.evaluation import Request
 from nas.rank_fidelity import say_fidelity
@@ -20,23 +20,23 @@ _KEPT = 12  # bytes of a checkpoint for each parameter: weights, momentum and th
 _LONG = 60.0
 
 
-def outlook_discover(bench: Bench, space: SearchSpace, target_macs: float, max_macs: float | None) -> Forecast:
+def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, max_macs: float | None) -> Forecast:
     """What the search and the confirmation of its best will cost; says it, with advice where it is more than a day."""
-    settings = bench.settings
-    archs = _sample(bench, space, max_macs)
-    images = bench.pool.images or Images(0, 0, 1)
-    search = Work("search", max(0, settings.trials - _begun(bench)), _mean_macs(bench, archs), bench.proxy, images)
-    confirm = Work("confirmation", settings.confirm * settings.confirm_seeds, target_macs, bench.proxy, images)
-    works = [search, confirm] if bench.problem.noisy else [search]
-    return _say(bench, works, archs, target_macs, "--trials")
+    settings = run.settings
+    archs = _sample(run, space, max_macs)
+    images = run.pool.images or Images(0, 0, 1)
+    search = Work("search", max(0, settings.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
+    confirm = Work("confirmation", settings.confirm * settings.confirm_seeds, target_macs, run.proxy, images)
+    works = [search, confirm] if run.problem.noisy else [search]
+    return _say(run, works, archs, target_macs, "--trials")
 
 
 def outlook_scale(
-    bench: Bench, requests: Sequence[Request], plot: Sequence[Request], base_macs: float, budget: int | None
+    run: RunContext, requests: Sequence[Request], plot: Sequence[Request], base_macs: float, budget: int | None
 ) -> Forecast:
     """What the coefficient search will cost, of which at most `budget` trainings are made, and what its `plot` will."""
-    images = bench.pool.images or Images(0, 0, 1)
-    open_requests = bench.unanswered("scale", requests)
+    images = run.pool.images or Images(0, 0, 1)
+    open_requests = run.unanswered("scale", requests)
     share = (
         1.0
         if budget is None
@@ -45,69 +45,69 @@ def outlook_scale(
     works = []
     for fidelity in sorted({request.fidelity for request in open_requests}, key=lambda f: f.epochs):
         archs = [request.arch for request in open_requests if request.fidelity == fidelity]
-        works.append(Work("points", round(share * len(archs)), _mean_macs(bench, archs), fidelity, images))
+        works.append(Work("points", round(share * len(archs)), _mean_macs(run, archs), fidelity, images))
     asked = {request.key for request in requests}
-    drawn = [request for request in bench.unanswered("scale", plot) if request.key not in asked]
+    drawn = [request for request in run.unanswered("scale", plot) if request.key not in asked]
     if drawn:
-        macs = _mean_macs(bench, [request.arch for request in drawn])
+        macs = _mean_macs(run, [request.arch for request in drawn])
         works.append(Work("scaling plot", len(drawn), macs, drawn[0].fidelity, images))
-    return _say(bench, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
+    return _say(run, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
 
 
-def outlook_list(bench: Bench, name: str, requests: Sequence[Request], option: str) -> Forecast:
+def outlook_list(run: RunContext, name: str, requests: Sequence[Request], option: str) -> Forecast:
     """What training those of the requests that the journal `name` lacks will cost; option: the one that bounds them."""
-    images = bench.pool.images or Images(0, 0, 1)
-    left = bench.unanswered(name, requests)
+    images = run.pool.images or Images(0, 0, 1)
+    left = run.unanswered(name, requests)
     works = []
     for fidelity in dict.fromkeys(request.fidelity for request in left):
         archs = [request.arch for request in left if request.fidelity == fidelity]
-        works.append(Work(say_fidelity(fidelity), len(archs), _mean_macs(bench, archs), fidelity, images))
+        works.append(Work(say_fidelity(fidelity), len(archs), _mean_macs(run, archs), fidelity, images))
     archs = [request.arch for request in left]
-    return _say(bench, works, archs, _mean_macs(bench, archs), option)
+    return _say(run, works, archs, _mean_macs(run, archs), option)
 
 
-def _say(bench: Bench, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str) -> Forecast:
+def _say(run: RunContext, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str) -> Forecast:
     works = [work for work in works if work.trainings]
-    speed = bench.pool.calibrate(archs) if works else bench.pool.speed
-    disk = sum(work.trainings for work in works) * JOURNAL_BYTES + _checkpoint_bytes(bench, works, archs)
-    evaluator = bench.problem.evaluator
+    speed = run.pool.calibrate(archs) if works else run.pool.speed
+    disk = sum(work.trainings for work in works) * JOURNAL_BYTES + _checkpoint_bytes(run, works, archs)
+    evaluator = run.problem.evaluator
     if isinstance(evaluator, ProxyEvaluator):
         disk += evaluator.dataset.images_path.stat().st_size
-    slots = bench.pool.slots
+    slots = run.pool.slots
     devices = ", ".join(dict.fromkeys(slot.device for slot in slots))
     forecast = Forecast(tuple(works), speed, len(slots), float(disk), devices)
     for line in forecast.lines:
-        bench.narrator.say(line)
+        run.narrator.say(line)
     warning = advice(forecast, works[0], target_macs, option) if works else None
     if warning is not None:
-        bench.narrator.say(warning)
+        run.narrator.say(warning)
     return forecast
 
 
-def _sample(bench: Bench, space: SearchSpace, max_macs: float | None) -> list[ArchSpec]:
+def _sample(run: RunContext, space: SearchSpace, max_macs: float | None) -> list[ArchSpec]:
     """Networks of the space, drawn evenly, without those that would not be trained."""
     archs = []
     for row in space.sample(np.random.default_rng(0), _SAMPLE):
         with suppress(ValueError):
             arch = space.decode(space.params(row))
-            if max_macs is None or bench.cost(arch)[0] <= max_macs:
+            if max_macs is None or run.cost(arch)[0] <= max_macs:
                 archs.append(arch)
     return archs
 
 
-def _begun(bench: Bench) -> int:
-    path = bench.folder.journal("discover")
+def _begun(run: RunContext) -> int:
+    path = run.folder.journal("discover")
     if not path.exists():
         return 0
     return sum(trial.state.is_finished() for trial in read_study(path, "discover").get_trials(deepcopy=False))
 
 
-def _mean_macs(bench: Bench, archs: Sequence[ArchSpec]) -> float:
-    return mean([bench.cost(arch)[0] for arch in archs])
+def _mean_macs(run: RunContext, archs: Sequence[ArchSpec]) -> float:
+    return mean([run.cost(arch)[0] for arch in archs])
 
 
-def _checkpoint_bytes(bench: Bench, works: Sequence[Work], archs: Sequence[ArchSpec]) -> float:
-    speed = bench.pool.speed
+def _checkpoint_bytes(run: RunContext, works: Sequence[Work], archs: Sequence[ArchSpec]) -> float:
+    speed = run.pool.speed
     if speed is None or not any(training_seconds(speed, w.macs, w.fidelity, w.images) > _LONG for w in works):
         return 0.0
-    return len(bench.pool.slots) * _KEPT * mean([bench.cost(arch)[1] for arch in archs])
+    return len(run.pool.slots) * _KEPT * mean([run.cost(arch)[1] for arch in archs])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.errors import UserError, from_user
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.latency_book import FILE
 from nas.benchmark_table import BenchmarkTable, TableEvaluator
 from nas.figures.latency import LatencyBook, Protocol, fit_latency
@@ -59,10 +59,10 @@ class DecodedCost:
         return np.array([self.known[name] for name in names])
 
 
-def resolve_pricing(bench: Bench, space: SearchSpace) -> Pricing:
+def resolve_pricing(run: RunContext, space: SearchSpace) -> Pricing:
     """The cost that `--cost` names. For latency some networks of the space are measured first, before anything trains,
     and all others predicted from them. Raises UserError."""
-    name, classes = bench.settings.cost, bench.num_classes
+    name, classes = run.settings.cost, run.num_classes
     if name == "macs":
 
         def multiply_adds(arch: ArchSpec) -> float:
@@ -77,23 +77,23 @@ def resolve_pricing(bench: Bench, space: SearchSpace) -> Pricing:
 
         cost = DecodedCost(space, lambda archs: np.array([counted(arch) for arch in archs]))
         return Pricing(name, "parameters", "", "parameters", cost, counted, counted)
-    evaluator = bench.problem.evaluator
+    evaluator = run.problem.evaluator
     if isinstance(evaluator, TableEvaluator):
         return _column(evaluator.table, space, name)
     if name == "latency":
-        return _latency(bench, space)
+        return _latency(run, space)
     raise UserError(f"--cost must be macs, params or latency (or with --benchmark one of its columns), not {name!r}")
 
 
-def target_cost(bench: Bench, pricing: Pricing, space: SearchSpace) -> float:
+def target_cost(run: RunContext, pricing: Pricing, space: SearchSpace) -> float:
     """What the score measures the cost against: --target-cost, or the cost of the network that the space is built
     around (of a space without one, the median of 31 random members)."""
-    given = bench.settings.target_cost
+    given = run.settings.target_cost
     if given is not None:
         return given
     if isinstance(space, StagedSpace):
         return pricing.exact(space.base) if pricing.name != "latency" else pricing.of_arch(space.base)
-    rows = space.sample(np.random.default_rng(bench.settings.seed), 31)
+    rows = space.sample(np.random.default_rng(run.settings.seed), 31)
     return float(np.median([pricing.of_params(space.params(row)) for row in rows]))
 
 
@@ -124,13 +124,13 @@ def _column(table: BenchmarkTable, space: SearchSpace, name: str) -> Pricing:
     return Pricing(name, name, "", f"column {name}", Column(), of_arch, of_arch)
 
 
-def _latency(bench: Bench, space: SearchSpace) -> Pricing:
-    settings = bench.settings
+def _latency(run: RunContext, space: SearchSpace) -> Pricing:
+    settings = run.settings
     with from_user():
         protocol = Protocol(
             device=settings.latency_device, backend=settings.latency_backend, batch=settings.latency_batch
         )
-    book = LatencyBook(bench.folder.path / FILE, protocol, bench.num_classes)
+    book = LatencyBook(run.folder.path / FILE, protocol, run.num_classes)
     rows = space.sample(np.random.default_rng(settings.seed), settings.latency_samples)
     archs: dict[str, ArchSpec] = {}
     for row in rows:
@@ -139,7 +139,7 @@ def _latency(bench: Bench, space: SearchSpace) -> Pricing:
         except ValueError:
             continue  # parameters that make no network
         archs[arch.id] = arch
-    with bench.narrator.task("measure latency", len(archs)) as task, from_user("--cost latency"):
+    with run.narrator.task("measure latency", len(archs)) as task, from_user("--cost latency"):
         model: LatencyModel = fit_latency(book, list(archs.values()), task.reach)
     return Pricing(
         "latency", "latency", "ms", f"latency: {protocol.words}", DecodedCost(space, model.predict), model, book

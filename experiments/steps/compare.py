@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.of_run import frontier_pictures
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_text
 from experiments.run.naming import load_arch
 from experiments.steps.scale import family_archs, fitted_arch
@@ -34,10 +34,10 @@ class Entry:
     arch: ArchSpec
 
 
-def run_entries(bench: Bench) -> list[Entry]:
+def run_entries(run: RunContext) -> list[Entry]:
     """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
     for, and those known networks that can be fitted to the baseline's cost."""
-    settings, folder = bench.settings, bench.folder
+    settings, folder = run.settings, run.folder
     grown = family_archs(folder.family)
     entries = [
         Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
@@ -50,58 +50,58 @@ def run_entries(bench: Bench) -> list[Entry]:
         best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
         entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
     if settings.rivals:
-        entries += rival_entries(bench, grown[0][1])
-    base_macs = bench.cost(grown[0][1])[0]
+        entries += rival_entries(run, grown[0][1])
+    base_macs = run.cost(grown[0][1])[0]
     for name in settings.references:
         try:
-            entries += reference_entries(bench, [name], base_macs)
+            entries += reference_entries(run, [name], base_macs)
         except UserError as error:  # a network found may be smaller than the known one can be made
-            bench.narrator.say(f"warning: left out of the comparison: {error}")
+            run.narrator.say(f"warning: left out of the comparison: {error}")
     return entries
 
 
-def rival_entries(bench: Bench, arch: ArchSpec) -> list[Entry]:
+def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
-    phis = range(1, bench.settings.family_phi + 1)
+    phis = range(1, run.settings.family_phi + 1)
     return [
         Entry(f"{way}, phi {member.phi:g}", "rival", member.arch)
         for way, shares in ALTERNATIVES.items()
-        for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=bench.num_classes)
+        for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=run.num_classes)
     ]
 
 
-def reference_entries(bench: Bench, names: Sequence[str], target_macs: float | None) -> list[Entry]:
+def reference_entries(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
     """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
-    return [Entry(name, "reference", fitted_arch(bench, name, target_macs)) for name in dict.fromkeys(names)]
+    return [Entry(name, "reference", fitted_arch(run, name, target_macs)) for name in dict.fromkeys(names)]
 
 
-def compare_entries(bench: Bench) -> list[Entry]:
+def compare_entries(run: RunContext) -> list[Entry]:
     """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
-    target = compare_target(bench)
-    if bench.settings.arch:
-        return reference_entries(bench, bench.settings.arch, target)
-    own = [Entry("baseline", "baseline", load_arch(str(bench.folder.path)))] if bench.folder.baseline.exists() else []
-    return own + reference_entries(bench, bench.settings.references, target)
+    target = compare_target(run)
+    if run.settings.arch:
+        return reference_entries(run, run.settings.arch, target)
+    own = [Entry("baseline", "baseline", load_arch(str(run.folder.path)))] if run.folder.baseline.exists() else []
+    return own + reference_entries(run, run.settings.references, target)
 
 
-def compare_target(bench: Bench) -> float | None:
+def compare_target(run: RunContext) -> float | None:
     """The MACs known networks are fitted to: what the user says, else those of this run's baseline."""
-    if bench.settings.target_macs == "auto" and bench.folder.baseline.exists():
-        return float(read_json(bench.folder.baseline)["macs"])
+    if run.settings.target_macs == "auto" and run.folder.baseline.exists():
+        return float(read_json(run.folder.baseline)["macs"])
     return None
 
 
-def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
+def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
-    settings = bench.settings
-    split = bench.problem.final_split
-    bench.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
+    settings = run.settings
+    split = run.problem.final_split
+    run.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
     names = {entry.arch.id: entry.label for entry in entries}
     seeds = [settings.seed + i for i in range(settings.final_seeds)]
     requests = {
-        (entry.arch.id, seed): Request(entry.arch, bench.final, seed, split) for seed in seeds for entry in entries
+        (entry.arch.id, seed): Request(entry.arch, run.final, seed, split) for seed in seeds for entry in entries
     }
-    outcomes = bench.train(
+    outcomes = run.train(
         NAME,
         list(requests.values()),
         lambda request: {"network": names[request.arch.id]},
@@ -112,7 +112,7 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
         found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
         accuracies = [outcome.accuracy for outcome in found if outcome.accuracy is not None]
         if not accuracies:
-            bench.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
+            run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
             continue
         measured.append(
             measured_point(
@@ -120,22 +120,22 @@ def run_compare(bench: Bench, entries: Sequence[Entry]) -> list[FrontierPoint]:
                 entry.role,
                 entry.arch,
                 accuracies,
-                run=bench.folder.path.name,
-                data=Path(bench.problem.name).name,
+                run=run.folder.path.name,
+                data=Path(run.problem.name).name,
                 split=split,
                 epochs=settings.final_epochs,
-                recipe=bench.problem.recipe,
-                num_classes=bench.num_classes,
+                recipe=run.problem.recipe,
+                num_classes=run.num_classes,
             )
         )
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
-    points = write_frontier(bench.folder.path, measured)
+    points = write_frontier(run.folder.path, measured)
     pairs = differences(points)
-    write_text(bench.folder.path / "differences.csv", differences_csv(pairs))
+    write_text(run.folder.path / "differences.csv", differences_csv(pairs))
     for each in pairs:
-        bench.narrator.say(str(each))
-    bench.report.write()
+        run.narrator.say(str(each))
+    run.report.write()
     return points
 
 

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import write_json, write_text
 from experiments.run.naming import resolve_space, resolve_target
 from experiments.run.outlook import outlook_discover
@@ -50,46 +50,46 @@ class Search:
     max_macs: int | None
 
 
-def plan_search(bench: Bench) -> Search:
+def plan_search(run: RunContext) -> Search:
     """Resolve target and space. A folder's space keeps the target it was first fitted to, so that another target only
     rescores. Raises UserError for what the user can mend.
     """
-    settings = bench.settings
+    settings = run.settings
     if settings.max_cost is not None and not 0 < settings.max_cost < math.inf:
         raise UserError(f"--max-cost must be a number above 0, not {settings.max_cost:g}")
-    target = resolve_target(settings.target_macs, bench.resolution, bench.num_classes)
+    target = resolve_target(settings.target_macs, run.resolution, run.num_classes)
     with from_user():
         score = settings.score_at(target)
     # Trials of one study must mean the same networks, so the space keeps the target that it was fitted to at first.
-    begun = bench.folder.journal(NAME).exists()
-    before = bench.folder.read().get("space", {}) if begun else {}
+    begun = run.folder.journal(NAME).exists()
+    before = run.folder.read().get("space", {}) if begun else {}
     fitted_to = before.get("fitted_to", target)
-    space = bench.problem.space or resolve_space(
-        settings.space, fitted_to, bench.resolution, bench.num_classes, input_channels=bench.problem.channels
+    space = run.problem.space or resolve_space(
+        settings.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
     )
     limit = settings.max_macs
-    max_macs = None if limit is None else resolve_target(limit, bench.resolution, bench.num_classes, "--max-macs")
+    max_macs = None if limit is None else resolve_target(limit, run.resolution, run.num_classes, "--max-macs")
     return Search(score, space, fitted_to, target, max_macs)
 
 
-def forecast_discover(bench: Bench) -> dict[str, Any]:
+def forecast_discover(run: RunContext) -> dict[str, Any]:
     """Say, and return, what the search would cost; nothing is trained but a few steps to time them."""
-    plan = plan_search(bench)
-    return outlook_discover(bench, plan.space, plan.target_macs, plan.max_macs).record
+    plan = plan_search(run)
+    return outlook_discover(run, plan.space, plan.target_macs, plan.max_macs).record
 
 
-def run_discover(bench: Bench) -> dict[str, Any]:
+def run_discover(run: RunContext) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
-    settings = bench.settings
-    plan = plan_search(bench)
-    pricing = resolve_pricing(bench, plan.space)
+    settings = run.settings
+    plan = plan_search(run)
+    pricing = resolve_pricing(run, plan.space)
     if pricing.name != "macs":
         with from_user("--target-cost"):
-            plan = replace(plan, score=settings.score_at(target_cost(bench, pricing, plan.space)))
-    sampler = _sampler(bench, plan, pricing)
+            plan = replace(plan, score=settings.score_at(target_cost(run, pricing, plan.space)))
+    sampler = _sampler(run, plan, pricing)
     with from_user():
         pruner = make_pruner(settings.pruner, settings.epochs)
-    bench.claim(
+    run.claim(
         NAME,
         {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction,
          "cost": pricing.how},
@@ -97,45 +97,45 @@ def run_discover(bench: Bench) -> dict[str, Any]:
          "score": dataclasses.asdict(plan.score),
          "cost": {"name": pricing.name, "words": pricing.words, "unit": pricing.unit, "how": pricing.how}},
     )  # fmt: skip
-    _announce(bench, plan, pricing)
-    outlook = outlook_discover(bench, plan.space, plan.target_macs, plan.max_macs)
+    _announce(run, plan, pricing)
+    outlook = outlook_discover(run, plan.space, plan.target_macs, plan.max_macs)
     pace = outlook.pace
-    study_opened = _open_study(bench, plan, pricing, sampler)
-    with study_opened as (opened, shared), bench.narrator.task("search", settings.trials) as task:
+    study_opened = _open_study(run, plan, pricing, sampler)
+    with study_opened as (opened, shared), run.narrator.task("search", settings.trials) as task:
         found = discover(
             plan.space,
             plan.score,
             sampler,
-            bench.executor,
+            run.executor,
             opened,
             trials=settings.trials,
-            fidelity=bench.proxy,
+            fidelity=run.proxy,
             seed=settings.seed,
-            cost=bench.cost,
+            cost=run.cost,
             max_macs=plan.max_macs,
-            on_event=lambda event: bench.note(task, event, pace),
+            on_event=lambda event: run.note(task, event, pace),
             shared=shared,
             priced=None if pricing.name == "macs" else pricing.of_arch,
             max_cost=settings.max_cost,
             pruner=pruner,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
-            copy_study(opened, bench.folder.journal(NAME), NAME, plan.score)
-    study = read_study(bench.folder.journal(NAME), NAME)
-    write_text(bench.folder.path / "trials.csv", trials_csv(study))
-    bench.report.write()
+            copy_study(opened, run.folder.journal(NAME), NAME, plan.score)
+    study = read_study(run.folder.journal(NAME), NAME)
+    write_text(run.folder.path / "trials.csv", trials_csv(study))
+    run.report.write()
     if not found:
-        raise RunFailedError(f"no trial of {bench.folder.path} succeeded; trials.csv tells why")
+        raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
     found = [candidate for candidate in found if _keeps_bounds(candidate, plan, pricing, settings.max_cost)]
     if not found:
         raise RunFailedError(
             "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
         )
-    best = _recommended(study, found, pricing.of_params, plan.score, settings.confirm) if bench.problem.noisy else found
-    baseline = _confirm(bench, plan.score, pricing, best)
-    write_json(bench.folder.baseline, baseline)
-    bench.report.write()
-    bench.narrator.say(
+    best = _recommended(study, found, pricing.of_params, plan.score, settings.confirm) if run.problem.noisy else found
+    baseline = _confirm(run, plan.score, pricing, best)
+    write_json(run.folder.baseline, baseline)
+    run.report.write()
+    run.narrator.say(
         f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
         f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"
     )
@@ -144,44 +144,44 @@ def run_discover(bench: Bench) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open_study(
-    bench: Bench, plan: Search, pricing: Pricing, sampler: BaseSampler
+    run: RunContext, plan: Search, pricing: Pricing, sampler: BaseSampler
 ) -> Iterator[tuple[Study, SharedStudy | None]]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
-    url = bench.settings.storage
+    url = run.settings.storage
     if url is None:
-        yield open_study(bench.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
+        yield open_study(run.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
         return
-    driver = f"{platform.node()}:{bench.folder.path.resolve()}"
+    driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, _shared_name(bench, plan, pricing), driver, sampler))
-        bench.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
+            shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, pricing), driver, sampler))
+        run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared.study, shared
 
 
-def _shared_name(bench: Bench, plan: Search, pricing: Pricing) -> str:
+def _shared_name(run: RunContext, plan: Search, pricing: Pricing) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
-    settings = bench.settings
+    settings = run.settings
     asked = [
-        dict(bench.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
+        dict(run.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
         pricing.how, settings.max_cost, settings.epochs, settings.train_fraction, settings.sampler,
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
 
-def _sampler(bench: Bench, plan: Search, pricing: Pricing) -> BaseSampler:
+def _sampler(run: RunContext, plan: Search, pricing: Pricing) -> BaseSampler:
     bounds = [
         (limit, cost)
         for limit, cost in (
-            (plan.max_macs, macs_of(plan.space, bench.num_classes)),
-            (bench.settings.max_cost, pricing.of_params),
+            (plan.max_macs, macs_of(plan.space, run.num_classes)),
+            (run.settings.max_cost, pricing.of_params),
         )
         if limit is not None
     ]
     with from_user():
         return make_sampler(
-            bench.settings.sampler,
-            seed=bench.settings.seed,
+            run.settings.sampler,
+            seed=run.settings.seed,
             macs=pricing.of_params,
             score=plan.score,
             feasible=(lambda params: all(cost(params) <= limit for limit, cost in bounds)) if bounds else None,
@@ -202,28 +202,30 @@ def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score,
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 
 
-def _confirm(bench: Bench, score: Score, pricing: Pricing, best: list[Candidate]) -> dict[str, Any]:
+def _confirm(run: RunContext, score: Score, pricing: Pricing, best: list[Candidate]) -> dict[str, Any]:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
-    settings = bench.settings
-    if settings.confirm == 0 or not bench.problem.noisy:
-        return _baseline(bench, score, pricing, best[0].arch, [best[0].accuracy])
+    settings = run.settings
+    if settings.confirm == 0 or not run.problem.noisy:
+        return _baseline(run, score, pricing, best[0].arch, [best[0].accuracy])
     seeds = [settings.seed + 1 + i for i in range(settings.confirm_seeds)]
-    requests = [Request(candidate.arch, bench.proxy, seed) for seed in seeds for candidate in best]
+    requests = [Request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
-    outcomes = bench.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
+    outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []
     for candidate in best:
         found = [outcomes[request.key].accuracy for request in requests if request.arch.id == candidate.arch.id]
         accuracies = [accuracy for accuracy in found if accuracy is not None]
         if accuracies:
-            confirmed.append(_baseline(bench, score, pricing, candidate.arch, accuracies))
+            confirmed.append(_baseline(run, score, pricing, candidate.arch, accuracies))
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: float(baseline["score"]))
 
 
-def _baseline(bench: Bench, score: Score, pricing: Pricing, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
-    macs, params = bench.cost(arch)
+def _baseline(
+    run: RunContext, score: Score, pricing: Pricing, arch: ArchSpec, accuracies: list[float]
+) -> dict[str, Any]:
+    macs, params = run.cost(arch)
     accuracy, cost = statistics.fmean(accuracies), pricing.exact(arch)
     return {
         "id": arch.id,
@@ -231,14 +233,14 @@ def _baseline(bench: Bench, score: Score, pricing: Pricing, arch: ArchSpec, accu
         "accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "n": len(accuracies),
         "split": "val",
-        "fidelity": dataclasses.asdict(bench.proxy),
+        "fidelity": dataclasses.asdict(run.proxy),
         "macs": macs,
         "params": params,
         "score": score(accuracy, cost),
         "cost": cost,
         "cost_of": pricing.how,
         "target_macs": score.target_macs,
-        "num_classes": bench.num_classes,
+        "num_classes": run.num_classes,
         "blocks": format_blocks(arch),
         "arch": dataclasses.asdict(arch),
     }
@@ -250,9 +252,9 @@ def _base(space: SearchSpace) -> dict[str, Any]:
     return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
 
 
-def _announce(bench: Bench, plan: Search, pricing: Pricing) -> None:
-    say = bench.narrator.say
-    say(f"data: {bench.problem.name}, {bench.problem.summary}")
+def _announce(run: RunContext, plan: Search, pricing: Pricing) -> None:
+    say = run.narrator.say
+    say(f"data: {run.problem.name}, {run.problem.summary}")
     if isinstance(plan.space, StagedSpace):
         widths = " ".join(str(stage.channels) for stage in plan.space.base.stages)
         say(f"space: {plan.space.name}, {size_in_words(plan.space)}, base widths {widths}")
@@ -264,4 +266,4 @@ def _announce(bench: Bench, plan: Search, pricing: Pricing) -> None:
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
     wanted = plan.score.target_macs
     target = f"{wanted / 1e6:.3g} M MACs" if pricing.name == "macs" else f"{wanted:.4g} {pricing.unit} ({pricing.how})"
-    say(f"target: {target}; trials: {bench.settings.trials} x {bench.settings.epochs} epochs")
+    say(f"target: {target}; trials: {run.settings.trials} x {run.settings.epochs} epochs")

@@ -16,7 +16,7 @@ from scipy.stats import qmc
 
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.of_run import fidelity_pictures
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import write_json, write_text
 from experiments.run.outlook import outlook_list
 from experiments.steps.discover import plan_search
@@ -106,24 +106,24 @@ class Check:
         return [Request(arch, fidelity, seed) for fidelity, seed in asked for arch in self.networks.values()]
 
 
-def plan_check(bench: Bench, plan: FidelityPlan) -> Check:
+def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     """Choose candidates and fidelities. Raises UserError for what the user can mend."""
-    search = plan_search(bench)
+    search = plan_search(run)
     target = float(search.target_macs)
-    named = [(name, fitted_arch(bench, name, target)) for name in bench.settings.arch]
-    drawn = pick_candidates(search.space, plan.candidates, target, bench.num_classes, bench.settings.seed)
+    named = [(name, fitted_arch(run, name, target)) for name in run.settings.arch]
+    drawn = pick_candidates(search.space, plan.candidates, target, run.num_classes, run.settings.seed)
     named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
     known = {arch.id: name for name, arch in reversed(named)}
     networks = {name: arch for name, arch in named if known[arch.id] == name}
     if len(drawn) < plan.candidates:
-        bench.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
+        run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
-    seed = bench.settings.seed
+    seed = run.settings.seed
     return Check(
         networks,
-        plan.short(bench.proxy),
-        plan.long(bench.proxy),
+        plan.short(run.proxy),
+        plan.long(run.proxy),
         tuple(seed + i for i in range(plan.seeds)),
         tuple(seed + _LONG_SEEDS + i for i in range(plan.final_seeds)),
     )
@@ -162,27 +162,27 @@ def _macs(space: SearchSpace, rows: NDArray[np.int64], num_classes: int) -> Floa
     return counted
 
 
-def forecast_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
+def forecast_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     """Say, and return, what the check would cost; nothing is trained but a few steps to time them."""
-    return outlook_list(bench, NAME, plan_check(bench, plan).requests, "--candidates").record
+    return outlook_list(run, NAME, plan_check(run, plan).requests, "--candidates").record
 
 
-def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
+def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     """Train all candidates short and long; writes fidelity.csv, .json, .png and .svg, and returns the .json's content.
 
     Candidates of which a training failed are left out of the comparison. Raises RunFailedError when too few are left.
     """
-    check = plan_check(bench, plan)
-    bench.claim(NAME, {})
-    outlook_list(bench, NAME, check.requests, "--candidates")
+    check = plan_check(run, plan)
+    run.claim(NAME, {})
+    outlook_list(run, NAME, check.requests, "--candidates")
     labels = {arch.id: name for name, arch in check.networks.items()}
-    found = bench.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
-    rows = _rows(bench, check, found)
-    write_text(bench.folder.path / "fidelity.csv", fidelity_csv(rows))
+    found = run.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
+    rows = _rows(run, check, found)
+    write_text(run.folder.path / "fidelity.csv", fidelity_csv(rows))
     ranked = ranking(rows)
     if len(ranked.names) < FEWEST:
         raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
-    agreement = ranked.agreement(bench.settings.seed)
+    agreement = ranked.agreement(run.settings.seed)
     lines = verdict(agreement, check, plan.bar, ranked.macs)
     measured = {**ranked.short, ranked.long_fidelity: ranked.long}
     equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
@@ -192,19 +192,19 @@ def run_fidelity(bench: Bench, plan: FidelityPlan) -> dict[str, Any]:
     if left_out:
         lines.append(f"{len(left_out)} candidates are left out: a training of theirs failed")
     record = {
-        "data": Path(bench.problem.name).name,
-        "recipe": bench.problem.recipe,
+        "data": Path(run.problem.name).name,
+        "recipe": run.problem.recipe,
         "split": "val",
         "candidates": len(ranked.names),
         "left_out": left_out,
         **_record(check, agreement, plan.bar),
         "verdict": lines,
     }
-    write_json(bench.folder.path / "fidelity.json", record)
-    fidelity_pictures(bench.folder.path, ranked, agreement, bench.problem.name)
-    bench.report.write()
+    write_json(run.folder.path / "fidelity.json", record)
+    fidelity_pictures(run.folder.path, ranked, agreement, run.problem.name)
+    run.report.write()
     for line in lines:
-        bench.narrator.say(line)
+        run.narrator.say(line)
     return record
 
 
@@ -240,12 +240,12 @@ def _recommendation(chosen: StandIn | None, bar: float) -> str:
     )
 
 
-def _rows(bench: Bench, check: Check, found: Mapping[str, Outcome]) -> list[FidelityRow]:
+def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[FidelityRow]:
     """One row a training."""
     names = {arch.id: name for name, arch in check.networks.items()}
     rows = []
     for request in check.requests:
-        outcome, fidelity, (macs, params) = found[request.key], request.fidelity, bench.cost(request.arch)
+        outcome, fidelity, (macs, params) = found[request.key], request.fidelity, run.cost(request.arch)
         rows.append(FidelityRow(
             names[request.arch.id], request.arch.id, macs, params, "long" if fidelity == check.long else "short",
             fidelity.epochs, fidelity.train_fraction, request.seed, outcome.accuracy, outcome.seconds,

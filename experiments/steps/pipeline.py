@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import write_json
 from experiments.steps.compare import run_compare, run_entries
 from experiments.steps.discover import run_discover
@@ -13,24 +13,24 @@ from experiments.steps.scale import baseline_arch, run_scale
 from search_spaces import format_blocks
 
 
-def adopt_baseline(bench: Bench) -> dict[str, Any]:
+def adopt_baseline(run: RunContext) -> dict[str, Any]:
     """Write the network that the user gives as this run's baseline; nothing is measured of it yet."""
-    arch = baseline_arch(bench)
-    macs, params = bench.cost(arch)
+    arch = baseline_arch(run)
+    macs, params = run.cost(arch)
     record = {
         "id": arch.id, "accuracy": None, "n": 0, "macs": macs, "params": params, "score": None,
-        "num_classes": bench.num_classes, "blocks": format_blocks(arch), "arch": dataclasses.asdict(arch),
+        "num_classes": run.num_classes, "blocks": format_blocks(arch), "arch": dataclasses.asdict(arch),
     }  # fmt: skip
-    write_json(bench.folder.baseline, record)
+    write_json(run.folder.baseline, record)
     return record
 
 
-def run_all(bench: Bench) -> dict[str, Any]:
+def run_all(run: RunContext) -> dict[str, Any]:
     """Discover (unless a baseline is given by --arch), scale, compare; returns what came out of each."""
-    baseline = adopt_baseline(bench) if bench.settings.arch else run_discover(bench)
-    coefficients = run_scale(bench)
-    points = run_compare(bench, run_entries(bench))
-    bench.narrator.say(f"done: see {bench.folder.path / 'report.html'}, {bench.folder.path / 'family.json'}")
+    baseline = adopt_baseline(run) if run.settings.arch else run_discover(run)
+    coefficients = run_scale(run)
+    points = run_compare(run, run_entries(run))
+    run.narrator.say(f"done: see {run.folder.path / 'report.html'}, {run.folder.path / 'family.json'}")
     return {
         "baseline": baseline,
         "coefficients": {name: coefficients[name] for name in ("alpha", "beta", "gamma")},

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from experiments.errors import UserError, from_user
 from experiments.pictures.of_run import coefficient_pictures, curve_pictures
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json, write_text
 from experiments.run.forecast import Forecast
 from experiments.run.naming import is_reference, load_arch, resolve_target
@@ -42,94 +42,94 @@ AXES: dict[str, BaseDistribution] = {
 }
 
 
-def baseline_arch(bench: Bench) -> ArchSpec:
+def baseline_arch(run: RunContext) -> ArchSpec:
     """What is to grow: `--arch`, else this run's baseline, else B0 fitted to the target.
 
     A known network's name is fitted to the data and the target; a file or another run is taken as it is.
     """
-    given = bench.settings.arch
-    if not given and bench.folder.baseline.exists():
-        return load_arch(str(bench.folder.path))
+    given = run.settings.arch
+    if not given and run.folder.baseline.exists():
+        return load_arch(str(run.folder.path))
     if len(given) > 1:
         raise UserError("give one --arch to scale")
     text = given[0] if given else "efficientnet_b0"
-    return fitted_arch(bench, text, None)
+    return fitted_arch(run, text, None)
 
 
-def fitted_arch(bench: Bench, text: str, target_macs: float | None) -> ArchSpec:
+def fitted_arch(run: RunContext, text: str, target_macs: float | None) -> ArchSpec:
     """A known network fitted to the run's resolution, channels and target (None: the run's), or any other as it is."""
     arch = load_arch(text)
     if not is_reference(text):
         return arch
-    target = target_macs or resolve_target(bench.settings.target_macs, bench.resolution, bench.num_classes)
-    arch = dataclasses.replace(arch, input_channels=bench.problem.channels)
+    target = target_macs or resolve_target(run.settings.target_macs, run.resolution, run.num_classes)
+    arch = dataclasses.replace(arch, input_channels=run.problem.channels)
     with from_user(text):
-        return fit_arch(arch, bench.resolution, target, num_classes=bench.num_classes)
+        return fit_arch(arch, run.resolution, target, num_classes=run.num_classes)
 
 
-def forecast_scale(bench: Bench) -> dict[str, Any]:
+def forecast_scale(run: RunContext) -> dict[str, Any]:
     """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
-    arch = baseline_arch(bench)
-    return _outlook(bench, arch, _points(bench, arch), _lengths(bench), _budget(bench)).record
+    arch = baseline_arch(run)
+    return _outlook(run, arch, _points(run, arch), _lengths(run), _budget(run)).record
 
 
-def run_scale(bench: Bench) -> dict[str, Any]:
+def run_scale(run: RunContext) -> dict[str, Any]:
     """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
     the coefficients.
     """
-    settings = bench.settings
-    arch = baseline_arch(bench)
-    points, lengths, budget = _points(bench, arch), _lengths(bench), _budget(bench)
-    bench.claim(NAME, {"train fraction": settings.train_fraction})
-    _outlook(bench, arch, points, lengths, budget)
-    searches = {epochs: _search(bench, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
-    write_text(bench.folder.path / "grid.csv", grid_csv(list(searches.values())))
+    settings = run.settings
+    arch = baseline_arch(run)
+    points, lengths, budget = _points(run, arch), _lengths(run), _budget(run)
+    run.claim(NAME, {"train fraction": settings.train_fraction})
+    _outlook(run, arch, points, lengths, budget)
+    searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
+    write_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())))
     analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
     moved = supported_drift(analyses, settings.final_epochs)
     found = searches[max(searches)]
-    warnings = cautions(found, native_size=bench.problem.native_size, val_images=bench.problem.val_images)
-    members = family(arch, found.coefficients, rule=settings.points, num_classes=bench.num_classes)
+    warnings = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
+    members = family(arch, found.coefficients, rule=settings.points, num_classes=run.num_classes)
     record = {
         **analysis_record(found),
         "points": settings.points,
         "baseline": arch.id,
-        "recipe": bench.problem.recipe,
+        "recipe": run.problem.recipe,
         "epochs": found.fidelity.epochs,
         "drift": None if moved is None else moved.sentence,
         "cautions": warnings,
         "lengths": {epochs: analysis_record(search) for epochs, search in searches.items()},
         "grid": [row for search in searches.values() for row in grid_records(search)],
     }
-    write_json(bench.folder.family, [dataclasses.asdict(member) for member in members])
-    write_json(bench.folder.coefficients, record)
+    write_json(run.folder.family, [dataclasses.asdict(member) for member in members])
+    write_json(run.folder.coefficients, record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
-    coefficient_pictures(bench.folder.path, trainings, analyses, moved)
+    coefficient_pictures(run.folder.path, trainings, analyses, moved)
     if settings.plot_phi > 0:
-        curves = train_curves(bench, NAME, arch, found.coefficients, found.fidelity)
-        write_text(bench.folder.path / "scaling.csv", curves_csv(curves))
-        curve_pictures(bench.folder.path, curves)
-    bench.report.write()
-    _say(bench, found, record)
+        curves = train_curves(run, NAME, arch, found.coefficients, found.fidelity)
+        write_text(run.folder.path / "scaling.csv", curves_csv(curves))
+        curve_pictures(run.folder.path, curves)
+    run.report.write()
+    _say(run, found, record)
     return record
 
 
-def _points(bench: Bench, arch: ArchSpec) -> Sequence[ScalingPoint]:
-    settings = bench.settings
+def _points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
+    settings = run.settings
     with from_user():
         return scaling_points(
-            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=bench.num_classes
+            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=run.num_classes
         )
 
 
-def _lengths(bench: Bench) -> list[int]:
+def _lengths(run: RunContext) -> list[int]:
     """The training lengths of the grid, in epochs, ascending."""
-    return sorted(set(bench.settings.lengths or (bench.settings.epochs, 2 * bench.settings.epochs)))
+    return sorted(set(run.settings.lengths or (run.settings.epochs, 2 * run.settings.epochs)))
 
 
-def _budget(bench: Bench) -> Budget:
-    settings = bench.settings
+def _budget(run: RunContext) -> Budget:
+    settings = run.settings
     budget = Budget() if settings.budget is None else parse_budget(settings.budget)
-    if budget.trainings is not None and budget.part(len(_lengths(bench))).trainings == 0:
+    if budget.trainings is not None and budget.part(len(_lengths(run))).trainings == 0:
         raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths")
     if settings.precision is not None and (settings.budget is None or not 0 < settings.precision <= 1):
         raise UserError("--precision takes a share above 0, at most 1, and a --budget that it may leave unspent")
@@ -137,9 +137,9 @@ def _budget(bench: Bench) -> Budget:
 
 
 def _outlook(
-    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], lengths: Sequence[int], budget: Budget
+    run: RunContext, arch: ArchSpec, points: Sequence[ScalingPoint], lengths: Sequence[int], budget: Budget
 ) -> Forecast:
-    settings = bench.settings
+    settings = run.settings
     each = budget.part(len(lengths)).trainings
     passes = settings.seeds if each is None else math.ceil(each / len(points))
     requests = [
@@ -148,18 +148,18 @@ def _outlook(
         for i in range(passes)
         for point in points
     ]
-    plot = curve_requests(bench, arch, requests[-1].fidelity)
-    forecast = outlook_scale(bench, requests, plot, bench.cost(arch)[0], None if each is None else each * len(lengths))
+    plot = curve_requests(run, arch, requests[-1].fidelity)
+    forecast = outlook_scale(run, requests, plot, run.cost(arch)[0], None if each is None else each * len(lengths))
     if budget.hours is not None:
-        bench.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
+        run.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
     return forecast
 
 
 def _search(
-    bench: Bench, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, budget: Budget
+    run: RunContext, arch: ArchSpec, points: Sequence[ScalingPoint], epochs: int, budget: Budget
 ) -> CoefficientSearch:
     """The search at one training length, within its part of the budget."""
-    settings = bench.settings
+    settings = run.settings
     of_arch = {point.arch_id: point.coefficients for point in points}
 
     def labels(request: Request) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _search(
         return {"alpha": c.depth, "beta": c.width, "gamma": c.resolution, "seed": request.seed}
 
     def evaluate(requests: Sequence[Request]) -> Mapping[str, Outcome]:
-        return bench.train(NAME, requests, labels, f"grid, {epochs} epochs", AXES)
+        return run.train(NAME, requests, labels, f"grid, {epochs} epochs", AXES)
 
     return search_coefficients(
         arch,
@@ -176,14 +176,14 @@ def _search(
         points=points,
         seeds=tuple(settings.seed + i for i in range(settings.seeds)),
         budget=budget.trainings,
-        seconds=None if budget.hours is None else 3600 * budget.hours * len(bench.pool.slots),
+        seconds=None if budget.hours is None else 3600 * budget.hours * len(run.pool.slots),
         precision=settings.precision,
-        num_classes=bench.num_classes,
+        num_classes=run.num_classes,
     )
 
 
-def _say(bench: Bench, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
-    say, best = bench.narrator.say, found.coefficients
+def _say(run: RunContext, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
+    say, best = run.narrator.say, found.coefficients
     trained = sum(result.n > 0 for result in found.results)
     say(
         f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "

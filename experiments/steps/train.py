@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
@@ -69,23 +69,23 @@ class TrainPlan:
         return 1.0 if self.body_rate is None else self.body_rate
 
 
-def run_train(bench: Bench, text: str, plan: TrainPlan) -> dict[str, Any]:
+def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
     """Train the architecture `text`; writes weights.safetensors and train.json, and returns the latter's content.
 
     A finished training is answered from its files. Raises UserError for what the user can mend, RunFailedError when
     the training diverges or memory runs out.
     """
-    evaluator = bench.problem.evaluator
+    evaluator = run.problem.evaluator
     if not isinstance(evaluator, ProxyEvaluator):
         raise UserError("train runs the built-in training: leave out --evaluator")
-    arch = trained_arch(bench, text, plan)
-    device = torch.device(bench.slots[0].device)
+    arch = trained_arch(run, text, plan)
+    device = torch.device(run.slots[0].device)
     start = time.perf_counter()
     try:
-        with repeatable(bench.settings.seed, device):
-            job = _open_job(bench, evaluator.dataset, arch, plan, device)
-            result = bench.folder.path / "train.json"
-            record: dict[str, Any] = read_json(result) if result.exists() else job.run(bench)
+        with repeatable(run.settings.seed, device):
+            job = _open_job(run, evaluator.dataset, arch, plan, device)
+            result = run.folder.path / "train.json"
+            record: dict[str, Any] = read_json(result) if result.exists() else job.run(run)
     except DivergedError as error:
         raise RunFailedError(f"the training diverged: {error}; try another --seed or --recipe") from error
     except (MemoryError, RuntimeError) as error:
@@ -93,21 +93,21 @@ def run_train(bench: Bench, text: str, plan: TrainPlan) -> dict[str, Any]:
         if line is None:
             raise
         raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
-    _say(bench, record)
-    bench.report.write()
+    _say(run, record)
+    run.report.write()
     return record
 
 
-def trained_arch(bench: Bench, text: str, plan: TrainPlan) -> ArchSpec:
+def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     """The architecture to train: a known network's name is fitted to the data as elsewhere, anything else as it is.
 
     With weights to start from a known network is taken as published, with its own width, strides and channels, at its
     own resolution or that of --resolution, since the weights would not fit otherwise.
     """
     if plan.weights is None or not is_reference(text):
-        return fitted_arch(bench, text, None)
+        return fitted_arch(run, text, None)
     arch = load_arch(text)
-    return arch if bench.settings.resolution == "auto" else replace(arch, resolution=bench.resolution)
+    return arch if run.settings.resolution == "auto" else replace(arch, resolution=run.resolution)
 
 
 @dataclass(frozen=True)
@@ -121,22 +121,22 @@ class _Job:
     val: Feed
     test: Feed | None
 
-    def run(self, bench: Bench) -> dict[str, Any]:
+    def run(self, run: RunContext) -> dict[str, Any]:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
-        checkpoints = Checkpoints(bench.folder.path / "checkpoint")
-        progress = self._train(bench, checkpoints)
+        checkpoints = Checkpoints(run.folder.path / "checkpoint")
+        progress = self._train(run, checkpoints)
         training, last = self.training, len(progress.curve)
         epoch = progress.best if self.plan.keep == "best" else last
         if epoch != last:
             checkpoints.load_best(training, progress)
         test = None if self.test is None else measure(training.result, self.test)
-        save_weights(training.result, bench.folder.path / "weights.safetensors")
-        record = self._record(bench, progress, epoch, test)
-        write_json(bench.folder.path / "train.json", record)
+        save_weights(training.result, run.folder.path / "weights.safetensors")
+        record = self._record(run, progress, epoch, test)
+        write_json(run.folder.path / "train.json", record)
         checkpoints.remove()
         return record
 
-    def _train(self, bench: Bench, checkpoints: Checkpoints) -> Progress:
+    def _train(self, run: RunContext, checkpoints: Checkpoints) -> Progress:
         training, epochs = self.training, self.training.epochs
         with from_user():
             progress = checkpoints.restore(training)
@@ -144,8 +144,8 @@ class _Job:
             progress = Progress(threads=torch.get_num_threads())
         else:
             torch.set_num_threads(progress.threads)  # sums come out the same with the same threads
-            bench.narrator.say(f"going on after epoch {len(progress.curve)} of {epochs}")
-        with bench.narrator.task("train", epochs) as task:
+            run.narrator.say(f"going on after epoch {len(progress.curve)} of {epochs}")
+        with run.narrator.task("train", epochs) as task:
             for epoch in range(len(progress.curve) + 1, epochs + 1):
                 start = time.perf_counter()
                 training.run_epoch(epoch)
@@ -153,13 +153,13 @@ class _Job:
                 progress = progress.after(accuracy, time.perf_counter() - start)
                 checkpoints.save(training, progress)
                 task.reach(epoch, f"val {100 * accuracy:.1f} %")
-                if bench.board is not None:
-                    write_epoch(bench.board, accuracy, epoch)
+                if run.board is not None:
+                    write_epoch(run.board, accuracy, epoch)
         return progress
 
-    def _record(self, bench: Bench, progress: Progress, epoch: int, test: float | None) -> dict[str, Any]:
+    def _record(self, run: RunContext, progress: Progress, epoch: int, test: float | None) -> dict[str, Any]:
         plan, recipe = self.plan, self.training.recipe
-        macs, params = bench.cost(self.arch)
+        macs, params = run.cost(self.arch)
         return {
             "accuracy": {"val": progress.curve[epoch - 1], "test": test},
             "weights": {
@@ -187,12 +187,12 @@ class _Job:
         }
 
 
-def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _Job:
+def _open_job(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _Job:
     """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
     recipe = RECIPES[plan.recipe]()
     epochs = plan.epochs or recipe.full_epochs
     if arch.resolution > dataset.native_size:
-        bench.narrator.say(
+        run.narrator.say(
             f"warning: images of {dataset.native_size} pixels are enlarged to the network's {arch.resolution}; "
             "that costs time and shows it nothing more"
         )
@@ -206,9 +206,7 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
     with from_user():
         if plan.weights is not None:
             classifier = "the file's" if _load(network, plan) else "a new one"
-            bench.narrator.say(
-                f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}"
-            )
+            run.narrator.say(f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}")
         feeds = {
             split: open_feed(
                 dataset, split, device, share=1.0, resolution=arch.resolution, channels=arch.input_channels
@@ -216,11 +214,11 @@ def _open_job(bench: Bench, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, d
             for split, count in dataset.counts.items()
             if count
         }
-    bench.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
+    run.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and not bench.settings.plain:
+    if device.type == "cpu" and not run.settings.plain:
         accelerate(network)
-    seed = bench.settings.seed
+    seed = run.settings.seed
     training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
     return _Job(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
@@ -259,7 +257,7 @@ def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan) -> M
     return identity
 
 
-def _say(bench: Bench, record: Mapping[str, Any]) -> None:
+def _say(run: RunContext, record: Mapping[str, Any]) -> None:
     accuracy, weights = record["accuracy"], record["weights"]
     if weights["kept"] == "best":
         chosen = f"epoch {weights['epoch']} of {record['epochs']}, the best on val, whose figure is flattered by that"
@@ -267,6 +265,6 @@ def _say(bench: Bench, record: Mapping[str, Any]) -> None:
         chosen = f"the last epoch, {record['epochs']}"
     averaged = ", averaged over steps" if weights["averaged"] else ""
     test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
-    bench.narrator.say(
+    run.narrator.say(
         f"accuracy: val {100 * accuracy['val']:.2f} %{test} (weights of {chosen}{averaged}; recipe {record['recipe']})"
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.pictures.scaling import Measured
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.run.folder import read_json
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
@@ -18,21 +18,21 @@ _STAND_IN = Coefficients(1.2, 1.1, 1.15)
 
 
 def train_curves(
-    bench: Bench, name: str, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity
+    run: RunContext, name: str, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity
 ) -> dict[str, list[Measured]]:
     """Accuracy on val of the baseline `arch` grown up to `plot_phi`, at every seed of the grid: {way: networks}.
 
     name: the journal, which answers what the grid has trained already. Networks that could not be trained are missing.
     """
-    lines = _lines(bench, arch, coefficients)
-    requests = _requests(bench, lines, fidelity)
-    seeds = _seeds(bench)
+    lines = _lines(run, arch, coefficients)
+    requests = _requests(run, lines, fidelity)
+    seeds = _seeds(run)
     phis = {member.arch.id: member.phi for members in lines.values() for member in members}
 
     def labels(request: Request) -> Mapping[str, Any]:
         return {"phi": phis[request.arch.id]}
 
-    outcomes = bench.train(name, list(requests.values()), labels, f"scaling plot, {fidelity.epochs} epochs")
+    outcomes = run.train(name, list(requests.values()), labels, f"scaling plot, {fidelity.epochs} epochs")
     measured = {
         way: [
             point
@@ -44,36 +44,34 @@ def train_curves(
     return {way: points for way, points in measured.items() if points}
 
 
-def curve_requests(bench: Bench, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
+def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
     """What `train_curves` will ask for, by the coefficients of an earlier start, or by a stand-in for them."""
-    if bench.settings.plot_phi == 0:
+    if run.settings.plot_phi == 0:
         return []
     coefficients = _STAND_IN
-    if bench.folder.coefficients.exists():
-        found = read_json(bench.folder.coefficients)
+    if run.folder.coefficients.exists():
+        found = read_json(run.folder.coefficients)
         coefficients = Coefficients(found["alpha"], found["beta"], found["gamma"])
-    return list(_requests(bench, _lines(bench, arch, coefficients), fidelity).values())
+    return list(_requests(run, _lines(run, arch, coefficients), fidelity).values())
 
 
-def _seeds(bench: Bench) -> tuple[int, ...]:
-    return tuple(bench.settings.seed + i for i in range(bench.settings.seeds))
+def _seeds(run: RunContext) -> tuple[int, ...]:
+    return tuple(run.settings.seed + i for i in range(run.settings.seeds))
 
 
-def _lines(bench: Bench, arch: ArchSpec, coefficients: Coefficients) -> dict[str, tuple[FamilyMember, ...]]:
-    settings = bench.settings
-    return scaling_lines(
-        arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=bench.num_classes
-    )
+def _lines(run: RunContext, arch: ArchSpec, coefficients: Coefficients) -> dict[str, tuple[FamilyMember, ...]]:
+    settings = run.settings
+    return scaling_lines(arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=run.num_classes)
 
 
 def _requests(
-    bench: Bench, lines: Mapping[str, Sequence[FamilyMember]], fidelity: Fidelity
+    run: RunContext, lines: Mapping[str, Sequence[FamilyMember]], fidelity: Fidelity
 ) -> dict[tuple[str, int], Request]:
     return {
         (member.arch.id, seed): Request(member.arch, fidelity, seed)
         for members in lines.values()
         for member in members
-        for seed in _seeds(bench)
+        for seed in _seeds(run)
     }
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from experiments.cli import main
 from experiments.errors import UserError
 from experiments.pictures.frontier import frontier_figure, save_figure
-from experiments.run.context import Bench
+from experiments.run.context import RunContext
 from experiments.steps import compare
 from experiments.steps.scale import fitted_arch
 from experiments.tables.frontier import read_points
@@ -138,10 +138,10 @@ def test_a_known_network_that_cannot_be_fitted_is_left_out(
 ) -> None:
     (run_dir / "frontier.csv").unlink()
 
-    def fitted(bench: Bench, name: str, target: float | None) -> ArchSpec:
+    def fitted(run: RunContext, name: str, target: float | None) -> ArchSpec:
         if name == "efficientnet_b0":
             raise UserError(f"{name}: cannot be made so small")
-        return fitted_arch(bench, name, target)
+        return fitted_arch(run, name, target)
 
     monkeypatch.setattr(compare, "fitted_arch", fitted)
     status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)

@@ -15,10 +15,10 @@ def name(**asked: Any) -> str:
     given = {"how": "multiply-adds", "space": "mnasnet", "fitted_to": 9, "max_macs": None, "score": Score(9), "seed": 0}
     settings = Settings(**{key: value for key, value in asked.items() if key not in given})
     given |= asked
-    bench: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings)
+    run: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings)
     space: Any = SimpleNamespace(name=given["space"])
     pricing: Any = SimpleNamespace(how=given["how"])
-    return _shared_name(bench, Search(given["score"], space, given["fitted_to"], 9, given["max_macs"]), pricing)
+    return _shared_name(run, Search(given["score"], space, given["fitted_to"], 9, given["max_macs"]), pricing)
 
 
 def test_drivers_share_a_study_where_what_its_trials_mean_is_the_same() -> None:
