@@ -50,7 +50,7 @@ def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run) -> Non
 
 def test_a_training_that_cannot_be_sent_to_workers(tmp_path: Path, scalenas: Run) -> None:
     options = ("--target-macs", "1M", "--trials", "2", "--train-images", "64", "--devices", "cpu")
-    made = "evaluators:unpicklable_for"
+    made = "tests.helpers.evaluators:unpicklable_for"
     status, _, err = scalenas("discover", "digits", "--run", tmp_path, *options, "--evaluator", made)
     assert status == 2
     line = err.strip().splitlines()[-1]

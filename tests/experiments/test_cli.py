@@ -156,7 +156,7 @@ def test_a_run_folder_that_cannot_be_written(scalenas: Run, tmp_path: Path) -> N
     expect_mistake(scalenas("discover", "digits", "--run", tmp_path / "file" / "r", *SMALL), "cannot be written")
 
 
-OWN = ("--evaluator", "evaluators:formula_for", "--executor", "inline", "--train-images", "64")
+OWN = ("--evaluator", "tests.helpers.evaluators:formula_for", "--executor", "inline", "--train-images", "64")
 
 
 @pytest.mark.parametrize("content", [b"", b'{"op_code":0,"wor'])

@@ -32,7 +32,7 @@ def test_kills_of_a_search_on_real_images(tmp_path: Path) -> None:
     arguments = (
         "discover", cifar10_folder(tmp_path, 60), "--run", run, "--trials", trials, "--epochs", 2, "--workers", 2,
         "--devices", "cpu", "--target-macs", "1M", "--sampler", "random", "--confirm", 0, "--seed", 3,
-        "--evaluator", "evaluators:noted_proxy",
+        "--evaluator", "tests.helpers.evaluators:noted_proxy",
     )  # fmt: skip
     driven = Driven(run, [sys.executable, "-m", "experiments", *map(str, arguments)])
     chaos = Chaos(driven, trials, kills, bytes_per_trial=13_000)
