@@ -14,7 +14,7 @@ from scaling_search.triangle import Floats, lattice, to_plane
 PARTS = 40
 HELD = 0.92
 """The part of the draws that the 90 % region holds: a little more, for hills more stretched than the prior expects.
-Calibrated on planted surfaces by benchmarks/scaling_simulation.py."""
+Calibrated on planted surfaces by benchmarks/scaling/simulation.py."""
 SMOOTHING = 400 ** (-1 / 6)
 """Bandwidth of the density in standard deviations of the draws (Scott's rule in two dimensions, for 400 draws)."""
 SMALLEST = 0.02

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.memory import memory_of
+from benchmarks.training.memory import memory_of
 from nas.data import feed
 from nas.data.augment import draw_epoch
 from nas.data.cache import DIGEST_BYTES, open_cache

@@ -176,7 +176,7 @@ def test_a_search_by_measured_latency(tmp_path: Path, scalenas: Run) -> None:
 
 
 def test_devices_of_a_published_table_are_ranked() -> None:
-    from benchmarks.latency_model import device_taus  # noqa: PLC0415
+    from benchmarks.figures.latency_model import device_taus  # noqa: PLC0415
     from nas.benchmark_table import load_table  # noqa: PLC0415
 
     published = load_table(shared_file("data", "accel_nasbench.csv.gz"))

@@ -1,6 +1,6 @@
 """How much of the best known front of accuracy against log MACs a search covers after 200 evaluations.
 
-    python -m benchmarks.sampler_front --table accel_nasbench.csv.gz [--seeds 10] [--samplers default,tpe,nsga2,random]
+    python -m benchmarks.samplers.front --table accel_nasbench.csv.gz [--seeds 10] [--samplers default,tpe,nsga2,random]
 
 The share is of hypervolume. Its reference point is the worst of 5,000 uniform networks on each axis. The best known
 front is what repeated moves to all single changes of its members end at. Results: benchmarks/results/front.csv.
@@ -15,13 +15,13 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from benchmarks.planted import Problem, accel_nasbench, planted_large, planted_small
 from benchmarks.rows import append_row, read_rows
+from benchmarks.samplers.planted import Problem, accel_nasbench, planted_large, planted_small
 from nas.pareto import pareto_front
 from nas.samplers import make_sampler
 from nas.samplers.grid import Rows
 
-RESULTS = Path(__file__).parent / "results" / "front.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "front.csv"
 FIELDS = ("problem", "sampler", "seed", "share")
 EVALUATIONS = 200
 Floats = NDArray[np.float64]

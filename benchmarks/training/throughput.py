@@ -1,6 +1,6 @@
 """How many images a second a short training sees on the CPU, in four ways of writing it.
 
-    python -m benchmarks.proxy_throughput [--sizes 32,64,96] [--repetitions 3] [--steps 1] [--only one|whole]
+    python -m benchmarks.training.throughput [--sizes 32,64,96] [--repetitions 3] [--steps 1] [--only one|whole]
 
 The network is EfficientNet-B0 fitted to each size at 30 M multiply-adds (at 32 pixels about half B0's width), batches
 have 128 images, the optimiser is SGD with Nesterov's momentum. In one process on one thread, as a slot of the pool has
@@ -279,7 +279,7 @@ def main() -> None:
     asked = parser.parse_args()
     sizes = [int(size) for size in asked.sizes.split(",")]
     cores = usable_cores()
-    print(f"command: python -m benchmarks.proxy_throughput {' '.join(sys.argv[1:])}".rstrip())
+    print(f"command: python -m benchmarks.training.throughput {' '.join(sys.argv[1:])}".rstrip())
     print(
         f"machine: {processor()}, {cores} cores, load {os.getloadavg()[0]:.1f}, {platform.system()}, "
         f"Python {platform.python_version()}, torch {torch.__version__}, "

@@ -1,6 +1,6 @@
 """How much memory a large data set takes: many generated images, cached and trained on.
 
-    python -m benchmarks.memory [--images 200000] [--size 64] [--folder DIR]
+    python -m benchmarks.training.memory [--images 200000] [--size 64] [--folder DIR]
 
 Writes JPEGs into an image folder in a temporary place (removed at the end), runs `scalenas discover` on it with one
 worker for one trial of one epoch, and looks at the memory of the driver and all its descendants four times a second:
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.counting import machine
+from benchmarks.machine import machine
 
 CLASSES = 10
 PICTURES = 5000

@@ -21,16 +21,16 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from benchmarks.planted import Problem, accel_nasbench, planted_large, planted_small
 from benchmarks.rows import append_row, read_rows
-from benchmarks.sampler_tables import lines
+from benchmarks.samplers.planted import Problem, accel_nasbench, planted_large, planted_small
+from benchmarks.samplers.tables import lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
 from nas.samplers.history import REPEAT_KEY
 from nas.samplers.model.surrogate import Surrogates
 from nas.score import Score
 
-RESULTS = Path(__file__).parent / "results" / "samplers.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "samplers.csv"
 FIELDS = ("problem", "setting", "sampler", "seed", "seconds", "curve")
 SAMPLERS = ("default", "hill_climbing", "evolution", "tpe", "nsga2", "ppo", "random")
 FIRST_SEED = 1000

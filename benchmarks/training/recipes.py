@@ -1,8 +1,8 @@
 """Which recipe gets most out of few epochs: `fast` against tuned SGD and AdamW, and against `paper` at greater length.
 
-    python -m benchmarks.recipes run cifar10 --cache DIR      (one process; goes on where it was stopped)
-    python -m benchmarks.recipes run cifar10 --cache DIR --suite shapes
-    python -m benchmarks.recipes table
+    python -m benchmarks.training.recipes run cifar10 --cache DIR      (one process; goes on where it was stopped)
+    python -m benchmarks.training.recipes run cifar10 --cache DIR --suite shapes
+    python -m benchmarks.training.recipes table
 
 Suite `known`: B0, MobileNetV2 and MnasNet-A1 fitted to 32 pixels and 2 M multiply-adds. Suite `shapes`: B0 fitted to 22
 pixels and 1.5 M, and the same at twice the cost by more layers, more channels or more pixels, so that a recipe that
@@ -25,7 +25,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.recipe_results import (
+from benchmarks.rows import append_row
+from benchmarks.training.recipe_results import (
     FIELDS,
     LENGTHS,
     PAPER_EPOCHS,
@@ -39,7 +40,6 @@ from benchmarks.recipe_results import (
     read_results,
     shapes_lines,
 )
-from benchmarks.rows import append_row
 from nas.data.dataset import Dataset
 from nas.data.feed import open_feed
 from nas.data.source import open_dataset
@@ -211,7 +211,7 @@ def main() -> None:
     runner.set_defaults(command=run)
     commands.add_parser("table").set_defaults(command=table)
     options = parser.parse_args()
-    print(f"command: python -m benchmarks.recipes {' '.join(sys.argv[1:])}", file=sys.stderr)
+    print(f"command: python -m benchmarks.training.recipes {' '.join(sys.argv[1:])}", file=sys.stderr)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.command(options)
 

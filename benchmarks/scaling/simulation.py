@@ -1,6 +1,6 @@
 """How well the coefficient analysis finds planted optima: coverage, error against the best of the grid, false verdicts.
 
-    python -m benchmarks.scaling_simulation [--runs 200]
+    python -m benchmarks.scaling.simulation [--runs 200]
 
 Planted surfaces: accuracy = -curvature * squared distance (in shares) from the optimum, 1.25 points at `strength` 1,
 noise of 0.4 points per training, half of its variance shared by all points of a seed. Only their ratio matters, so a
@@ -31,7 +31,7 @@ from scaling_search.noise import FlatnessTest
 from scaling_search.triangle import Floats, to_plane
 from search_spaces import fit_arch, reference_arch
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 CURVATURE, NOISE, PAIRED, GAIN, HALF_FALL = 0.0125, 0.004, 0.5, 0.02, 0.7
 PAPER = np.array(Coefficients(1.2, 1.1, 1.15).shares)
 SHAPES = ("round", "stretched", "saturating")
@@ -222,7 +222,7 @@ def report(rows: list[Row]) -> str:
     lines = [
         "# Coefficient analysis on planted surfaces",
         "",
-        "Command: `python -m benchmarks.scaling_simulation` (resumable; what is planted is said in its source).",
+        "Command: `python -m benchmarks.scaling.simulation` (resumable; what is planted is said in its source).",
         "Errors are root mean squares of the distance between estimated and planted shares.",
         "",
         "| shape | strength | trainings | error | best of grid (trainings) | ratio | coverage | area |",

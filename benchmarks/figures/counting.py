@@ -1,6 +1,6 @@
 """How long counting takes: one network cold, many encodings by table, and fvcore on the same networks.
 
-    python benchmarks/counting.py
+    python -m benchmarks.figures.counting
 
 Prints the command, the machine, n, median and spread (quartiles); nothing is asserted. Cold means that each network
 is a random member that was never counted before, its layers built anew.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import time
 import warnings
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from fvcore.nn import FlopCountAnalysis
 
+from benchmarks.machine import machine
 from search_spaces import ArchSpec, StagedSpace, build_network, cost_table, count_macs, mbconv_space, mnasnet_space
 
 CLASSES = 1000
@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-    print(f"command: python {' '.join(sys.argv)}")
+    print(f"command: python -m benchmarks.figures.counting {' '.join(sys.argv[1:])}".rstrip())
     print(f"machine: {machine()}, one thread, load {os.getloadavg()[0]:.1f}")
     for space in (mnasnet_space(), mbconv_space()):
         archs = members(space, options.networks)
@@ -86,17 +86,6 @@ def report(name: str, seconds: list[float]) -> None:
     print(
         f"{name}: n {len(seconds)}, median {median:.3f} ms, quartiles {low:.3f} to {high:.3f} ms, worst {worst:.3f} ms"
     )
-
-
-def machine() -> str:
-    """Processor, cores, system and Python."""
-    processor = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

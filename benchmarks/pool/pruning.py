@@ -1,7 +1,7 @@
 """What stopping trials early saves and costs: searches played back from recorded learning curves.
 
-    python -m benchmarks.pruning record RUN     (RUN: a finished search without a pruner; keeps its curves)
-    python -m benchmarks.pruning play           (prints the table of docs/pool.md)
+    python -m benchmarks.pool.pruning record RUN     (RUN: a finished search without a pruner; keeps its curves)
+    python -m benchmarks.pool.pruning play           (prints the table of docs/pool.md)
 
 Each simulated search draws its trials from the recorded ones, with replacement, in random order, and goes through the
 search loop of the package itself, one trial at a time: with a pruner and without, over the same draws. A trial's score
@@ -32,7 +32,7 @@ from nas.study.pruning import make_pruner
 from nas.study.store import read_study
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
 
-RESULTS = Path(__file__).parent / "results" / "learning_curves.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "learning_curves.csv"
 FIELDS = ("number", "macs", "params", "target_macs", "curve")
 TRIALS = 60
 

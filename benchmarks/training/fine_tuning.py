@@ -1,6 +1,6 @@
 """What weights of our own are worth on other classes: fine-tuned against trained from scratch, at the same budget.
 
-    python -m benchmarks.fine_tuning --run DIR [DATA] [--seeds 3] [--images 100] [--epochs 5]
+    python -m benchmarks.training.fine_tuning --run DIR [DATA] [--seeds 3] [--images 100] [--epochs 5]
 
 For each seed a small network is trained on the images of the first half of the classes; then, on few images of the
 other half, it is trained from scratch, and from those weights with a new classifier: the body at a tenth of the
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.counting import machine
+from benchmarks.machine import machine
 from experiments.run.context import open_run
 from experiments.run.progress import Narrator
 from experiments.run.settings import Settings
@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
 
     results = [trainings(options, seed) for seed in range(options.seeds)]
-    print(f"command: python -m benchmarks.fine_tuning {' '.join(sys.argv[1:])}")
+    print(f"command: python -m benchmarks.training.fine_tuning {' '.join(sys.argv[1:])}")
     print(f"machine: {machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print(
         f"{options.data}, {options.resolution} pixels, recipe {options.recipe}; first half of the classes: "

@@ -1,6 +1,6 @@
 """What `scalenas discover --benchmark` finds in a published table under a hard bound: EfficientNet-B0's own MACs.
 
-    python -m benchmarks.table_search --table accel_nasbench.csv.gz [--seeds 20] [--trials 100]
+    python -m benchmarks.samplers.table_search --table accel_nasbench.csv.gz [--seeds 20] [--trials 100]
 
 Each seed is one run of the command, in a folder that is thrown away; its row in benchmarks/results/table_search.csv has
 the network found, the fit's accuracy for it and for B0 in percent, and its multiply-adds. Goes on where it was stopped.
@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.counting import machine
+from benchmarks.machine import machine
 from benchmarks.rows import append_row, read_rows
 from nas.benchmark_table import load_table
 from search_spaces import count_macs, reference_arch
 
-RESULTS = Path(__file__).parent / "results" / "table_search.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "table_search.csv"
 FIELDS = ("seed", "trials", "accuracy", "b0_accuracy", "macs", "arch_id")
 FIRST_SEED = 1000
 
@@ -58,7 +58,7 @@ def main() -> None:
     gains = np.array([float(row["accuracy"]) - float(row["b0_accuracy"]) for row in rows])
     macs = np.array([int(row["macs"]) for row in rows])
     low, middle, high = np.quantile(gains, [0.25, 0.5, 0.75])
-    print(f"command: python -m benchmarks.table_search {' '.join(sys.argv[1:])}\nmachine: {machine()}")
+    print(f"command: python -m benchmarks.samplers.table_search {' '.join(sys.argv[1:])}\nmachine: {machine()}")
     print(f"{len(rows)} searches of {options.trials} evaluations, at most {count_macs(b0):,} MACs (B0's)")
     print(f"accuracy of B0 by the fit: {b0_accuracy:.2f}")
     print(f"gain over B0 in points: median {middle:+.2f}, quartiles {low:+.2f} and {high:+.2f}, "

@@ -1,6 +1,6 @@
 """How many trainings share a GPU best: images a second, memory and utilisation of 1, 2, 4, 8 and 16 at a time.
 
-    python -m benchmarks.packing [DATA] [--device cuda:0] [--target-macs 20M] [-o benchmarks/results/packing.csv]
+    python -m benchmarks.pool.packing [DATA] [--device cuda:0] [--target-macs 20M] [-o benchmarks/results/packing.csv]
 
 Each training is a process of its own, as in a search, on a B0-like network at 32x32 fitted to the target. DATA is an
 image folder (default: random images, which cost the same). Also prints the number that `discover` would choose, and
@@ -87,7 +87,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("no GPU was found here: nothing to measure")
     name = torch.cuda.get_device_name(asked.device)
-    print(f"command: python -m benchmarks.packing {' '.join(sys.argv[1:])}")
+    print(f"command: python -m benchmarks.pool.packing {' '.join(sys.argv[1:])}")
     print(f"machine: {name}, {platform.machine()}, {usable_cores()} cores, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as scratch:
         data = asked.data or random_images(Path(scratch))

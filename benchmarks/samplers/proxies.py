@@ -1,7 +1,7 @@
 """The default sampler against random search and TPE on real trainings: what each finds in equally many.
 
-    python -m benchmarks.proxy_samplers run cifar10 --runs DIR      (goes on where it was stopped)
-    python -m benchmarks.proxy_samplers table
+    python -m benchmarks.samplers.proxies run cifar10 --runs DIR      (goes on where it was stopped)
+    python -m benchmarks.samplers.proxies table
 
 Each search is a run of `scalenas discover` with the preset cifar10_cpu: 40 trainings, then the best three again at
 three fresh seeds each; the score of the one that is best then is a row of benchmarks/results/proxy_samplers.csv. The
@@ -17,10 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.counting import machine
+from benchmarks.machine import machine
 from benchmarks.rows import append_row, read_rows
 
-RESULTS = Path(__file__).parent / "results" / "proxy_samplers.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "proxy_samplers.csv"
 FIELDS = ("sampler", "seed", "trials", "score", "accuracy", "accuracy_std", "n", "macs", "arch_id")
 SAMPLERS = ("default", "random", "tpe")
 
@@ -74,7 +74,7 @@ def main() -> None:
     runner.set_defaults(command=run)
     commands.add_parser("table").set_defaults(command=table)
     options = parser.parse_args()
-    print(f"command: python -m benchmarks.proxy_samplers {' '.join(sys.argv[1:])}", file=sys.stderr)
+    print(f"command: python -m benchmarks.samplers.proxies {' '.join(sys.argv[1:])}", file=sys.stderr)
     options.command(options)
 
 

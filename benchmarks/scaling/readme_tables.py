@@ -1,6 +1,6 @@
 """The tables of README.md about a run, as Markdown, from the run's own files.
 
-    python -m benchmarks.readme_tables experiments/results/cifar10
+    python -m benchmarks.scaling.readme_tables experiments/results/cifar10
 
 Networks of about the same cost stand together, under the one that the run found or grew; the last column is how much
 more accurate that one is, with the 95 % interval of differences.csv.
@@ -57,7 +57,7 @@ def row(point: FrontierPoint, gap: str) -> str:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.readme_tables RUN")
+        sys.exit("usage: python -m benchmarks.scaling.readme_tables RUN")
     print(tables(Path(sys.argv[1])))
 
 

@@ -1,11 +1,11 @@
 """Stopping trials early under a sampler that learns: searches of a planted space with made-up learning curves.
 
-    python -m benchmarks.pruning_guided [--seeds 8]      (prints a table of docs/pool.md)
+    python -m benchmarks.pool.pruning_guided [--seeds 8]      (prints a table of docs/pool.md)
 
-The space is `planted_small` (see benchmarks/planted.py). After epoch e a network of accuracy a shows a - gap + noise,
-with the noise so large that over random networks the correlation with a is CORRELATIONS[e - 1], near those of the
-recorded curves of benchmarks/pruning.py; the last epoch's has a standard deviation of 0.4 points. What counts is the
-true score, without noise, of the network with the best told score.
+The space is `planted_small` (see benchmarks/samplers/planted.py). After epoch e a network of accuracy a shows a - gap
++ noise, with the noise so large that over random networks the correlation with a is CORRELATIONS[e - 1], near those of
+the recorded curves of benchmarks/pool/pruning.py; the last epoch's has a standard deviation of 0.4 points. What counts
+is the true score, without noise, of the network with the best told score.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
-from benchmarks.planted import Problem, planted_small
+from benchmarks.samplers.planted import Problem, planted_small
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.pool.inline import InlineExecutor
 from nas.samplers import make_sampler

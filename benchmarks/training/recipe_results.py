@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.proxy.recipe import fast
 from scipy import stats
 
 from benchmarks.rows import read_rows
+from nas.training.recipe import fast
 
-RESULTS = Path(__file__).parent / "results" / "recipes.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "recipes.csv"
 FIELDS = ("network", "recipe", "rate", "epochs", "seed", "accuracy", "seconds", "images", "macs", "resolution")
 LENGTHS = (1, 5, 10)
 PAPER_EPOCHS = 15

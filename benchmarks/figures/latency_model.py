@@ -1,6 +1,6 @@
 """How well latencies are ranked by a model fitted to a few of them, on the devices of a table of measured networks.
 
-    python -m benchmarks.latency_model accel_nasbench.csv.gz
+    python -m benchmarks.figures.latency_model accel_nasbench.csv.gz
 
 Kendall's tau between predicted and measured latency over other networks than those fitted. Columns `latency_ms_*` are
 taken as they are, `images_per_s_*` as their inverse.

@@ -1,0 +1,1 @@
+"""The pool: its overhead, trainings that share a GPU, stopping early."""

@@ -1,0 +1,1 @@
+"""Trainings: which recipe, how fast, in how much memory, from which weights."""
