@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from optuna.samplers import BaseSampler
 
-from nas.samplers import library
+from nas.samplers import optuna_samplers
 from nas.samplers.base import Feasible, HistorySampler
 from nas.samplers.costs import Macs, StagedMacs
 from nas.samplers.local import HillClimbing, RegularizedEvolution
@@ -20,11 +20,11 @@ __all__ = ["SAMPLERS", "Recommendation", "StagedMacs", "make_sampler", "recommen
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "random": UniformSampler,
-    "tpe": library.tpe_sampler,
-    "nsga2": library.nsga2_sampler,
-    "cmaes": library.cmaes_sampler,
-    "gp": library.gp_sampler,
-    "qmc": library.qmc_sampler,
+    "tpe": optuna_samplers.tpe_sampler,
+    "nsga2": optuna_samplers.nsga2_sampler,
+    "cmaes": optuna_samplers.cmaes_sampler,
+    "gp": optuna_samplers.gp_sampler,
+    "qmc": optuna_samplers.qmc_sampler,
 }
 SAMPLERS = ("default", "random", "hill_climbing", "evolution", "ppo", "tpe", "nsga2", "cmaes", "gp", "qmc")
 

@@ -12,7 +12,7 @@ from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
 from nas.samplers.local import may_be_asked, random_row
 from nas.samplers.model.acquisition import candidates, log_expected_improvement, maximise
-from nas.samplers.model.kernel import Floats
+from nas.samplers.model.covariance import Floats
 from nas.samplers.model.objective import Objective
 from nas.samplers.model.surrogate import Data, Surrogates
 from nas.samplers.pareto_gp import ParetoGP

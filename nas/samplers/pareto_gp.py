@@ -19,7 +19,7 @@ from nas.samplers.model.acquisition import (
     log_expected_improvement,
     maximise,
 )
-from nas.samplers.model.kernel import Floats
+from nas.samplers.model.covariance import Floats
 from nas.samplers.model.surrogate import Data, Surrogates
 
 _AUGMENT = 0.05

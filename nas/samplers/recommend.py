@@ -11,7 +11,7 @@ from optuna.study import Study
 from nas.samplers.costs import Macs, RowCosts
 from nas.samplers.grid import Rows, keys
 from nas.samplers.history import History, HistoryReader
-from nas.samplers.model.kernel import Floats
+from nas.samplers.model.covariance import Floats
 from nas.samplers.model.objective import Objective
 from nas.samplers.model.surrogate import Data, Surrogate, Surrogates
 from nas.score import Score

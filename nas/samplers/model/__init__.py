@@ -1,1 +1,1 @@
-"""The default sampler's model of scores: kernel, Gaussian process, acquisition."""
+"""The default sampler's model of scores: covariance, Gaussian process, acquisition."""

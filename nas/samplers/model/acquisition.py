@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr
 
 from nas.samplers.grid import Grid, Rows, keys
-from nas.samplers.model.kernel import Floats
+from nas.samplers.model.covariance import Floats
 
 Acquisition = Callable[[Rows], Floats]
 """Scores of rows, shape (n, axes) -> (n,); -inf where a row must not be suggested."""

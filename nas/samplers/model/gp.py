@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from nas.samplers.model.kernel import ALIKE, COST, MISMATCH, NOISE, OWN, PAIRS, SHARED, Floats, Inputs, Kernel
+from nas.samplers.model.covariance import ALIKE, COST, MISMATCH, NOISE, OWN, PAIRS, SHARED, Floats, Inputs, Kernel
 
 _JITTER = 1e-8
 _BOUNDS = dict.fromkeys((OWN, ALIKE, PAIRS, COST, MISMATCH), (1e-3, 20.0)) | {NOISE: (1e-5, 2.0)}
@@ -37,7 +37,7 @@ def fit_hyperparameters(kernel: Kernel, x: Inputs, y: Floats, blur: Floats, iter
     means, spreads = prior(kernel)
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = _likelihood(kernel, theta, x, y, blur)
+        value, gradient = negative_log_likelihood(kernel, theta, x, y, blur)
         z = (theta - means) / spreads
         return float(value + 0.5 * (z**2).sum()), gradient + z / spreads
 
@@ -47,8 +47,8 @@ def fit_hyperparameters(kernel: Kernel, x: Inputs, y: Floats, blur: Floats, iter
     return np.asarray(result.x)
 
 
-def _likelihood(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, blur: Floats) -> tuple[float, Floats]:
-    """Negative log marginal likelihood and its gradient (Rasmussen & Williams 2006, eq. 5.8 and 5.9)."""
+def negative_log_likelihood(kernel: Kernel, theta: Floats, x: Inputs, y: Floats, blur: Floats) -> tuple[float, Floats]:
+    """The negative log marginal likelihood and its gradient (Rasmussen & Williams 2006, eq. 5.8 and 5.9)."""
     noise = math.exp(theta[NOISE])
     k = kernel(theta, x, x)
     k[np.diag_indices_from(k)] += noise + blur + _JITTER

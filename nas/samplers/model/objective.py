@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from nas.samplers.model.kernel import Floats
+from nas.samplers.model.covariance import Floats
 from nas.score import Score
 
 _LEAST = 1e-4

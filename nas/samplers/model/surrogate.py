@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.samplers.grid import Grid, Rows
+from nas.samplers.model.covariance import NOISE, Floats, Inputs, Kernel
 from nas.samplers.model.gp import Posterior, fit_hyperparameters, posterior
-from nas.samplers.model.kernel import NOISE, Floats, Inputs, Kernel
 from nas.samplers.model.objective import floor_of
 
 _FIRST_FIT, _GROWTH = 8, 1.3

@@ -21,8 +21,8 @@ from nas.samplers.grid import Grid, make_grid
 from nas.samplers.history import HistoryReader
 from nas.samplers.local import RESTART_KEY
 from nas.samplers.model.acquisition import expected_improvement, log_expected_improvement
-from nas.samplers.model.gp import _likelihood, posterior, prior
-from nas.samplers.model.kernel import MISMATCH, NOISE, SHARED, Floats, Inputs, Kernel
+from nas.samplers.model.covariance import MISMATCH, NOISE, SHARED, Floats, Inputs, Kernel
+from nas.samplers.model.gp import negative_log_likelihood, posterior, prior
 from nas.samplers.model.surrogate import Data, Surrogates
 from nas.score import Score
 from search_spaces import count_macs, mbconv_space
@@ -315,13 +315,13 @@ def _model(n: int = 25) -> tuple[Grid, Kernel, Inputs, Floats, Floats, Floats]:
 
 def test_likelihood_and_gradient() -> None:
     _, kernel, x, theta, y, blur = _model()
-    found, gradient = _likelihood(kernel, theta, x, y, blur)
+    found, gradient = negative_log_likelihood(kernel, theta, x, y, blur)
     covariance = kernel(theta, x, x) + np.exp(theta[NOISE]) * np.eye(len(y)) + np.diag(blur)
     exact = -stats.multivariate_normal(np.zeros(len(y)), covariance).logpdf(y)
     assert found + 0.5 * len(y) * np.log(2 * np.pi) == pytest.approx(exact)
     step = 1e-5
     for i, each in enumerate(np.eye(len(theta)) * step):
-        up, down = (_likelihood(kernel, theta + change, x, y, blur)[0] for change in (each, -each))
+        up, down = (negative_log_likelihood(kernel, theta + change, x, y, blur)[0] for change in (each, -each))
         slope = (up - down) / (2 * step)
         assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
 

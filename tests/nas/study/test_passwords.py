@@ -36,7 +36,7 @@ def test_what_the_command_prints_has_no_password(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.cli._open_run", interrupt)
+    monkeypatch.setattr("experiments.run.context.open_run", interrupt)
     status, _, err = scalenas("discover", "digits", "--run", tmp_path, "--storage", url)
     assert status == 130
     assert "Go on with: scalenas discover" in err
