@@ -96,7 +96,8 @@ def trainings(options: argparse.Namespace, seed: int) -> dict[str, float]:
 def train(options: argparse.Namespace, seed: int, name: str, plan: TrainPlan) -> float:
     """The test accuracy of one training, on the half of the classes that its name tells."""
     run = folder(options, seed, name)
-    settings = Settings(seed=seed, devices=options.devices, workers=1, cache=str(options.run / "cache"))
+    cache = str(options.run / "cache")
+    settings = Settings().with_given({"seed": seed, "devices": options.devices, "workers": 1, "cache": cache})
     with open_run(options.data, run, settings, Narrator(Console(quiet=True))) as opened:
         evaluator = opened.problem.evaluator
         assert isinstance(evaluator, ProxyEvaluator)

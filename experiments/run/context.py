@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -59,12 +58,12 @@ class RunContext:
     @property
     def proxy(self) -> Fidelity:
         """The short training of search and grid."""
-        return Fidelity(self.settings.epochs, self.settings.train_fraction)
+        return Fidelity(self.settings.training.epochs, self.settings.training.train_fraction)
 
     @property
     def final(self) -> Fidelity:
         """The longer training that everything on the frontier gets."""
-        return Fidelity(self.settings.final_epochs)
+        return Fidelity(self.settings.final.final_epochs)
 
     @cached_property
     def report(self) -> LiveReport:
@@ -86,8 +85,8 @@ class RunContext:
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
         common = {"data": dict(self.problem.facts), "devices": [slot.device for slot in self.slots]}
-        asked = dataclasses.asdict(self.settings)
-        asked["storage"] = None if self.settings.storage is None else hide_password(self.settings.storage)
+        asked = self.settings.flat()
+        asked["storage"] = None if asked["storage"] is None else hide_password(asked["storage"])
         self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
 
     @property
@@ -95,7 +94,7 @@ class RunContext:
         """What no step of a run may change."""
         problem = self.problem
         return {
-            "seed": self.settings.seed,
+            "seed": self.settings.general.seed,
             "data set": problem.fingerprint,
             "resolution": problem.resolution,
             "recipe": problem.recipe,
@@ -185,12 +184,12 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
     with ExitStack() as stack:
         with from_user():
             stack.enter_context(run_lock(folder.path))
-        folder.check({"seed": settings.seed})
+        folder.check({"seed": settings.general.seed})
         with from_user(), narrator.counting("decode") as progress:
             problem = _open_problem(data, folder, settings, progress)
         run = RunContext(folder, settings, narrator, problem, slots)
         stack.push(run.closing)
-        if settings.tensorboard:
+        if settings.general.tensorboard:
             run.board = open_writer(folder.path / FOLDER)
             stack.callback(run.board.close)
         folder.check(run.identity)
@@ -207,8 +206,8 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
 def _open_problem(
     data: str | None, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]
 ) -> Problem:
-    if data is not None and settings.benchmark is None:
+    if data is not None and settings.data.benchmark is None:
         return open_images(data, folder, settings, progress)
-    if data is None and settings.benchmark is not None:
-        return open_table(settings.benchmark)
+    if data is None and settings.data.benchmark is not None:
+        return open_table(settings.data.benchmark)
     raise UserError("give either DATA or --benchmark FILE")

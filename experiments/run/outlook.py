@@ -22,11 +22,11 @@ _LONG = 60.0
 
 def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, max_macs: float | None) -> Forecast:
     """What the search and the confirmation of its best will cost; says it, with advice where it is more than a day."""
-    settings = run.settings
+    asked = run.settings.search
     archs = _sample(run, space, max_macs)
     images = run.pool.images or Images(0, 0, 1)
-    search = Work("search", max(0, settings.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
-    confirm = Work("confirmation", settings.confirm * settings.confirm_seeds, target_macs, run.proxy, images)
+    search = Work("search", max(0, asked.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
+    confirm = Work("confirmation", asked.confirm * asked.confirm_seeds, target_macs, run.proxy, images)
     works = [search, confirm] if run.problem.noisy else [search]
     return _say(run, works, archs, target_macs, "--trials")
 

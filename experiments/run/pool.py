@@ -103,21 +103,21 @@ class Pool:
 
     def limit(self, request: Request) -> float | None:
         """The seconds after which a training is taken for hanging: --trial-timeout, else by the forecast."""
-        if self.settings.trial_timeout is not None:
-            return self.settings.trial_timeout
+        if self.settings.pool.trial_timeout is not None:
+            return self.settings.pool.trial_timeout
         expected = self.expected(request)
         return None if expected is None else time_limit(expected)
 
     @property
     def _is_inline(self) -> bool:
-        return self.settings.executor == "inline" or not self.problem.noisy
+        return self.settings.pool.executor == "inline" or not self.problem.noisy
 
     @property
     def _conditions(self) -> dict[str, object]:
         """What the speed depends on, beside the networks."""
         return {
             "slots": [dataclasses.asdict(slot) for slot in self.slots],
-            "executor": self.settings.executor,
+            "executor": self.settings.pool.executor,
             "torch": importlib.metadata.version("torch"),
             "images": None if self.images is None else dataclasses.asdict(self.images),
         }
@@ -127,29 +127,31 @@ class Pool:
         evaluator: Evaluator = WithSpeed(inner) if isinstance(inner, ProxyEvaluator) else inner
         if self._is_inline:
             return InlineExecutor(evaluator, slots[0].device, slots[0].threads, time_limit=self.limit)
-        if self.settings.executor == "ray":
+        if self.settings.pool.executor == "ray":
             from nas.pool.cluster import RayExecutor  # noqa: PLC0415  needs an optional package
 
-            return RayExecutor(evaluator, slots, gpu_share=1 / (self.settings.per_device or 1), time_limit=self.limit)
+            share = 1 / (self.settings.pool.per_device or 1)
+            return RayExecutor(evaluator, slots, gpu_share=share, time_limit=self.limit)
         return LocalExecutor(evaluator, slots, time_limit=self.limit)
 
     @classmethod
     def slots_asked(cls, settings: Settings) -> tuple[Slot, ...]:
         """The slots that the options come to. Raises UserError where devices or a cluster are not there."""
+        asked = settings.pool
         with from_user():
-            if settings.executor != "ray":
-                return resolve_devices(settings.devices, settings.workers, settings.per_device)
+            if asked.executor != "ray":
+                return resolve_devices(asked.devices, asked.workers, asked.per_device)
             try:
                 from nas.pool.cluster import cluster_slots  # noqa: PLC0415  needs an optional package
             except ModuleNotFoundError:
                 raise UserError("--executor ray needs Ray: install scalenas[ray]") from None
-            return cluster_slots(settings.ray_address, settings.workers, settings.per_device)
+            return cluster_slots(asked.ray_address, asked.workers, asked.per_device)
 
     def _pack(self, arch: ArchSpec) -> None:
         """Put as many slots on each GPU as are measured to pay, where the user leaves it open."""
         devices = dict.fromkeys(slot.device for slot in self.asked)
-        settings = self.settings
-        left_open = settings.workers is None and settings.per_device is None and settings.executor == "local"
+        asked = self.settings.pool
+        left_open = asked.workers is None and asked.per_device is None and asked.executor == "local"
         if not left_open or not all(device.startswith("cuda") for device in devices):
             return
         path = self.folder.path / "packing.json"

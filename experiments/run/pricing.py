@@ -62,7 +62,7 @@ class DecodedCost:
 def resolve_pricing(run: RunContext, space: SearchSpace) -> Pricing:
     """The cost that `--cost` names. For latency some networks of the space are measured first, before anything trains,
     and all others predicted from them. Raises UserError."""
-    name, classes = run.settings.cost, run.num_classes
+    name, classes = run.settings.figures.cost, run.num_classes
     if name == "macs":
 
         def multiply_adds(arch: ArchSpec) -> float:
@@ -88,12 +88,12 @@ def resolve_pricing(run: RunContext, space: SearchSpace) -> Pricing:
 def target_cost(run: RunContext, pricing: Pricing, space: SearchSpace) -> float:
     """What the score measures the cost against: --target-cost, or the cost of the network that the space is built
     around (of a space without one, the median of 31 random members)."""
-    given = run.settings.target_cost
+    given = run.settings.figures.target_cost
     if given is not None:
         return given
     if isinstance(space, StagedSpace):
         return pricing.exact(space.base) if pricing.name != "latency" else pricing.of_arch(space.base)
-    rows = space.sample(np.random.default_rng(run.settings.seed), 31)
+    rows = space.sample(np.random.default_rng(run.settings.general.seed), 31)
     return float(np.median([pricing.of_params(space.params(row)) for row in rows]))
 
 
@@ -125,13 +125,11 @@ def _column(table: BenchmarkTable, space: SearchSpace, name: str) -> Pricing:
 
 
 def _latency(run: RunContext, space: SearchSpace) -> Pricing:
-    settings = run.settings
+    asked = run.settings.figures
     with from_user():
-        protocol = Protocol(
-            device=settings.latency_device, backend=settings.latency_backend, batch=settings.latency_batch
-        )
+        protocol = Protocol(device=asked.latency_device, backend=asked.latency_backend, batch=asked.latency_batch)
     book = LatencyBook(run.folder.path / FILE, protocol, run.num_classes)
-    rows = space.sample(np.random.default_rng(settings.seed), settings.latency_samples)
+    rows = space.sample(np.random.default_rng(run.settings.general.seed), asked.latency_samples)
     archs: dict[str, ArchSpec] = {}
     for row in rows:
         try:

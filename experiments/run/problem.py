@@ -57,14 +57,15 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     The cache holds the largest image that a trial of the run can need: that of the family's last trained member, or of
     a point that puts a whole doubling into resolution.
     """
-    base = IMAGENET_RESOLUTION if settings.resolution == "auto" else resolve_resolution(settings.resolution, None)
+    asked = settings.data
+    base = IMAGENET_RESOLUTION if asked.resolution == "auto" else resolve_resolution(asked.resolution, None)
     dataset = open_dataset(
         data,
-        Path(settings.cache) if settings.cache else folder.cache,
-        max_resolution=math.ceil(base * 2 ** (max(1, settings.family_phi) / 2)),
-        seed=settings.seed,
-        train_images=settings.train_images,
-        max_bad_share=settings.max_unreadable,
+        Path(asked.cache) if asked.cache else folder.cache,
+        max_resolution=math.ceil(base * 2 ** (max(1, settings.final.family_phi) / 2)),
+        seed=settings.general.seed,
+        train_images=asked.train_images,
+        max_bad_share=asked.max_unreadable,
         progress=progress,
     )
     evaluator = _evaluator(settings, dataset, folder.checkpoints)
@@ -74,12 +75,12 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         fingerprint=dataset.fingerprint,
         num_classes=dataset.num_classes,
         channels=dataset.channels,
-        resolution=resolve_resolution(settings.resolution, dataset.native_size),
+        resolution=resolve_resolution(asked.resolution, dataset.native_size),
         native_size=dataset.native_size,
         cached_size=dataset.size,
         final_split="test" if dataset.counts.get("test") else "val",
         val_images=dataset.counts["val"],
-        recipe=settings.evaluator or fast().name,
+        recipe=settings.training.evaluator or fast().name,
         evaluator=evaluator,
         summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
         facts=_describe(dataset),
@@ -112,9 +113,9 @@ def open_table(path: str) -> Problem:
 
 
 def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evaluator:
-    text = settings.evaluator
+    text = settings.training.evaluator
     if text is None:
-        return ProxyEvaluator(dataset, fast(), plain=settings.plain, checkpoints=checkpoints)
+        return ProxyEvaluator(dataset, fast(), plain=settings.training.plain, checkpoints=checkpoints)
     make = load_object(text, "--evaluator", "left out")
     with from_users_code(f"--evaluator {text}"):
         evaluator = make(dataset)

@@ -42,17 +42,17 @@ def run_entries(run: RunContext) -> list[Entry]:
     entries = [
         Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
         for phi, arch in grown
-        if phi <= settings.family_phi
+        if phi <= settings.final.family_phi
     ]
     taken = {entry.arch.id for entry in entries}
     if folder.journal("discover").exists():
         study = read_study(folder.journal("discover"), "discover")
         best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
-        entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.top - 1]]
-    if settings.rivals:
+        entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
+    if settings.final.rivals:
         entries += rival_entries(run, grown[0][1])
     base_macs = run.cost(grown[0][1])[0]
-    for name in settings.references:
+    for name in settings.final.references:
         try:
             entries += reference_entries(run, [name], base_macs)
         except UserError as error:  # a network found may be smaller than the known one can be made
@@ -62,7 +62,7 @@ def run_entries(run: RunContext) -> list[Entry]:
 
 def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
-    phis = range(1, run.settings.family_phi + 1)
+    phis = range(1, run.settings.final.family_phi + 1)
     return [
         Entry(f"{way}, phi {member.phi:g}", "rival", member.arch)
         for way, shares in ALTERNATIVES.items()
@@ -78,15 +78,15 @@ def reference_entries(run: RunContext, names: Sequence[str], target_macs: float 
 def compare_entries(run: RunContext) -> list[Entry]:
     """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
     target = compare_target(run)
-    if run.settings.arch:
-        return reference_entries(run, run.settings.arch, target)
+    if run.settings.general.arch:
+        return reference_entries(run, run.settings.general.arch, target)
     own = [Entry("baseline", "baseline", load_arch(str(run.folder.path)))] if run.folder.baseline.exists() else []
-    return own + reference_entries(run, run.settings.references, target)
+    return own + reference_entries(run, run.settings.final.references, target)
 
 
 def compare_target(run: RunContext) -> float | None:
     """The MACs known networks are fitted to: what the user says, else those of this run's baseline."""
-    if run.settings.target_macs == "auto" and run.folder.baseline.exists():
+    if run.settings.figures.target_macs == "auto" and run.folder.baseline.exists():
         return float(read_json(run.folder.baseline)["macs"])
     return None
 
@@ -95,9 +95,9 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
     settings = run.settings
     split = run.problem.final_split
-    run.claim(NAME, {"final epochs": settings.final_epochs, "final split": split})
+    run.claim(NAME, {"final epochs": settings.final.final_epochs, "final split": split})
     names = {entry.arch.id: entry.label for entry in entries}
-    seeds = [settings.seed + i for i in range(settings.final_seeds)]
+    seeds = [settings.general.seed + i for i in range(settings.final.final_seeds)]
     requests = {
         (entry.arch.id, seed): Request(entry.arch, run.final, seed, split) for seed in seeds for entry in entries
     }
@@ -123,7 +123,7 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
                 run=run.folder.path.name,
                 data=Path(run.problem.name).name,
                 split=split,
-                epochs=settings.final_epochs,
+                epochs=settings.final.final_epochs,
                 recipe=run.problem.recipe,
                 num_classes=run.num_classes,
             )

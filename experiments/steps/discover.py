@@ -55,19 +55,20 @@ def plan_search(run: RunContext) -> Search:
     rescores. Raises UserError for what the user can mend.
     """
     settings = run.settings
-    if settings.max_cost is not None and not 0 < settings.max_cost < math.inf:
-        raise UserError(f"--max-cost must be a number above 0, not {settings.max_cost:g}")
-    target = resolve_target(settings.target_macs, run.resolution, run.num_classes)
+    bound = settings.figures.max_cost
+    if bound is not None and not 0 < bound < math.inf:
+        raise UserError(f"--max-cost must be a number above 0, not {bound:g}")
+    target = resolve_target(settings.figures.target_macs, run.resolution, run.num_classes)
     with from_user():
-        score = settings.score_at(target)
+        score = settings.search.score_at(target)
     # Trials of one study must mean the same networks, so the space keeps the target that it was fitted to at first.
     begun = run.folder.journal(NAME).exists()
     before = run.folder.read().get("space", {}) if begun else {}
     fitted_to = before.get("fitted_to", target)
     space = run.problem.space or resolve_space(
-        settings.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
+        settings.search.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
     )
-    limit = settings.max_macs
+    limit = settings.figures.max_macs
     max_macs = None if limit is None else resolve_target(limit, run.resolution, run.num_classes, "--max-macs")
     return Search(score, space, fitted_to, target, max_macs)
 
@@ -85,14 +86,14 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     pricing = resolve_pricing(run, plan.space)
     if pricing.name != "macs":
         with from_user("--target-cost"):
-            plan = replace(plan, score=settings.score_at(target_cost(run, pricing, plan.space)))
+            plan = replace(plan, score=settings.search.score_at(target_cost(run, pricing, plan.space)))
     sampler = _sampler(run, plan, pricing)
     with from_user():
-        pruner = make_pruner(settings.pruner, settings.epochs)
+        pruner = make_pruner(settings.search.pruner, settings.training.epochs)
     run.claim(
         NAME,
-        {"space": plan.space.name, "epochs": settings.epochs, "train fraction": settings.train_fraction,
-         "cost": pricing.how},
+        {"space": plan.space.name, "epochs": settings.training.epochs,
+         "train fraction": settings.training.train_fraction, "cost": pricing.how},
         {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
          "score": dataclasses.asdict(plan.score),
          "cost": {"name": pricing.name, "words": pricing.words, "unit": pricing.unit, "how": pricing.how}},
@@ -101,22 +102,22 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     outlook = outlook_discover(run, plan.space, plan.target_macs, plan.max_macs)
     pace = outlook.pace
     study_opened = _open_study(run, plan, pricing, sampler)
-    with study_opened as (opened, shared), run.narrator.task("search", settings.trials) as task:
+    with study_opened as (opened, shared), run.narrator.task("search", settings.search.trials) as task:
         found = discover(
             plan.space,
             plan.score,
             sampler,
             run.executor,
             opened,
-            trials=settings.trials,
+            trials=settings.search.trials,
             fidelity=run.proxy,
-            seed=settings.seed,
+            seed=settings.general.seed,
             cost=run.cost,
             max_macs=plan.max_macs,
             on_event=lambda event: run.note(task, event, pace),
             shared=shared,
             priced=None if pricing.name == "macs" else pricing.of_arch,
-            max_cost=settings.max_cost,
+            max_cost=settings.figures.max_cost,
             pruner=pruner,
         )
         if shared is not None:  # the folder's own copy, for the steps to come
@@ -126,12 +127,14 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     run.report.write()
     if not found:
         raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
-    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, pricing, settings.max_cost)]
+    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, pricing, settings.figures.max_cost)]
     if not found:
         raise RunFailedError(
             "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
         )
-    best = _recommended(study, found, pricing.of_params, plan.score, settings.confirm) if run.problem.noisy else found
+    best = found
+    if run.problem.noisy:
+        best = _recommended(study, found, pricing.of_params, plan.score, settings.search.confirm)
     baseline = _confirm(run, plan.score, pricing, best)
     write_json(run.folder.baseline, baseline)
     run.report.write()
@@ -147,7 +150,7 @@ def _open_study(
     run: RunContext, plan: Search, pricing: Pricing, sampler: BaseSampler
 ) -> Iterator[tuple[Study, SharedStudy | None]]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
-    url = run.settings.storage
+    url = run.settings.search.storage
     if url is None:
         yield open_study(run.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
         return
@@ -161,10 +164,10 @@ def _open_study(
 
 def _shared_name(run: RunContext, plan: Search, pricing: Pricing) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
-    settings = run.settings
+    settings, training = run.settings, run.settings.training
     asked = [
         dict(run.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
-        pricing.how, settings.max_cost, settings.epochs, settings.train_fraction, settings.sampler,
+        pricing.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
@@ -174,14 +177,14 @@ def _sampler(run: RunContext, plan: Search, pricing: Pricing) -> BaseSampler:
         (limit, cost)
         for limit, cost in (
             (plan.max_macs, macs_of(plan.space, run.num_classes)),
-            (run.settings.max_cost, pricing.of_params),
+            (run.settings.figures.max_cost, pricing.of_params),
         )
         if limit is not None
     ]
     with from_user():
         return make_sampler(
-            run.settings.sampler,
-            seed=run.settings.seed,
+            run.settings.search.sampler,
+            seed=run.settings.general.seed,
             macs=pricing.of_params,
             score=plan.score,
             feasible=(lambda params: all(cost(params) <= limit for limit, cost in bounds)) if bounds else None,
@@ -205,9 +208,9 @@ def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score,
 def _confirm(run: RunContext, score: Score, pricing: Pricing, best: list[Candidate]) -> dict[str, Any]:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
     settings = run.settings
-    if settings.confirm == 0 or not run.problem.noisy:
+    if settings.search.confirm == 0 or not run.problem.noisy:
         return _baseline(run, score, pricing, best[0].arch, [best[0].accuracy])
-    seeds = [settings.seed + 1 + i for i in range(settings.confirm_seeds)]
+    seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
     requests = [Request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
@@ -266,4 +269,4 @@ def _announce(run: RunContext, plan: Search, pricing: Pricing) -> None:
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
     wanted = plan.score.target_macs
     target = f"{wanted / 1e6:.3g} M MACs" if pricing.name == "macs" else f"{wanted:.4g} {pricing.unit} ({pricing.how})"
-    say(f"target: {target}; trials: {run.settings.trials} x {run.settings.epochs} epochs")
+    say(f"target: {target}; trials: {run.settings.search.trials} x {run.settings.training.epochs} epochs")

@@ -110,8 +110,8 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     """Choose candidates and fidelities. Raises UserError for what the user can mend."""
     search = plan_search(run)
     target = float(search.target_macs)
-    named = [(name, fitted_arch(run, name, target)) for name in run.settings.arch]
-    drawn = pick_candidates(search.space, plan.candidates, target, run.num_classes, run.settings.seed)
+    named = [(name, fitted_arch(run, name, target)) for name in run.settings.general.arch]
+    drawn = pick_candidates(search.space, plan.candidates, target, run.num_classes, run.settings.general.seed)
     named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
     known = {arch.id: name for name, arch in reversed(named)}
     networks = {name: arch for name, arch in named if known[arch.id] == name}
@@ -119,7 +119,7 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
         run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
-    seed = run.settings.seed
+    seed = run.settings.general.seed
     return Check(
         networks,
         plan.short(run.proxy),
@@ -182,7 +182,7 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     ranked = ranking(rows)
     if len(ranked.names) < FEWEST:
         raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
-    agreement = ranked.agreement(run.settings.seed)
+    agreement = ranked.agreement(run.settings.general.seed)
     lines = verdict(agreement, check, plan.bar, ranked.macs)
     measured = {**ranked.short, ranked.long_fidelity: ranked.long}
     equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]

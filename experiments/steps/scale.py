@@ -15,9 +15,9 @@ from experiments.pictures.of_run import coefficient_pictures, curve_pictures
 from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json, write_text
 from experiments.run.forecast import Forecast
+from experiments.run.groups import Budget, parse_budget
 from experiments.run.naming import is_reference, load_arch, resolve_target
 from experiments.run.outlook import outlook_scale
-from experiments.run.settings import Budget, parse_budget
 from experiments.tables.run_tables import analysis_record, curves_csv, grid_csv, grid_records
 from experiments.tables.scaling_curves import curve_requests, train_curves
 from nas.evaluation import Fidelity, Outcome, Request
@@ -47,7 +47,7 @@ def baseline_arch(run: RunContext) -> ArchSpec:
 
     A known network's name is fitted to the data and the target; a file or another run is taken as it is.
     """
-    given = run.settings.arch
+    given = run.settings.general.arch
     if not given and run.folder.baseline.exists():
         return load_arch(str(run.folder.path))
     if len(given) > 1:
@@ -61,7 +61,7 @@ def fitted_arch(run: RunContext, text: str, target_macs: float | None) -> ArchSp
     arch = load_arch(text)
     if not is_reference(text):
         return arch
-    target = target_macs or resolve_target(run.settings.target_macs, run.resolution, run.num_classes)
+    target = target_macs or resolve_target(run.settings.figures.target_macs, run.resolution, run.num_classes)
     arch = dataclasses.replace(arch, input_channels=run.problem.channels)
     with from_user(text):
         return fit_arch(arch, run.resolution, target, num_classes=run.num_classes)
@@ -80,18 +80,18 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     settings = run.settings
     arch = baseline_arch(run)
     points, lengths, budget = _points(run, arch), _lengths(run), _budget(run)
-    run.claim(NAME, {"train fraction": settings.train_fraction})
+    run.claim(NAME, {"train fraction": settings.training.train_fraction})
     _outlook(run, arch, points, lengths, budget)
     searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
     write_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())))
     analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
-    moved = supported_drift(analyses, settings.final_epochs)
+    moved = supported_drift(analyses, settings.final.final_epochs)
     found = searches[max(searches)]
     warnings = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
-    members = family(arch, found.coefficients, rule=settings.points, num_classes=run.num_classes)
+    members = family(arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes)
     record = {
         **analysis_record(found),
-        "points": settings.points,
+        "points": settings.growth.points,
         "baseline": arch.id,
         "recipe": run.problem.recipe,
         "epochs": found.fidelity.epochs,
@@ -104,7 +104,7 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     write_json(run.folder.coefficients, record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     coefficient_pictures(run.folder.path, trainings, analyses, moved)
-    if settings.plot_phi > 0:
+    if settings.growth.plot_phi > 0:
         curves = train_curves(run, NAME, arch, found.coefficients, found.fidelity)
         write_text(run.folder.path / "scaling.csv", curves_csv(curves))
         curve_pictures(run.folder.path, curves)
@@ -114,24 +114,25 @@ def run_scale(run: RunContext) -> dict[str, Any]:
 
 
 def _points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
-    settings = run.settings
+    asked = run.settings.growth
     with from_user():
         return scaling_points(
-            arch, settings.points, step=settings.step, tolerance=settings.tolerance, num_classes=run.num_classes
+            arch, asked.points, step=asked.step, tolerance=asked.tolerance, num_classes=run.num_classes
         )
 
 
 def _lengths(run: RunContext) -> list[int]:
     """The training lengths of the grid, in epochs, ascending."""
-    return sorted(set(run.settings.lengths or (run.settings.epochs, 2 * run.settings.epochs)))
+    epochs = run.settings.training.epochs
+    return sorted(set(run.settings.growth.lengths or (epochs, 2 * epochs)))
 
 
 def _budget(run: RunContext) -> Budget:
-    settings = run.settings
-    budget = Budget() if settings.budget is None else parse_budget(settings.budget)
+    asked = run.settings.growth
+    budget = Budget() if asked.budget is None else parse_budget(asked.budget)
     if budget.trainings is not None and budget.part(len(_lengths(run))).trainings == 0:
-        raise UserError(f"--budget {settings.budget} is less than one training at each of the lengths")
-    if settings.precision is not None and (settings.budget is None or not 0 < settings.precision <= 1):
+        raise UserError(f"--budget {asked.budget} is less than one training at each of the lengths")
+    if asked.precision is not None and (asked.budget is None or not 0 < asked.precision <= 1):
         raise UserError("--precision takes a share above 0, at most 1, and a --budget that it may leave unspent")
     return budget
 
@@ -141,9 +142,9 @@ def _outlook(
 ) -> Forecast:
     settings = run.settings
     each = budget.part(len(lengths)).trainings
-    passes = settings.seeds if each is None else math.ceil(each / len(points))
+    passes = settings.growth.seeds if each is None else math.ceil(each / len(points))
     requests = [
-        Request(point.arch, Fidelity(epochs, settings.train_fraction), settings.seed + i)
+        Request(point.arch, Fidelity(epochs, settings.training.train_fraction), settings.general.seed + i)
         for epochs in lengths
         for i in range(passes)
         for point in points
@@ -172,12 +173,12 @@ def _search(
     return search_coefficients(
         arch,
         evaluate,
-        fidelity=Fidelity(epochs, settings.train_fraction),
+        fidelity=Fidelity(epochs, settings.training.train_fraction),
         points=points,
-        seeds=tuple(settings.seed + i for i in range(settings.seeds)),
+        seeds=tuple(settings.general.seed + i for i in range(settings.growth.seeds)),
         budget=budget.trainings,
         seconds=None if budget.hours is None else 3600 * budget.hours * len(run.pool.slots),
-        precision=settings.precision,
+        precision=settings.growth.precision,
         num_classes=run.num_classes,
     )
 

@@ -82,7 +82,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
     device = torch.device(run.slots[0].device)
     start = time.perf_counter()
     try:
-        with repeatable(run.settings.seed, device):
+        with repeatable(run.settings.general.seed, device):
             job = _open_job(run, evaluator.dataset, arch, plan, device)
             result = run.folder.path / "train.json"
             record: dict[str, Any] = read_json(result) if result.exists() else job.run(run)
@@ -107,7 +107,7 @@ def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     if plan.weights is None or not is_reference(text):
         return fitted_arch(run, text, None)
     arch = load_arch(text)
-    return arch if run.settings.resolution == "auto" else replace(arch, resolution=run.resolution)
+    return arch if run.settings.data.resolution == "auto" else replace(arch, resolution=run.resolution)
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,9 @@ def _open_job(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan
         }
     run.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and not run.settings.plain:
+    if device.type == "cpu" and not run.settings.training.plain:
         accelerate(network)
-    seed = run.settings.seed
+    seed = run.settings.general.seed
     training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
     return _Job(plan, arch, dataset, training, feeds["val"], feeds.get("test"))

@@ -46,7 +46,7 @@ def train_curves(
 
 def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
     """What `train_curves` will ask for, by the coefficients of an earlier start, or by a stand-in for them."""
-    if run.settings.plot_phi == 0:
+    if run.settings.growth.plot_phi == 0:
         return []
     coefficients = _STAND_IN
     if run.folder.coefficients.exists():
@@ -56,12 +56,14 @@ def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[
 
 
 def _seeds(run: RunContext) -> tuple[int, ...]:
-    return tuple(run.settings.seed + i for i in range(run.settings.seeds))
+    return tuple(run.settings.general.seed + i for i in range(run.settings.growth.seeds))
 
 
 def _lines(run: RunContext, arch: ArchSpec, coefficients: Coefficients) -> dict[str, tuple[FamilyMember, ...]]:
     settings = run.settings
-    return scaling_lines(arch, coefficients, plot_phis(settings.plot_phi), settings.points, num_classes=run.num_classes)
+    return scaling_lines(
+        arch, coefficients, plot_phis(settings.growth.plot_phi), settings.growth.points, num_classes=run.num_classes
+    )
 
 
 def _requests(

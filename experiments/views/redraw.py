@@ -79,7 +79,7 @@ def _setting(folder: RunFolder, step: str, name: str) -> Any:
         asked = _part(folder, asked, key)
     with from_user(str(folder.record)):
         settings = Settings().with_given({name: asked[name]} if name in asked else {})
-    return getattr(settings, name)
+    return settings.flat()[name]
 
 
 def _part(folder: RunFolder, record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

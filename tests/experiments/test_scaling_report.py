@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.pictures.scaling import Measured, drift_plot, scaling_plot, triangle_plot
-from experiments.run.settings import Budget, parse_budget
+from experiments.run.groups import Budget, parse_budget
 from experiments.tables.scaling_curves import plot_phis
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
