@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,18 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from nas.evaluation import Failure, Outcome, Report, Request
 from nas.samplers.costs import StagedMacs
-from search_spaces import ArchSpec, Choice, SearchSpace, StagedSpace, StageSpec, reference_arch
-from search_spaces.space import Params, StageChoices, staged_space
+from search_spaces import (
+    ArchSpec,
+    Choice,
+    OneOf,
+    SearchSpace,
+    StagedSpace,
+    StageSpec,
+    reference_arch,
+    staged_space,
+    vary,
+)
+from search_spaces.choices import Params, Varied
 
 ACCURACY_COLUMNS = ("accuracy", "acc", "top1", "test_accuracy", "valid_accuracy")
 MODES = ("fit", "exact")
@@ -213,24 +223,15 @@ def _network_space(frame: pd.DataFrame, columns: int, base: str, path: str | Pat
     arch = replace(reference_arch(base), dropout=0.2)
     if columns != len(arch.stages) * len(_STAGE_FIELDS):
         raise TableError(f"{path}: {columns} stage columns, but {base} has {len(arch.stages)} stages of four choices")
-    stages = []
-    for i, stage in enumerate(arch.stages, 1):
-        choices = tuple(Choice(name, _values(frame, f"s{i}.{name}")) for name in _STAGE_FIELDS)
-        stages.append(StageChoices(choices, _stage_spec(stage)))
-    return staged_space("table", arch, tuple(stages))
+    stages = tuple(_varied_stage(frame, i, stage) for i, stage in enumerate(arch.stages, 1))
+    return staged_space("table", vary(arch, stages=stages))
 
 
-def _stage_spec(stage: StageSpec) -> Callable[[Params], StageSpec]:
-    def spec(params: Mapping[str, Any]) -> StageSpec:
-        return replace(
-            stage,
-            expand=params["expand"],
-            kernel=params["kernel"],
-            layers=params["layers"],
-            se=_SE_RATIO * params["se"],
-        )
-
-    return spec
+def _varied_stage(frame: pd.DataFrame, i: int, stage: StageSpec) -> Varied:
+    values = {name: _values(frame, f"s{i}.{name}") for name in _STAGE_FIELDS}
+    ratios = tuple(_SE_RATIO * se for se in values["se"])
+    fields = {name: OneOf(f"s{i}.{name}", values[name]) for name in ("expand", "kernel", "layers")}
+    return vary(stage, **fields, se=OneOf(f"s{i}.se", values["se"], ratios))
 
 
 def _values(frame: pd.DataFrame, name: str) -> tuple[Any, ...]:

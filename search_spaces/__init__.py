@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.arch import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec
 from search_spaces.blocks import format_blocks, parse_blocks
+from search_spaces.choices import Choice, OneOf, vary
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
-from search_spaces.mnasnet import mbconv_space, mnasnet_space
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
-from search_spaces.space import Choice, SearchSpace, StagedSpace
+from search_spaces.space import SearchSpace, StagedSpace, staged_space
+from search_spaces.spaces import SPACES, mbconv_space, mnasnet_space
 from search_spaces.table import CostTable, cost_table
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFERENCE_NAMES",
+    "SPACES",
     "ArchError",
     "ArchSpec",
     "Choice",
     "CostTable",
     "HeadSpec",
+    "OneOf",
     "SearchSpace",
     "StageSpec",
     "StagedSpace",
@@ -45,7 +48,9 @@ __all__ = [
     "reference_arch",
     "resize",
     "stage_costs",
+    "staged_space",
     "stride_plan",
+    "vary",
 ]
 
 

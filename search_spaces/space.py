@@ -1,49 +1,27 @@
-"""Search spaces: named choices and how they become an architecture."""
+"""Search spaces: named choices and the architecture that one value of each stands for."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 
-from search_spaces.arch import ArchSpec, StageSpec, canonical
-
-Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One parameter and its values. Evenly spaced integers are taken as ordered, anything else as categories."""
-
-    name: str
-    values: tuple[bool | int | float | str, ...]
-
-    def __post_init__(self) -> None:
-        if not self.values or len(set(self.values)) != len(self.values):
-            raise ValueError(f"choice {self.name!r} needs at least one value and no value twice")
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """The same as Optuna says it."""
-        integers = [value for value in self.values if type(value) is int]
-        steps = {b - a for a, b in itertools.pairwise(integers)}
-        if len(integers) == len(self.values) > 1 and len(steps) == 1 and min(steps) > 0:
-            return IntDistribution(integers[0], integers[-1], step=steps.pop())
-        return CategoricalDistribution(self.values)
+from search_spaces.arch import ArchSpec, canonical
+from search_spaces.choices import Choice, OneOf, Params, choices_of, decide
 
 
 @dataclass(frozen=True)
 class SearchSpace:
     """Independent choices and a pure function that turns one value of each into an architecture.
 
-    A space of one's own is one of these: `SearchSpace("mine", (Choice("depth", (1, 2, 3)), ...), decode)`.
+    `SearchSpace("mine", (Choice("depth", (1, 2, 3)), ...), decode)` is a space of which no more is known; one whose
+    choices stand in a spec (`staged_space`) has its costs in tables, too.
     """
 
     name: str
@@ -90,41 +68,39 @@ class SearchSpace:
 
 
 @dataclass(frozen=True)
-class StageChoices:
-    """One stage's choices (short names, without the stage's prefix) and the StageSpec that they stand for."""
-
-    choices: tuple[Choice, ...]
-    spec: Callable[[Params], StageSpec]
-
-
-@dataclass(frozen=True)
 class StagedSpace(SearchSpace):
-    """A space whose every choice belongs to one stage: costs then add up over stages and can be tabled.
+    """A space as data: `spec` is an architecture in whose fields choices may stand, at any depth (`staged_space`)."""
 
-    Parameters are named `s1.kernel`, `s2.kernel` ...
+    spec: Any
+
+    @property
+    def base(self) -> ArchSpec:
+        """The network that the space is built around; of several whole plans the first one's."""
+        spec = self.spec
+        while not isinstance(spec, ArchSpec):
+            spec = spec.values[0] if isinstance(spec, OneOf) else spec.value
+        return spec
+
+
+def staged_space(name: str, spec: Any) -> StagedSpace:
+    """The space of all architectures that `spec`, an ArchSpec with choices in it (`vary`, `OneOf`), may become.
+
+    Its parameters are the choices in the order in which they are met. Each always has a value; those of alternatives
+    that are not taken make no difference. Raises ValueError when one name has different labels in different places.
     """
 
-    base: ArchSpec
-    stages: tuple[StageChoices, ...]
-
-    @cached_property
-    def columns(self) -> tuple[slice, ...]:
-        """Which columns of an index row belong to each stage."""
-        ends = np.cumsum([len(stage.choices) for stage in self.stages]).tolist()
-        return tuple(slice(a, b) for a, b in itertools.pairwise([0, *ends]))
-
-
-def staged_space(name: str, base: ArchSpec, stages: tuple[StageChoices, ...]) -> StagedSpace:
-    """The space of `base` with its stages replaced by every combination of `stages`."""
-    choices = tuple(
-        Choice(f"s{i}.{choice.name}", choice.values) for i, stage in enumerate(stages, 1) for choice in stage.choices
-    )
-
     def decode(params: Params) -> ArchSpec:
-        specs = (
-            stage.spec({choice.name: params[f"s{i}.{choice.name}"] for choice in stage.choices})
-            for i, stage in enumerate(stages, 1)
-        )
-        return canonical(replace(base, stages=tuple(specs)))
+        return canonical(decide(spec, params))
 
-    return StagedSpace(name, choices, decode, base, stages)
+    return StagedSpace(name, choices_of(spec), decode, spec)
+
+
+def size_in_words(space: SearchSpace) -> str:
+    """Such as "432^7 = 2.8e+18 encodings": a factor for each stage's choices (`s1.kernel`, `s1.layers` ...)."""
+
+    def group(choice: Choice) -> str:
+        return choice.name.rpartition(".")[0]
+
+    sizes = [math.prod(len(choice.values) for choice in own) for _, own in itertools.groupby(space.choices, group)]
+    same = f"{sizes[0]}^{len(sizes)}" if len(set(sizes)) == 1 else " x ".join(map(str, sizes))
+    return f"{same} = {space.size:.2g} encodings"

@@ -36,8 +36,9 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run) -> None:
-    options = ("--space", "my_space:narrow", "--evaluator", "my_training:quick", "--executor", "inline")
+@pytest.mark.parametrize(("space", "widths"), [("my_space:macro", (6, 8, 10)), ("my_decoder:narrow", (8,))])
+def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run, space: str, widths: tuple[int, ...]) -> None:
+    options = ("--space", space, "--evaluator", "my_training:quick", "--executor", "inline")
     status, _, err = scalenas(
         "discover", "digits", "--run", "r", "--devices", "cpu", "--trials", "6", "--target-macs", "30k",
         "--exponent", "0", "--sampler", "random", *options,
@@ -45,7 +46,7 @@ def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run) -> Non
     assert status == 0, err
     baseline = json.loads((modules / "r" / "baseline.json").read_text())
     assert baseline["accuracy"] == pytest.approx(baseline["params"] / (baseline["params"] + 10_000))
-    assert baseline["arch"]["stages"][0]["channels"] == 8
+    assert baseline["arch"]["stages"][0]["channels"] in widths
 
 
 def test_a_training_that_cannot_be_sent_to_workers(tmp_path: Path, scalenas: Run) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,16 @@ from experiments.errors import UserError, from_user, from_users_code
 from experiments.run.folder import RunFolder, read_json
 from search_spaces import (
     REFERENCE_NAMES,
+    SPACES,
     ArchSpec,
     SearchSpace,
     auto_resolution,
     count_macs,
     fit_arch,
-    mbconv_space,
-    mnasnet_space,
     reference_arch,
 )
 from search_spaces.fit import IMAGENET_RESOLUTION
 
-SPACES: dict[str, Callable[..., SearchSpace]] = {"mnasnet": mnasnet_space, "mbconv": mbconv_space}
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 
 

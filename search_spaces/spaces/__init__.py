@@ -1,0 +1,14 @@
+"""The spaces that come with it, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from search_spaces.space import StagedSpace
+from search_spaces.spaces.mbconv import mbconv_space
+from search_spaces.spaces.mnasnet import mnasnet_space
+
+__all__ = ["SPACES", "mbconv_space", "mnasnet_space"]
+
+SPACES: dict[str, Callable[..., StagedSpace]] = {"mnasnet": mnasnet_space, "mbconv": mbconv_space}
+"""space(target_macs, resolution, num_classes=..., input_channels=...) -> the space fitted to a task."""
