@@ -16,7 +16,7 @@ from experiments.export.program import write_program
 from experiments.export.source import Exported
 from experiments.export.standalone import write_standalone
 from experiments.export.timm_text import write_timm
-from experiments.run.folder import write_text
+from nas.files import replace_text
 from search_spaces import ArchSpec, network_cost
 
 __all__ = ["FORMATS", "Exported", "check_output", "export"]
@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 
 
 def _write_json(exported: Exported, path: Path) -> float | None:
-    write_text(path, exported.arch.to_json() + "\n")
+    replace_text(path, exported.arch.to_json() + "\n", durable=False)
     if ArchSpec.from_json(path.read_text()) != exported.arch:
         raise AssertionError(f"{path}: does not read back as the same architecture")
     return None

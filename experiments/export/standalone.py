@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments.export.check import BATCHES, difference, probe, reference
 from experiments.export.source import Exported
-from experiments.run.folder import write_text
+from nas.files import replace_text
 from nas.training.checkpoint import save_weights
 from search_spaces import count_macs, count_params, format_blocks
 from search_spaces.network import Concat, Gate, GlobalPool, Residual, Shuffle
@@ -24,7 +24,7 @@ def write_standalone(exported: Exported, path: Path) -> float:
     """
     weights = path.with_suffix(".weights.safetensors")  # not net.safetensors, which people call a training's own
     save_weights(exported.network, weights)
-    write_text(path, standalone_source(exported))
+    replace_text(path, standalone_source(exported), durable=False)
     spec = importlib.util.spec_from_file_location("scalenas_standalone", path)
     assert spec is not None
     assert spec.loader is not None

@@ -12,7 +12,7 @@ from torch import nn
 from experiments.errors import UserError
 from experiments.export.check import difference, probe, reference
 from experiments.export.source import Exported
-from experiments.run.folder import write_text
+from nas.files import replace_text
 from search_spaces import ArchSpec, StageSpec
 from search_spaces.arch import canonical
 
@@ -84,7 +84,7 @@ def write_timm(exported: Exported, path: Path) -> float | None:
         f"# (fix_stem=True, round_chs_fn=identity); {json.dumps(rest)}\n"
         "# timm's stem has stride 2 until network.conv_stem.stride is set to another.\n"
     )
-    write_text(path, head + "".join(f"{line}\n" for line in strings))
+    replace_text(path, head + "".join(f"{line}\n" for line in strings), durable=False)
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     return _difference(exported, lines, rest)
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
 from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
+from nas.files import replacing
 from nas.pareto import knee, pareto_front
 
 
@@ -91,10 +92,14 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, the same bytes for the same figure."""
+    """Write a figure in the format of the path's suffix in one step, the same bytes for the same figure."""
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    with rc_context({"svg.hashsalt": "scalenas"}):  # else ids in the file are random
-        figure.savefig(path, dpi=150, metadata=metadata)
+    with (
+        rc_context({"svg.hashsalt": "scalenas"}),  # else ids in the file are random
+        replacing(path, durable=False) as draft,  # redrawn from its table at any time
+        draft.open("wb") as file,
+    ):
+        figure.savefig(file, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
 
 
 def _cost(axis: Axis, point: FrontierPoint) -> float:

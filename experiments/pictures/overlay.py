@@ -10,9 +10,9 @@ from experiments.errors import UserError, from_user
 from experiments.pictures.frontier import frontier_figure, save_figure
 from experiments.report.frontier_data import frontier_data
 from experiments.report.page import render
-from experiments.run.folder import write_text
 from experiments.tables.frontier import AXES, FrontierPoint, points_csv, read_own_points, read_points
 from experiments.tables.published import PublishedPoint, published_points
+from nas.files import replace_text
 from nas.study.store import read_study
 from search_spaces import ArchSpec
 
@@ -52,12 +52,13 @@ def draw_frontier(
     points += [point for file in own for point in read_own_points(Path(file))]
     with from_user(str(output)):
         if output.suffix == ".csv":
-            write_text(output, points_csv(points))
+            replace_text(output, points_csv(points), durable=True)
             return points
         figure = frontier_figure(points, x=x)  # raises where points do not compare
         if output.suffix == ".html":
             title = ", ".join(Path(run).resolve().name for run in runs)
-            write_text(output, render({"title": f"Frontier: {title}", "frontier": frontier_data(points, archs, {}, x)}))
+            page = render({"title": f"Frontier: {title}", "frontier": frontier_data(points, archs, {}, x)})
+            replace_text(output, page, durable=False)
         else:
             save_figure(figure, output)
     return points

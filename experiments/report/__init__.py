@@ -9,7 +9,8 @@ from pathlib import Path
 
 from experiments.report.collect import collect
 from experiments.report.page import render
-from experiments.run.folder import RunFolder, write_text
+from experiments.run.folder import RunFolder
+from nas.files import replace_text
 
 __all__ = ["LiveReport", "collect", "render", "write_report"]
 
@@ -22,7 +23,7 @@ def write_report(folder: RunFolder, output: Path | None = None) -> Path:
     Raises UserError where run.json cannot be read; what else cannot be is left out and named on the page.
     """
     path = output or folder.path / FILE
-    write_text(path, render(collect(folder)))
+    replace_text(path, render(collect(folder)), durable=False)  # it is soon made again
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from nas.files import replace_text
 from nas.study.passwords import hide_password
 
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
@@ -135,15 +135,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one step: a kill leaves the old one or the new one."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    """Write a JSON file in one step, which a power failure survives too: a run goes on from it."""
+    replace_text(path, json.dumps(value, indent=2) + "\n", durable=True)
 
 
 def _versions() -> dict[str, str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.of_run import frontier_pictures
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json, write_text
+from experiments.run.folder import read_json
 from experiments.run.naming import load_arch
 from experiments.steps.scale import family_archs, fitted_arch
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from nas.evaluation import Request
+from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
 from nas.study.store import read_study
@@ -132,7 +133,7 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     points = write_frontier(run.folder.path, measured)
     pairs = differences(points)
-    write_text(run.folder.path / "differences.csv", differences_csv(pairs))
+    replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
     for each in pairs:
         run.narrator.say(str(each))
     run.report.write()
@@ -143,6 +144,6 @@ def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[Fron
     """Merge points into a run's frontier.csv and draw it again; returns all points."""
     table = folder / "frontier.csv"
     points = merge_points(read_points(table) if table.exists() else [], measured)
-    write_text(table, points_csv(points))
+    replace_text(table, points_csv(points), durable=True)
     frontier_pictures(folder, points)
     return points

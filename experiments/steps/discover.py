@@ -18,12 +18,13 @@ from optuna.study import Study
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.run.context import RunContext
-from experiments.run.folder import write_json, write_text
+from experiments.run.folder import write_json
 from experiments.run.naming import resolve_space, resolve_target
 from experiments.run.outlook import outlook_discover
 from experiments.run.pricing import Pricing, macs_of, resolve_pricing, target_cost
 from experiments.tables.run_tables import trials_csv
 from nas.evaluation import Request
+from nas.files import replace_text
 from nas.samplers import make_sampler
 from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
@@ -123,7 +124,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         if shared is not None:  # the folder's own copy, for the steps to come
             copy_study(opened, run.folder.journal(NAME), NAME, plan.score)
     study = read_study(run.folder.journal(NAME), NAME)
-    write_text(run.folder.path / "trials.csv", trials_csv(study))
+    replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
     run.report.write()
     if not found:
         raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")

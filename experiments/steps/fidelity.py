@@ -17,12 +17,13 @@ from scipy.stats import qmc
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.of_run import fidelity_pictures
 from experiments.run.context import RunContext
-from experiments.run.folder import write_json, write_text
+from experiments.run.folder import write_json
 from experiments.run.outlook import outlook_list
 from experiments.steps.discover import plan_search
 from experiments.steps.scale import fitted_arch
 from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.files import replace_text
 from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, say_fidelity
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, cost_table, count_macs
 
@@ -178,7 +179,7 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     labels = {arch.id: name for name, arch in check.networks.items()}
     found = run.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
     rows = _rows(run, check, found)
-    write_text(run.folder.path / "fidelity.csv", fidelity_csv(rows))
+    replace_text(run.folder.path / "fidelity.csv", fidelity_csv(rows), durable=True)
     ranked = ranking(rows)
     if len(ranked.names) < FEWEST:
         raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from experiments.errors import UserError, from_user
 from experiments.pictures.of_run import coefficient_pictures, curve_pictures
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json, write_json, write_text
+from experiments.run.folder import read_json, write_json
 from experiments.run.forecast import Forecast
 from experiments.run.groups import Budget, parse_budget
 from experiments.run.naming import is_reference, load_arch, resolve_target
@@ -21,6 +21,7 @@ from experiments.run.outlook import outlook_scale
 from experiments.tables.run_tables import analysis_record, curves_csv, grid_csv, grid_records
 from experiments.tables.scaling_curves import curve_requests, train_curves
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.files import replace_text
 from scaling_search import (
     CoefficientSearch,
     ScalingPoint,
@@ -83,7 +84,7 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     run.claim(NAME, {"train fraction": settings.training.train_fraction})
     _outlook(run, arch, points, lengths, budget)
     searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
-    write_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())))
+    replace_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())), durable=True)
     analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
     moved = supported_drift(analyses, settings.final.final_epochs)
     found = searches[max(searches)]
@@ -106,7 +107,7 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     coefficient_pictures(run.folder.path, trainings, analyses, moved)
     if settings.growth.plot_phi > 0:
         curves = train_curves(run, NAME, arch, found.coefficients, found.fidelity)
-        write_text(run.folder.path / "scaling.csv", curves_csv(curves))
+        replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
         curve_pictures(run.folder.path, curves)
     run.report.write()
     _say(run, found, record)

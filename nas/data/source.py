@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from nas.data.decode import UNREADABLE, decode_square, short_side
 from nas.data.digits import CLASSES, load_digits
 from nas.data.folder import ImageFile, scan_folder
 from nas.data.splits import Indices, stratified_order, stratified_split
+from nas.files import replacing
 
 _log = logging.getLogger(__name__)
 
@@ -256,9 +255,8 @@ def _write_arrays(path: Path, arrays: dict[str, Indices]) -> None:
     if path.exists():
         return
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as scratch:
-            np.savez(scratch, **arrays)  # type: ignore[arg-type]
-        os.replace(scratch.name, path)
+        with replacing(path, durable=False) as draft, draft.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.figures.latency_model import LatencyModel
+from nas.files import replace_text
 from search_spaces import ArchSpec
 
 BACKENDS = ("torch", "onnxruntime")
@@ -148,9 +148,8 @@ class LatencyBook:
         return content
 
     def _save(self) -> None:
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text(json.dumps({**self._file(), self._key: self._known}, indent=1))
-        os.replace(partial, self.path)
+        content = json.dumps({**self._file(), self._key: self._known}, indent=1)
+        replace_text(self.path, content, durable=False)  # once a network: it is soon measured again
 
 
 def fit_latency(book: LatencyBook, archs: Sequence[ArchSpec], note: Callable[[int], None]) -> LatencyModel:

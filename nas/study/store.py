@@ -18,6 +18,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.files import replacing
 from nas.score import Score
 from nas.study.journal import BatchingJournal, batch, parse_record
 from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
@@ -114,9 +115,12 @@ def rescore(path: Path, name: str, score: Score) -> None:
 
 def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
     """Write a journal whose study `name` holds what `old` does, with the values that `score` gives; see `rescore`."""
-    beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    new = _create(beside, name, old.directions, None)
+    with replacing(path, durable=True) as beside:
+        _copy_to(beside, old, name, score)
+
+
+def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
+    new = _create(path, name, old.directions, None)
     for key, value in old.user_attrs.items():
         new.set_user_attr(key, value)
     new.set_user_attr(_SCORE, asdict(score))
@@ -131,7 +135,6 @@ def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
             if old.user_attrs.get(_SCORE) != asdict(score):  # what pruners noted was of the old score
                 trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(RUNG)}
             new.add_trial(trial)
-    beside.replace(path)
 
 
 # --- Trials and outcomes -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nas.evaluation import Request
+from nas.files import replace_bytes, replacing
 from nas.training.loop import Training
 
 _DAMAGED = (
@@ -63,8 +63,8 @@ class Checkpoints:
         name = f"epoch-{len(progress.curve)}"
         best = self._best(progress)
         if self.keep_best and progress.best == len(progress.curve):
-            save_weights(training.result, best)
-        _save_tensors(_weights(training), self.folder / f"{name}.safetensors")
+            save_weights(training.result, best, durable=False)
+        _save_tensors(_weights(training), self.folder / f"{name}.safetensors", durable=False)
         state = {
             "optimizer": training.optimizer.state_dict(),
             "average_steps": 0 if training.average is None else training.average.steps,
@@ -74,10 +74,9 @@ class Checkpoints:
             "seconds": progress.seconds,
             "threads": progress.threads,
         }
-        path = self.folder / f"{name}.pt"
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        # Not waited for: what a power failure takes is the epochs since the checkpoint before.
+        with replacing(self.folder / f"{name}.pt", durable=False) as draft:
+            torch.save(state, draft)
         current = {best.name, f"{name}.safetensors", f"{name}.pt"}
         for file in self._files():
             if file.name not in current:
@@ -133,9 +132,9 @@ def trial_checkpoints(folder: Path, request: Request) -> Checkpoints:
     return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict as .safetensors in one step."""
-    _save_tensors(network.state_dict(), path)
+def save_weights(network: nn.Module, path: Path, *, durable: bool = True) -> None:
+    """Write a network's state dict as .safetensors in one step; durable: as for `nas.files.replacing`."""
+    _save_tensors(network.state_dict(), path, durable=durable)
 
 
 def _networks(training: Training) -> dict[str, nn.Module]:
@@ -153,11 +152,9 @@ def _weights(training: Training) -> dict[str, Tensor]:
     }
 
 
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path, *, durable: bool) -> None:
     plain: dict[str, Any] = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    partial.write_bytes(save(plain))
-    os.replace(partial, path)
+    replace_bytes(path, save(plain), durable=durable)
 
 
 def _on_gpu(training: Training) -> bool:

@@ -1,0 +1,96 @@
+"""Files replaced in one step: the old or the new, whatever happens between, and no link is followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.files import replace_bytes, replace_text, replacing
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "a.json"
+    replace_text(path, "é\n", durable=durable)
+    assert path.read_bytes() == "é\n".encode()
+    replace_bytes(path, b"\x00", durable=durable)
+    assert path.read_bytes() == b"\x00"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_leaves_the_old_one_and_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def broken_off() -> None:
+        with replacing(path, durable=False) as draft:
+            draft.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    code = (
+        "import os, pathlib, sys; from nas.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1]), durable=False) as draft: draft.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9
+    assert path.read_text() == "old"
+    (draft,) = tmp_path.glob("a.json.*")
+    replace_text(path, "new", durable=False)
+    assert (path.read_text(), draft.read_text()) == ("new", "half")
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    treasure, path = tmp_path / "treasure", tmp_path / "a.json"
+    treasure.write_text("mine")
+    path.symlink_to(treasure)
+    (tmp_path / "a.json.partial").symlink_to(treasure)
+    replace_text(path, "new", durable=False)
+    assert (treasure.read_text(), path.read_text(), path.is_symlink()) == ("mine", "new", False)
+
+
+def test_a_draft_whose_name_is_taken_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    treasure = tmp_path / "treasure"
+    treasure.write_text("mine")
+    monkeypatch.setattr("nas.files.secrets.token_hex", lambda _: "guessed")
+    (tmp_path / "a.json.guessed.partial").symlink_to(treasure)
+    with pytest.raises(FileExistsError):
+        replace_text(tmp_path / "a.json", "new", durable=False)
+    assert treasure.read_text() == "mine"
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        replace_text(tmp_path / "a.json", "new", durable=False)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o640
+
+
+def test_durable_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flushed, fsync = tmp_path / "a.json", list[bool](), os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(path.exists())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    replace_text(path, "new", durable=False)
+    assert flushed == []
+    path.unlink()
+    replace_text(path, "new", durable=True)
+    assert flushed == [False, True]
