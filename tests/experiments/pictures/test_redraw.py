@@ -45,7 +45,7 @@ def made_up(_: Dataset) -> MadeUp:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every picture there is, of accuracies that are made up."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    common = ("digits", "--run", str(folder), "--evaluator", "test_redraw:made_up", "--executor", "inline",
+    common = ("digits", "--run", str(folder), "--evaluator", f"{__name__}:made_up", "--executor", "inline",
               "--devices", "cpu", "--target-macs", "4M")  # fmt: skip
     steps = (
         ("scale", *common, "--arch", "efficientnet_b0", "--lengths", "1,2", "--seeds", "2", "--plot-phi", "1"),
