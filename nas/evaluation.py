@@ -25,15 +25,16 @@ class Fidelity:
 class Request:
     """Train `arch` at `fidelity` from `seed`, measure its accuracy on `split` ("val", or "test" for the frontier).
 
-    splits: the parts that each batch is computed in, so that less memory is needed; the steps, and what the request
-    asks for, stay the same, but batch norms see smaller batches. Evaluators that know no such thing may ignore it.
+    micro_batches: the parts that each batch is computed in, so that less memory is needed; the steps, and what the
+    request asks for, stay the same, but batch norms see smaller batches. Evaluators that know no such thing may ignore
+    it.
     """
 
     arch: ArchSpec
     fidelity: Fidelity
     seed: int = 0
     split: str = "val"
-    splits: int = field(default=1, compare=False)
+    micro_batches: int = field(default=1, compare=False)
 
     @cached_property
     def key(self) -> str:

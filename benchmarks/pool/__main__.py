@@ -26,9 +26,10 @@ import optuna
 
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Outcome, Report, Request
+from nas.machine import usable_cores
 from nas.pool.executor import Event, Executor, Finished, Reported
 from nas.pool.local import LocalExecutor
-from nas.pool.slots import Slot, usable_cores
+from nas.pool.slots import Slot
 from nas.samplers import make_sampler
 from nas.score import Score
 from nas.search import discover

@@ -25,9 +25,10 @@ from PIL import Image
 
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity
+from nas.machine import usable_cores
 from nas.pool.local import LocalExecutor
 from nas.pool.packing import MOST_SLOTS, Packed, choose_slots, measure_together
-from nas.pool.slots import Slot, usable_cores
+from nas.pool.slots import Slot
 from nas.training.proxy import ProxyEvaluator
 from nas.training.speed import SpeedRequest, WithSpeed
 from search_spaces import fit_arch, reference_arch

@@ -45,9 +45,10 @@ from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.kernels.fast_path import available
+from nas.machine import usable_cores
 from nas.pool.executor import Finished
 from nas.pool.local import LocalExecutor
-from nas.pool.slots import Slot, keep_memory, usable_cores
+from nas.pool.slots import Slot, keep_memory
 from nas.training.loop import Training
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import Recipe, fast

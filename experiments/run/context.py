@@ -12,11 +12,11 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from experiments.errors import RunFailedError, UserError, from_user
+from experiments.errors import RunFailedError, UserError, as_options, from_user
 from experiments.report import LiveReport
 from experiments.run.folder import RunFolder, open_run_folder
 from experiments.run.forecast import Pace
-from experiments.run.pool import Pool
+from experiments.run.pool import WorkerPool
 from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
 from experiments.run.settings import Settings
@@ -76,9 +76,9 @@ class RunContext:
         return self.pool.executor
 
     @cached_property
-    def pool(self) -> Pool:
+    def pool(self) -> WorkerPool:
         """The executor and what is known of its speed."""
-        return Pool(
+        return WorkerPool(
             self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, lambda a: self.cost(a)[0]
         )
 
@@ -179,7 +179,7 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    slots = Pool.slots_asked(settings)
+    slots = WorkerPool.slots_asked(settings)
     folder = open_run_folder(path)
     with ExitStack() as stack:
         with from_user():
@@ -198,7 +198,7 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
         except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except (JournalError, UnpicklableError) as error:
-            raise UserError(str(error)) from error
+            raise UserError(as_options(error, {"InlineExecutor": "--executor inline"})) from error
         except OSError as error:  # a full disk, a folder that can be written no more
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
 

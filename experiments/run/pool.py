@@ -30,7 +30,7 @@ _NEAR = 3.0
 
 
 @dataclass
-class Pool:
+class WorkerPool:
     """What trains. `asked` are the slots that the user's options come to; GPUs may get more by measuring (`slots`)."""
 
     folder: RunFolder
@@ -138,9 +138,10 @@ class Pool:
     def slots_asked(cls, settings: Settings) -> tuple[Slot, ...]:
         """The slots that the options come to. Raises UserError where devices or a cluster are not there."""
         asked = settings.pool
-        with from_user():
-            if asked.executor != "ray":
+        if asked.executor != "ray":
+            with from_user():
                 return resolve_devices(asked.devices, asked.workers, asked.per_device)
+        with from_user(options={"address": "--ray-address"}):
             try:
                 from nas.pool.cluster import cluster_slots  # noqa: PLC0415  needs an optional package
             except ModuleNotFoundError:

@@ -21,7 +21,7 @@ from experiments.steps.scale import fitted_arch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.kernels.fast_path import accelerate
-from nas.training.checkpoint import Checkpoints, Progress, save_weights
+from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
 from nas.training.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
@@ -83,9 +83,9 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         with repeatable(run.settings.general.seed, device):
-            job = _open_job(run, evaluator.dataset, arch, plan, device)
+            ready = _prepare(run, evaluator.dataset, arch, plan, device)
             result = run.folder.path / "train.json"
-            record: dict[str, Any] = read_json(result) if result.exists() else job.run(run)
+            record: dict[str, Any] = read_json(result) if result.exists() else ready.run(run)
     except DivergedError as error:
         raise RunFailedError(f"the training diverged: {error}; try another --seed or --recipe") from error
     except (MemoryError, RuntimeError) as error:
@@ -111,7 +111,7 @@ def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _FullTraining:
     """A training ready to run. arch: with the rates of dropout and stochastic depth of a full training."""
 
     plan: TrainPlan
@@ -124,44 +124,44 @@ class _Job:
     def run(self, run: RunContext) -> dict[str, Any]:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
         checkpoints = Checkpoints(run.folder.path / "checkpoint")
-        progress = self._train(run, checkpoints)
-        training, last = self.training, len(progress.curve)
-        epoch = progress.best if self.plan.keep == "best" else last
+        state = self._train(run, checkpoints)
+        training, last = self.training, len(state.curve)
+        epoch = state.best if self.plan.keep == "best" else last
         if epoch != last:
-            checkpoints.load_best(training, progress)
+            checkpoints.load_best(training, state)
         test = None if self.test is None else measure(training.result, self.test)
         save_weights(training.result, run.folder.path / "weights.safetensors")
-        record = self._record(run, progress, epoch, test)
+        record = self._record(run, state, epoch, test)
         write_json(run.folder.path / "train.json", record)
         checkpoints.remove()
         return record
 
-    def _train(self, run: RunContext, checkpoints: Checkpoints) -> Progress:
+    def _train(self, run: RunContext, checkpoints: Checkpoints) -> TrainingState:
         training, epochs = self.training, self.training.epochs
         with from_user():
-            progress = checkpoints.restore(training)
-        if progress is None:
-            progress = Progress(threads=torch.get_num_threads())
+            state = checkpoints.restore(training)
+        if state is None:
+            state = TrainingState(threads=torch.get_num_threads())
         else:
-            torch.set_num_threads(progress.threads)  # sums come out the same with the same threads
-            run.narrator.say(f"going on after epoch {len(progress.curve)} of {epochs}")
+            torch.set_num_threads(state.threads)  # sums come out the same with the same threads
+            run.narrator.say(f"going on after epoch {len(state.curve)} of {epochs}")
         with run.narrator.task("train", epochs) as task:
-            for epoch in range(len(progress.curve) + 1, epochs + 1):
+            for epoch in range(len(state.curve) + 1, epochs + 1):
                 start = time.perf_counter()
                 training.run_epoch(epoch)
                 accuracy = measure(training.result, self.val)
-                progress = progress.after(accuracy, time.perf_counter() - start)
-                checkpoints.save(training, progress)
+                state = state.after(accuracy, time.perf_counter() - start)
+                checkpoints.save(training, state)
                 task.reach(epoch, f"val {100 * accuracy:.1f} %")
                 if run.board is not None:
                     write_epoch(run.board, accuracy, epoch)
-        return progress
+        return state
 
-    def _record(self, run: RunContext, progress: Progress, epoch: int, test: float | None) -> dict[str, Any]:
+    def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> dict[str, Any]:
         plan, recipe = self.plan, self.training.recipe
         macs, params = run.cost(self.arch)
         return {
-            "accuracy": {"val": progress.curve[epoch - 1], "test": test},
+            "accuracy": {"val": state.curve[epoch - 1], "test": test},
             "weights": {
                 "file": "weights.safetensors",
                 "kept": plan.keep,
@@ -169,7 +169,7 @@ class _Job:
                 "averaged": recipe.average is not None,
             },
             "recipe": recipe.name,
-            "epochs": len(progress.curve),
+            "epochs": len(state.curve),
             "seed": self.training.seed,
             "started_from": plan.weights,
             "body_rate": 0.0 if plan.freeze_body else plan.rate_factor,
@@ -179,15 +179,15 @@ class _Job:
             "std": list(self.dataset.std),
             "macs": macs,
             "params": params,
-            "curve": list(progress.curve),
-            "seconds": progress.seconds,
+            "curve": list(state.curve),
+            "seconds": state.seconds,
             "device": str(self.val.device),
-            "threads": progress.threads,
+            "threads": state.threads,
             "arch": dataclasses.asdict(self.arch),
         }
 
 
-def _open_job(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _Job:
+def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _FullTraining:
     """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
     recipe = RECIPES[plan.recipe]()
     epochs = plan.epochs or recipe.full_epochs
@@ -221,7 +221,7 @@ def _open_job(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan
     seed = run.settings.general.seed
     training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
-    return _Job(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
+    return _FullTraining(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
 
 
 def _load(network: Network, plan: TrainPlan) -> bool:

@@ -15,6 +15,19 @@ from nas.data.auto_augment import DRAWS
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images. flip: mirror them; translate: the largest shift, as a share of the side;
+    auto_augment: AutoAugment's ImageNet policy after shift and mirror (see auto_augment.py); cutout: the side of the
+    hole as a share of the image's, 0 for none.
+    """
+
+    flip: bool = True
+    translate: float = 0.125
+    auto_augment: bool = False
+    cutout: float = 0.0
+
+
+@dataclass(frozen=True)
 class Draws:
     """One epoch's randomness, in the order of training; the same for every architecture, resolution and device.
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import DataError
+from nas.machine import usable_cores
 
 READ, UNREADABLE = 1, 2  # states of a row; 0 is pending
 DIGEST_BYTES = 16
@@ -24,8 +25,8 @@ CHUNK = 64
 Reader = Callable[[int], tuple[NDArray[np.uint8] | None, bytes]]
 """read(row) -> (the image, or None when it cannot be read; DIGEST_BYTES of its content's hash)."""
 Writer = Callable[[int, NDArray[np.uint8]], None]
-Progress = Callable[[int, int], None]
-"""progress(done, total) -> None, in images; called in the caller's thread."""
+OnDecoded = Callable[[int, int], None]
+"""on_decoded(done, total) -> None, in images; called in the caller's thread."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Cache:
     digests: NDArray[np.uint8]
 
 
-def open_cache(folder: Path, shape: tuple[int, int, int, int], read: Reader, progress: Progress | None) -> Cache:
+def open_cache(folder: Path, shape: tuple[int, int, int, int], read: Reader, on_decoded: OnDecoded | None) -> Cache:
     """Open the cache at `folder`, or decode what is not in it yet with one thread per core.
 
     While it is being filled it lies in `<folder>.partial`; a killed run leaves that behind and the next goes on with
@@ -47,7 +48,7 @@ def open_cache(folder: Path, shape: tuple[int, int, int, int], read: Reader, pro
     try:
         if not folder.is_dir():
             _create(partial, shape)
-            _fill(partial, read, progress)
+            _fill(partial, read, on_decoded)
             _publish(partial, folder)
     except OSError as error:
         if not folder.is_dir():  # else another process finished it in the meantime
@@ -83,7 +84,7 @@ def _publish(source: Path, target: Path) -> None:
         shutil.rmtree(source, ignore_errors=True)
 
 
-def _fill(partial: Path, read: Reader, progress: Progress | None) -> None:
+def _fill(partial: Path, read: Reader, on_decoded: OnDecoded | None) -> None:
     state, digests = (_array(partial / f"{name}.npy", "r+") for name in ("state", "digests"))
     begin = _array(partial / "images.npy", "r").offset
     with (partial / "images.npy").open("r+b") as images:
@@ -92,13 +93,13 @@ def _fill(partial: Path, read: Reader, progress: Progress | None) -> None:
             # Beside any mapping: pages that are written in one stay in this process's memory.
             os.pwrite(images.fileno(), image.tobytes(), begin + row * image.nbytes)
 
-        _decode(write, state, digests, read, progress)
+        _decode(write, state, digests, read, on_decoded)
         os.fsync(images.fileno())
     for array in (digests, state):
         array.flush()
 
 
-def _decode(write: Writer, state: Any, digests: Any, read: Reader, progress: Progress | None) -> None:
+def _decode(write: Writer, state: Any, digests: Any, read: Reader, on_decoded: OnDecoded | None) -> None:
     """Fill in the rows still pending."""
 
     def fill(rows: NDArray[np.intp]) -> int:
@@ -112,14 +113,14 @@ def _decode(write: Writer, state: Any, digests: Any, read: Reader, progress: Pro
 
     pending = np.flatnonzero(np.asarray(state) == 0)
     done, total = len(state) - len(pending), len(state)
-    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as pool:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
         futures = [pool.submit(fill, pending[i : i + CHUNK]) for i in range(0, len(pending), CHUNK)]
         try:
             for future in as_completed(futures):
                 done += future.result()
-                if progress is not None:
-                    progress(done, total)
+                if on_decoded is not None:
+                    on_decoded(done, total)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -127,7 +128,3 @@ def _decode(write: Writer, state: Any, digests: Any, read: Reader, progress: Pro
 
 def _array(path: Path, mode: str, shape: tuple[int, ...] | None = None) -> Any:
     return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8 if shape else None, shape=shape)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

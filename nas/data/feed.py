@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nas.data.augment import Draws, crop_flip, cut_out, normalise, resize
+from nas.data.augment import Augmentation, Draws, crop_flip, cut_out, normalise, resize
 from nas.data.auto_augment import auto_augment
 from nas.data.dataset import Dataset, load_split
-from nas.training.recipe import Recipe
 
 RESIDENT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 """A split takes at most so much memory; several together, kept for trainings to come, at most twice that."""
@@ -57,18 +56,21 @@ class Feed:
             self._let_go()
             yield self._to_float(images), self.labels[start : start + size]
 
-    def shuffled(self, size: int, draws: Draws, recipe: Recipe, *, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    def shuffled(
+        self, size: int, draws: Draws, augmentation: Augmentation, *, flip: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch, augmented, in whole batches of `size`; the images left over are dropped.
 
         All but the hole is done to the images as they are held, before those of the mapped file are resized. Raises
-        ValueError where the recipe has AutoAugment and the draws have no numbers for it.
+        ValueError where the augmentation has AutoAugment and the draws have no numbers for it.
         """
-        policy = draws.policy if recipe.auto_augment else None
-        if recipe.auto_augment and policy is None:
-            raise ValueError(f"recipe {recipe.name} has AutoAugment: draw its epochs with auto_augment=True")
+        policy = draws.policy if augmentation.auto_augment else None
+        if augmentation.auto_augment and policy is None:
+            raise ValueError("augmented by AutoAugment: draw the epochs with auto_augment=True")
         side = self.images.shape[1]
-        shift = torch.round(draws.shift * (recipe.translate * side)).long() if recipe.translate * side >= 0.5 else None
-        hole = round(recipe.cutout * self.resolution)
+        reach = augmentation.translate * side
+        shift = torch.round(draws.shift * reach).long() if reach >= 0.5 else None
+        hole = round(augmentation.cutout * self.resolution)
         for start in range(0, len(self) - size + 1, size):
             part = slice(start, start + size)
             chosen = draws.order[part]
@@ -76,7 +78,7 @@ class Feed:
                 self.images,
                 self.rows[chosen.to(self.rows.device)],
                 None if shift is None else shift[part].to(self.images.device),
-                draws.flip[part].to(self.images.device) if flip and recipe.flip else None,
+                draws.flip[part].to(self.images.device) if flip and augmentation.flip else None,
             )
             self._let_go()
             if policy is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.cache import DIGEST_BYTES, READ, Cache, Progress, Reader, open_cache
+from nas.data.cache import DIGEST_BYTES, READ, Cache, OnDecoded, Reader, open_cache
 from nas.data.dataset import SPLITS, DataError, Dataset
 from nas.data.decode import UNREADABLE, decode_square, short_side
 from nas.data.digits import CLASSES, load_digits
@@ -71,7 +71,7 @@ def open_dataset(
     test_fraction: float = 0.15,
     train_images: int | None = None,
     max_bad_share: float = 0.1,
-    progress: Progress | None = None,
+    progress: OnDecoded | None = None,
 ) -> Dataset:
     """Open `digits` or an image folder and decode what is not in `cache_dir` yet.
 
@@ -95,7 +95,7 @@ def open_dataset(
     )
 
 
-def _open_digits(cache_dir: Path, division: _Division, progress: Progress | None) -> Dataset:
+def _open_digits(cache_dir: Path, division: _Division, progress: OnDecoded | None) -> Dataset:
     """Always cached whole: 8 pixels are no burden."""
     images, labels = load_digits()
     native = images.shape[1]
@@ -115,7 +115,7 @@ def _open_folder(
     *,
     max_resolution: int | None,
     max_bad_share: float,
-    progress: Progress | None,
+    progress: OnDecoded | None,
 ) -> Dataset:
     listing = scan_folder(root)
     files = [file for members in listing.files.values() for file in members]

@@ -12,7 +12,7 @@ from nas.evaluation import Failure, Outcome, Request
 from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.messages import Broken, Go, Lost, Message, Ready, Run, Stop
-from nas.pool.seat import Job, Seat, Worker, WorkerDiedError
+from nas.pool.seat import Seat, Submission, Worker, WorkerDiedError
 from nas.pool.slots import Slot
 
 _TICK = 1.0  # seconds between looks at the clock
@@ -33,9 +33,10 @@ class WorkerExecutor(abc.ABC):
 
     A worker that dies, hangs past the time limit or loses its device is replaced, and its trial tried again, at most
     `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others
-    is tried again when it has the device for itself, then with its batches in parts (see Request.splits), then it is an
-    `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while there are
-    others; so is a slot of which six workers in a row died or hung before they were ready. Both are told in one line.
+    is tried again when it has the device for itself, then with its batches in parts (see Request.micro_batches), then
+    it is an `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while
+    there are others; so is a slot of which six workers in a row died or hung before they were ready. Both are told in
+    one line.
 
     Raises ValueError without slots, and from `wait` WorkersError when workers cannot load the evaluator or those of the
     last slot keep dying or hanging before they are ready.
@@ -49,7 +50,7 @@ class WorkerExecutor(abc.ABC):
         self._time_limit = time_limit
         self._retries = retries
         self._events: list[Event] = []
-        self._waiting: list[Job] = []  # for a slot of its own kind; those just submitted get theirs at once
+        self._waiting: list[Submission] = []  # for a slot of its own kind; those just submitted get theirs at once
         self._losses: dict[str, set[int]] = {}  # by place: tickets lost there, since one last ended well
         self._seats: list[Seat] = []
         atexit.register(self.close)
@@ -66,18 +67,18 @@ class WorkerExecutor(abc.ABC):
 
     @property
     def free_slots(self) -> int:
-        queued = sum(job.alone_at is None for job in self._waiting)
+        queued = sum(submission.alone_at is None for submission in self._waiting)
         return max(0, sum(self._is_open(seat) for seat in self._seats) - queued)
 
     def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
         if not self.free_slots:
             raise RuntimeError(f"no free slot for ticket {ticket}")
-        self._waiting.append(Job(ticket, request, judge))
+        self._waiting.append(Submission(ticket, request, judge))
         self._assign()
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._events and (self._waiting or any(seat.job for seat in self._seats)):
+        while not self._events and (self._waiting or any(seat.running for seat in self._seats)):
             remaining = _TICK if end is None else end - time.monotonic()
             self._collect(max(0.0, min(_TICK, remaining)))  # also without any time: what has arrived is not left behind
             if remaining <= 0:
@@ -86,19 +87,19 @@ class WorkerExecutor(abc.ABC):
         return events
 
     def stop(self, ticket: int) -> None:
-        for job in self._waiting:
-            job.stopped |= job.ticket == ticket
+        for submission in self._waiting:
+            submission.stopped |= submission.ticket == ticket
         for seat in self._seats:
-            if seat.job is not None and seat.job.ticket == ticket:
-                seat.job.stopped = True
+            if seat.running is not None and seat.running.ticket == ticket:
+                seat.running.stopped = True
                 if seat.ready:
                     seat.worker.send(Stop(ticket))
 
     def cancel(self, ticket: int) -> None:
         self._events = [event for event in self._events if event.ticket != ticket]
-        self._waiting = [job for job in self._waiting if job.ticket != ticket]
+        self._waiting = [submission for submission in self._waiting if submission.ticket != ticket]
         for seat in self._seats:
-            if seat.job is not None and seat.job.ticket == ticket:
+            if seat.running is not None and seat.running.ticket == ticket:
                 self._replace_worker(seat)
         self._assign()
 
@@ -111,54 +112,56 @@ class WorkerExecutor(abc.ABC):
     # --- Who runs where ------------------------------------------------------------------------------------------
 
     def _is_open(self, seat: Seat) -> bool:
-        """Whether a job that may have neighbours could begin there."""
-        running = [other.job for other in self._seats if other.job is not None]
-        return seat.job is None and all(job.alone_at != seat.place for job in (*self._waiting, *running))
+        """Whether a submission that may have neighbours could begin there."""
+        running = [other.running for other in self._seats if other.running is not None]
+        return seat.running is None and all(
+            submission.alone_at != seat.place for submission in (*self._waiting, *running)
+        )
 
     def _assign(self) -> None:
-        """Give waiting jobs their seats; a job whose worker is not ready yet moves where one is."""
+        """Give what waits its seat; a submission whose worker is not ready yet moves where one is."""
         for seat in self._seats:
-            if seat.job is not None and not seat.ready and any(s.ready and self._is_open(s) for s in self._seats):
-                self._waiting.insert(0, seat.job)
-                seat.job = None
-        for job in list(self._waiting):
-            found = self._seat_for(job)
+            if seat.running is not None and not seat.ready and any(s.ready and self._is_open(s) for s in self._seats):
+                self._waiting.insert(0, seat.running)
+                seat.running = None
+        for submission in list(self._waiting):
+            found = self._seat_for(submission)
             if found is not None:
-                self._waiting.remove(job)
-                self._run(found, job)
+                self._waiting.remove(submission)
+                self._run(found, submission)
 
-    def _seat_for(self, job: Job) -> Seat | None:
-        if job.alone_at is not None:
-            there = [seat for seat in self._seats if seat.place == job.alone_at]
+    def _seat_for(self, submission: Submission) -> Seat | None:
+        if submission.alone_at is not None:
+            there = [seat for seat in self._seats if seat.place == submission.alone_at]
             if there:
-                return None if any(seat.job for seat in there) else there[0]
-            job.alone_at = None  # that place was given up
-        elsewhere = [seat for seat in self._seats if seat.place != job.avoid]
+                return None if any(seat.running for seat in there) else there[0]
+            submission.alone_at = None  # that place was given up
+        elsewhere = [seat for seat in self._seats if seat.place != submission.avoid]
         fitting = [seat for seat in elsewhere or self._seats if self._is_open(seat)]
         return min(fitting, key=lambda seat: not seat.ready, default=None)
 
-    def _run(self, seat: Seat, job: Job) -> None:
-        neighbours = [other.job for other in self._seats if other.place == seat.place and other.job is not None]
+    def _run(self, seat: Seat, submission: Submission) -> None:
+        neighbours = [other.running for other in self._seats if other.place == seat.place and other.running is not None]
         for neighbour in neighbours:
             neighbour.crowded = True
-        job.crowded = bool(neighbours)
-        job.limit = limit_of(self._time_limit, job.request)
-        job.curve.clear()
-        seat.job = job
+        submission.crowded = bool(neighbours)
+        submission.limit = limit_of(self._time_limit, submission.request)
+        submission.curve.clear()
+        seat.running = submission
         if seat.ready:
-            self._send(seat, job)
+            self._send(seat, submission)
 
-    def _send(self, seat: Seat, job: Job) -> None:
-        job.begin = time.monotonic()
-        seat.worker.send(Run(job.ticket, job.request, job.judge is not None))
-        if job.stopped:
-            seat.worker.send(Stop(job.ticket))
+    def _send(self, seat: Seat, submission: Submission) -> None:
+        submission.begin = time.monotonic()
+        seat.worker.send(Run(submission.ticket, submission.request, submission.judge is not None))
+        if submission.stopped:
+            seat.worker.send(Stop(submission.ticket))
 
     # --- What comes back -----------------------------------------------------------------------------------------
 
     def _collect(self, timeout: float) -> None:
-        running = [(seat.job.begin, seat.job.limit) for seat in self._seats if seat.ready and seat.job is not None]
-        ends = [begin + limit - time.monotonic() for begin, limit in running if limit is not None]
+        running = [seat.running for seat in self._seats if seat.ready and seat.running is not None]
+        ends = [each.begin + each.limit - time.monotonic() for each in running if each.limit is not None]
         with_news = set(self._wait_for_news([seat.worker for seat in self._seats], max(0.0, min([timeout, *ends]))))
         for seat in list(self._seats):
             if seat not in self._seats:
@@ -176,36 +179,36 @@ class WorkerExecutor(abc.ABC):
         match message:
             case Ready(place):
                 seat.ready, seat.place, seat.stillborn = True, place, 0
-                if seat.job is not None:
-                    self._send(seat, seat.job)
+                if seat.running is not None:
+                    self._send(seat, seat.running)
             case Broken(text):
                 raise WorkersError(f"worker processes cannot load the evaluator: {text}")
             case Lost(text):
                 self._on_loss(seat, text)
-            case Reported() if seat.job is not None:
-                seat.job.curve.append(message.accuracy)
+            case Reported() if seat.running is not None:
+                seat.running.curve.append(message.accuracy)
                 self._events.append(message)
-                if seat.job.judge is not None:
-                    seat.worker.send(Go(message.ticket) if seat.job.judge(message) else Stop(message.ticket))
-            case Finished() if seat.job is not None:
-                self._on_outcome(seat, seat.job, message.outcome)
+                if seat.running.judge is not None:
+                    seat.worker.send(Go(message.ticket) if seat.running.judge(message) else Stop(message.ticket))
+            case Finished() if seat.running is not None:
+                self._on_outcome(seat, seat.running, message.outcome)
 
-    def _on_outcome(self, seat: Seat, job: Job, outcome: Outcome) -> None:
-        seat.job = None
+    def _on_outcome(self, seat: Seat, submission: Submission, outcome: Outcome) -> None:
+        seat.running = None
         if outcome.failure is None:
             self._losses.pop(seat.place, None)
         elif outcome.failure.kind == "oom":
-            alone = job.alone_at is not None or not job.crowded
-            request = lighter(job.request) if alone else job.request
+            alone = submission.alone_at is not None or not submission.crowded
+            request = lighter(submission.request) if alone else submission.request
             if request is not None:
-                job.alone_at, job.request = seat.place, request
-                self._waiting.insert(0, job)
+                submission.alone_at, submission.request = seat.place, request
+                self._waiting.insert(0, submission)
                 return
-            outcome = out_of_memory_for_good(outcome, job.request)
-        self._events.append(Finished(job.ticket, outcome))
+            outcome = out_of_memory_for_good(outcome, submission.request)
+        self._events.append(Finished(submission.ticket, outcome))
 
     def _on_death(self, seat: Seat, cause: str) -> None:
-        job, was_ready = seat.job, seat.ready
+        submission, was_ready = seat.running, seat.ready
         seat.stillborn += not was_ready
         if seat.stillborn <= _MOST_STILLBORN:
             self._replace_worker(seat)
@@ -214,22 +217,22 @@ class WorkerExecutor(abc.ABC):
             return
         else:
             raise WorkersError(f"workers end before they are ready, {seat.stillborn} in a row: {cause}")
-        if job is not None:
-            self._try_again(seat, job, "crashed", cause, counts=was_ready)
+        if submission is not None:
+            self._try_again(seat, submission, "crashed", cause, counts=was_ready)
 
     def _on_loss(self, seat: Seat, cause: str) -> None:
-        job, place = seat.job, seat.place
-        seat.job = None
+        submission, place = seat.running, seat.place
+        seat.running = None
         lost = self._losses.setdefault(place, set())
-        if job is not None:
-            lost.add(job.ticket)
-            job.avoid = place
+        if submission is not None:
+            lost.add(submission.ticket)
+            submission.avoid = place
         if len(lost) >= _MOST_LOSSES and any(other.place != place for other in self._seats):
             self._give_up([other for other in self._seats if other.place == place], cause)
         else:
             self._replace_worker(seat)
-        if job is not None:
-            self._try_again(seat, job, "crashed", cause)
+        if submission is not None:
+            self._try_again(seat, submission, "crashed", cause)
 
     def _give_up(self, seats: Sequence[Seat], cause: str) -> None:
         """Leave slots for good; what still runs there begins anew elsewhere."""
@@ -237,31 +240,32 @@ class WorkerExecutor(abc.ABC):
         self._seats = [seat for seat in self._seats if seat not in seats]
         for seat in seats:
             seat.worker.kill()
-            if seat.job is not None:
-                self._waiting.insert(0, seat.job)
+            if seat.running is not None:
+                self._waiting.insert(0, seat.running)
 
     def _check_time(self, seat: Seat) -> None:
-        job = seat.job
+        submission = seat.running
         if not seat.ready:
             if self.start_limit is not None and time.monotonic() - seat.begin > self.start_limit:
                 self._on_death(seat, f"not ready within {self.start_limit:g} s")
             return
-        if job is None or job.limit is None or time.monotonic() - job.begin < job.limit:
+        if submission is None or submission.limit is None or time.monotonic() - submission.begin < submission.limit:
             return
         self._replace_worker(seat)
-        self._try_again(seat, job, "timeout", f"no result within {job.limit:g} s")
+        self._try_again(seat, submission, "timeout", f"no result within {submission.limit:g} s")
 
-    def _try_again(self, seat: Seat, job: Job, kind: str, cause: str, *, counts: bool = True) -> None:
-        job.tries += counts
-        if job.tries <= self._retries:
-            self._waiting.insert(0, job)
+    def _try_again(self, seat: Seat, submission: Submission, kind: str, cause: str, *, counts: bool = True) -> None:
+        submission.tries += counts
+        if submission.tries <= self._retries:
+            self._waiting.insert(0, submission)
             return
-        message = f"{cause}, {job.tries} times in a row" if job.tries > 1 else cause
-        seconds = time.monotonic() - job.begin
-        outcome = Outcome(failure=Failure(kind, message), seconds=seconds, device=seat.place, curve=tuple(job.curve))
-        self._events.append(Finished(job.ticket, outcome))
+        message = f"{cause}, {submission.tries} times in a row" if submission.tries > 1 else cause
+        seconds = time.monotonic() - submission.begin
+        curve = tuple(submission.curve)
+        outcome = Outcome(failure=Failure(kind, message), seconds=seconds, device=seat.place, curve=curve)
+        self._events.append(Finished(submission.ticket, outcome))
 
     def _replace_worker(self, seat: Seat) -> None:
         seat.worker.kill()
         seat.worker = self._start_worker(seat.slot)
-        seat.begin, seat.ready, seat.job = time.monotonic(), False, None
+        seat.begin, seat.ready, seat.running = time.monotonic(), False, None

@@ -20,7 +20,7 @@ class InlineExecutor:
 
     `stop` therefore takes effect when it is called before `wait`, and then after the first epoch. A time limit
     interrupts Python code only, and only in the main thread. What kills the process kills the caller. A trial that runs
-    out of memory is tried again with its batches in parts (see Request.splits).
+    out of memory is tried again with its batches in parts (see Request.micro_batches).
     """
 
     def __init__(

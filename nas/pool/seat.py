@@ -32,7 +32,9 @@ class Worker(Protocol):
 
 
 @dataclass
-class Job:
+class Submission:
+    """A submitted request, and what has become of it so far."""
+
     ticket: int
     request: Request
     judge: Judge | None = None
@@ -48,7 +50,7 @@ class Job:
 
 @dataclass(eq=False)
 class Seat:
-    """A slot, the worker that serves it now, and what that does."""
+    """A slot, the worker that serves it now, and what runs there."""
 
     slot: Slot
     worker: Worker
@@ -56,4 +58,4 @@ class Seat:
     begin: float  # monotonic seconds, of the present worker
     ready: bool = False
     stillborn: int = 0  # workers in a row that were never ready
-    job: Job | None = None
+    running: Submission | None = None

@@ -8,6 +8,8 @@ import re
 import sys
 from dataclasses import dataclass
 
+from nas.machine import usable_cores
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of <malloc.h>
 
@@ -38,13 +40,6 @@ def resolve_devices(
     count = workers or (per_device * len(names) if per_device else cores if names == ["cpu"] else len(names))
     threads = max(1, cores // count)
     return tuple(Slot(name, 1 if name == "cpu" else threads) for name in (names[i % len(names)] for i in range(count)))
-
-
-def usable_cores() -> int:
-    """CPU cores this process may use: its affinity where the system tells, else all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def thread_environment(threads: int) -> dict[str, str]:

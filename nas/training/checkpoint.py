@@ -28,7 +28,7 @@ class CheckpointError(ValueError):
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingState:
     """What a training has behind it: the val accuracy after each epoch, wall seconds, and torch's threads."""
 
     curve: tuple[float, ...] = ()
@@ -40,7 +40,7 @@ class Progress:
         """The epoch (from 1) of the highest val accuracy, the first of equals."""
         return self.curve.index(max(self.curve)) + 1
 
-    def after(self, accuracy: float, seconds: float) -> Progress:
+    def after(self, accuracy: float, seconds: float) -> TrainingState:
         """One epoch further."""
         return replace(self, curve=(*self.curve, accuracy), seconds=self.seconds + seconds)
 
@@ -49,7 +49,7 @@ class Progress:
 class Checkpoints:
     """The newest checkpoint of a training and the weights of its best epoch, in a folder of their own.
 
-    epoch-N.safetensors holds the network (and its average), epoch-N.pt the optimiser, random numbers and progress,
+    epoch-N.safetensors holds the network (and its average), epoch-N.pt the optimiser, random numbers and TrainingState,
     best-N.safetensors the weights after the best epoch where they are wanted. Each file is put in place in one step and
     the .pt comes last, so that a checkpoint is there as a whole or not at all; older files go when it is.
     """
@@ -57,32 +57,32 @@ class Checkpoints:
     folder: Path
     keep_best: bool = True
 
-    def save(self, training: Training, progress: Progress) -> None:
+    def save(self, training: Training, state: TrainingState) -> None:
         """Keep the state after an epoch."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"epoch-{len(progress.curve)}"
-        best = self._best(progress)
-        if self.keep_best and progress.best == len(progress.curve):
+        name = f"epoch-{len(state.curve)}"
+        best = self._best(state)
+        if self.keep_best and state.best == len(state.curve):
             save_weights(training.result, best, durable=False)
         _save_tensors(_weights(training), self.folder / f"{name}.safetensors", durable=False)
-        state = {
+        record = {
             "optimizer": training.optimizer.state_dict(),
             "average_steps": 0 if training.average is None else training.average.steps,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(training.train.device) if _on_gpu(training) else None,
-            "curve": list(progress.curve),
-            "seconds": progress.seconds,
-            "threads": progress.threads,
+            "curve": list(state.curve),
+            "seconds": state.seconds,
+            "threads": state.threads,
         }
         # Not waited for: what a power failure takes is the epochs since the checkpoint before.
         with replacing(self.folder / f"{name}.pt", durable=False) as draft:
-            torch.save(state, draft)
+            torch.save(record, draft)
         current = {best.name, f"{name}.safetensors", f"{name}.pt"}
         for file in self._files():
             if file.name not in current:
                 file.unlink()
 
-    def restore(self, training: Training) -> Progress | None:
+    def restore(self, training: Training) -> TrainingState | None:
         """Bring `training` (made as it was at first) and torch's random numbers to the newest checkpoint, if any.
 
         Raises CheckpointError when the files do not suit, or are damaged.
@@ -91,27 +91,27 @@ class Checkpoints:
         if not found:
             return None
         try:
-            state = torch.load(found[-1], map_location="cpu", weights_only=True)
+            record = torch.load(found[-1], map_location="cpu", weights_only=True)
             tensors = load_file(found[-1].with_suffix(".safetensors"))
             for prefix, network in _networks(training).items():
                 mine = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
                 network.load_state_dict(mine)
-            training.optimizer.load_state_dict(state["optimizer"])
+            training.optimizer.load_state_dict(record["optimizer"])
             if training.average is not None:
-                training.average.steps = state["average_steps"]
-            torch.set_rng_state(state["random"])
-            if state["random_cuda"] is not None and _on_gpu(training):
-                torch.cuda.set_rng_state(state["random_cuda"], training.train.device)
-            return Progress(tuple(state["curve"]), state["seconds"], state["threads"])
+                training.average.steps = record["average_steps"]
+            torch.set_rng_state(record["random"])
+            if record["random_cuda"] is not None and _on_gpu(training):
+                torch.cuda.set_rng_state(record["random_cuda"], training.train.device)
+            return TrainingState(tuple(record["curve"]), record["seconds"], record["threads"])
         except _DAMAGED as error:
             line = " ".join(str(error).split())[:120]
             raise CheckpointError(
                 f"{found[-1]}: cannot be gone on from ({line}); remove its folder to begin anew"
             ) from None
 
-    def load_best(self, training: Training, progress: Progress) -> None:
+    def load_best(self, training: Training, state: TrainingState) -> None:
         """Put the weights after the best epoch into `training.result`."""
-        training.result.load_state_dict(load_file(self._best(progress)))
+        training.result.load_state_dict(load_file(self._best(state)))
 
     def remove(self) -> None:
         """Remove the folder with all that was kept."""
@@ -120,8 +120,8 @@ class Checkpoints:
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
-    def _best(self, progress: Progress) -> Path:
-        return self.folder / f"best-{progress.best}.safetensors"
+    def _best(self, state: TrainingState) -> Path:
+        return self.folder / f"best-{state.best}.safetensors"
 
     def _files(self) -> list[Path]:
         return [path for pattern in ("epoch-*", "best-*") for path in self.folder.glob(pattern)]

@@ -58,8 +58,8 @@ class Training:
 
     seed: orders and augments the images of each epoch; dropout and stochastic depth draw from torch's global numbers.
     flip: whether a mirrored image still shows its class. body_rate: the factor on the rate of all but the classifier.
-    splits: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those of
-    whole batches, but batch norms are given the statistics of the parts.
+    micro_batches: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those
+    of whole batches, but batch norms are given the statistics of the parts.
     """
 
     network: nn.Module
@@ -69,7 +69,7 @@ class Training:
     seed: int
     flip: bool
     body_rate: float = 1.0
-    splits: int = 1
+    micro_batches: int = 1
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False, default=None)
 
@@ -90,8 +90,7 @@ class Training:
         steps = len(self.train) // batch
         self.network.train()
         total = torch.zeros((), device=self.train.device)
-        draws = draw_epoch(len(self.train), self.seed, epoch, self.train.device, auto_augment=recipe.auto_augment)
-        for step, (images, labels) in enumerate(self.train.shuffled(batch, draws, recipe, flip=self.flip)):
+        for step, (images, labels) in enumerate(self.batches(epoch, batch)):
             progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
             set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))
             total += self.step(images, labels)
@@ -100,11 +99,17 @@ class Training:
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
 
+    def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The augmented batches of an epoch: images (size, channels, R, R) and labels (size,)."""
+        feed, augmentation = self.train, self.recipe.augmentation
+        draws = draw_epoch(len(feed), self.seed, epoch, feed.device, auto_augment=augmentation.auto_augment)
+        return feed.shuffled(size, draws, augmentation, flip=self.flip)
+
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of gradient descent; the loss, detached and not waited for."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=labels.device)
-        for part, answers in zip(images.chunk(self.splits), labels.chunk(self.splits), strict=True):
+        for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
             loss = F.cross_entropy(self.network(part), answers, label_smoothing=self.recipe.label_smoothing)
             loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -114,15 +119,15 @@ class Training:
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed, splits: int = 1) -> float:
-    """The accuracy in 0..1 over all images of the feed, in batches of the usual size divided by `splits`.
+def measure(network: nn.Module, feed: Feed, micro_batches: int = 1) -> float:
+    """The accuracy in 0..1 over all images of the feed, in batches of the usual size divided by `micro_batches`.
 
     Raises DivergedError when a logit is not finite.
     """
     network.eval()
     correct = torch.zeros((), dtype=torch.int64, device=feed.device)
     total = torch.zeros((), device=feed.device)
-    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type] // splits):
+    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type] // micro_batches):
         logits = network(images)
         correct += (logits.argmax(1) == labels).sum()
         total += logits.abs().mean()

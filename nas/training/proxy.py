@@ -15,7 +15,7 @@ from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.evaluation import Failure, Outcome, Report, Request
 from nas.kernels.fast_path import accelerate
-from nas.training.checkpoint import CheckpointError, Checkpoints, Progress, trial_checkpoints
+from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
 from nas.training.loop import (
     DivergedError,
     Training,
@@ -53,8 +53,8 @@ class ProxyEvaluator:
 
         Until the last epoch the reported accuracy is that on a sample of val (see images_watched).
 
-        Equal requests give equal bits with equal threads on one kind of device, unless batches are split (see
-        Request.splits): the batch norms then see smaller ones. For split "test" the training is the
+        Equal requests give equal bits with equal threads on one kind of device, unless batches are in parts (see
+        Request.micro_batches): the batch norms then see smaller ones. For split "test" the training is the
         same, the accuracy is measured once at the end, and `val_accuracy` is among the metrics. Failures: `diverged`
         when the loss is not finite, `oom` when memory runs out.
         """
@@ -74,8 +74,8 @@ class ProxyEvaluator:
         if outcome.failure is not None and place.type == "cuda":
             torch.cuda.empty_cache()
         seconds = outcome.seconds + time.perf_counter() - start
-        splits = {"splits": float(request.splits)} if request.splits > 1 else {}
-        return replace(outcome, seconds=seconds, device=device, metrics={**outcome.metrics, **splits})
+        parts = {"micro_batches": float(request.micro_batches)} if request.micro_batches > 1 else {}
+        return replace(outcome, seconds=seconds, device=device, metrics={**outcome.metrics, **parts})
 
     def _run_repeatably(self, request: Request, device: torch.device, report: Report) -> Outcome:
         kept = None if self.checkpoints is None else trial_checkpoints(self.checkpoints, request)
@@ -95,17 +95,23 @@ class ProxyEvaluator:
         val = self._feed(request, "val", device)
         final = val if request.split == "val" else self._feed(request, request.split, device)
         training = Training(
-            network, self.recipe, train, request.fidelity.epochs, request.seed, self.dataset.flip, splits=request.splits
+            network,
+            self.recipe,
+            train,
+            request.fidelity.epochs,
+            request.seed,
+            self.dataset.flip,
+            micro_batches=request.micro_batches,
         )
-        before = (kept.restore(training) if kept is not None else None) or Progress()
+        before = (kept.restore(training) if kept is not None else None) or TrainingState()
         curve = tuple(self._fit(training, val, report, before, kept))
         if final is val:
             return Outcome(accuracy=curve[-1], curve=curve, seconds=before.seconds)
-        accuracy = measure(training.result, final, request.splits)
+        accuracy = measure(training.result, final, request.micro_batches)
         return Outcome(accuracy=accuracy, curve=curve, seconds=before.seconds, metrics={"val_accuracy": curve[-1]})
 
     def _fit(
-        self, training: Training, val: Feed, report: Report, progress: Progress, kept: Checkpoints | None
+        self, training: Training, val: Feed, report: Report, progress: TrainingState, kept: Checkpoints | None
     ) -> list[float]:
         """Train to the end or until the report says stop; the val accuracy after each epoch, all of them reported."""
         go_on = True
@@ -117,14 +123,14 @@ class ProxyEvaluator:
                 break
             start = time.perf_counter()
             training.run_epoch(epoch)
-            accuracy = measure(training.result, val if epoch == training.epochs else few, training.splits)
+            accuracy = measure(training.result, val if epoch == training.epochs else few, training.micro_batches)
             progress = progress.after(accuracy, time.perf_counter() - start)
             go_on = report(epoch, accuracy)
             if kept is not None and epoch < training.epochs:
                 self._keep(training, progress, kept)
         return list(progress.curve)
 
-    def _keep(self, training: Training, progress: Progress, kept: Checkpoints) -> None:
+    def _keep(self, training: Training, progress: TrainingState, kept: Checkpoints) -> None:
         if progress.seconds / len(progress.curve) * training.epochs > self.checkpoint_after:
             with contextlib.suppress(OSError):  # a full disk costs the way back, not the training
                 kept.save(training, progress)

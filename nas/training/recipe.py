@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nas.data.augment import Augmentation
+
 
 @dataclass(frozen=True)
 class OneCycle:
@@ -52,8 +54,7 @@ class Recipe:
     Muon; schedule: its course. optimizer: "muon" (see Muon), "sgd" with Nesterov's momentum, or "rmsprop" (see
     RMSProp). weight_decay spares norms, and biases unless `decay_biases`. average: the decay of the running average
     of the weights, which is then what is measured and kept (see Average), None for the weights themselves.
-    translate: the largest shift, as a share of the side; auto_augment: AutoAugment's ImageNet policy after shift and
-    mirror (see auto_augment.py); cutout: the side of the hole as a share of the image's, 0 for none.
+    augmentation: see there.
     norm_momentum: of the batch norms, None to keep the architecture's. zero_branches: each residual branch starts
     at zero. regularised_epochs: dropout and stochastic depth reach the architecture's rates in trainings of this
     many epochs and are smaller in proportion in shorter ones, which are far from overfitting.
@@ -71,10 +72,7 @@ class Recipe:
     decay_biases: bool
     average: float | None
     label_smoothing: float
-    flip: bool
-    translate: float
-    auto_augment: bool
-    cutout: float
+    augmentation: Augmentation
     norm_momentum: float | None
     zero_branches: bool
     regularised_epochs: int
@@ -117,10 +115,7 @@ def fast() -> Recipe:
         decay_biases=False,
         average=None,
         label_smoothing=0.1,
-        flip=True,
-        translate=0.125,
-        auto_augment=False,
-        cutout=0.0,
+        augmentation=Augmentation(flip=True, translate=0.125),
         norm_momentum=0.1,
         zero_branches=True,
         regularised_epochs=100,
@@ -156,10 +151,7 @@ def paper() -> Recipe:
         decay_biases=True,
         average=0.9999,
         label_smoothing=0.1,
-        flip=True,
-        translate=0.125,
-        auto_augment=True,
-        cutout=0.0,
+        augmentation=Augmentation(flip=True, translate=0.125, auto_augment=True),
         norm_momentum=0.01,
         zero_branches=False,
         regularised_epochs=1,

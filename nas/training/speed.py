@@ -6,13 +6,11 @@ import itertools
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from nas.data.augment import draw_epoch
 from nas.data.feed import open_feed
 from nas.evaluation import Outcome, Report, Request
 from nas.training.loop import EVAL_BATCH, Training, images_measured, repeatable
@@ -98,7 +96,7 @@ def time_training(evaluator: ProxyEvaluator, request: SpeedRequest, device: torc
     training = Training(network, recipe, feed, 1, 0, flip=dataset.flip)
     setup = time.perf_counter() - begin
     batch = recipe.batch_for(len(feed))
-    batches = _batches(training, batch)
+    batches = itertools.chain.from_iterable(training.batches(epoch, batch) for epoch in itertools.count(1))
     network.train()
     step = _time(lambda: training.step(*next(batches)), request.seconds, device)
     size = min(EVAL_BATCH[device.type], len(feed))
@@ -159,15 +157,6 @@ def _time(once: Callable[[], object], seconds: float, device: torch.device) -> f
         _wait_for(device)
         calls += 1
     return (time.perf_counter() - begin) / calls
-
-
-def _batches(training: Training, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented batches without end."""
-    feed = training.train
-    for epoch in itertools.count(1):
-        recipe = training.recipe
-        draws = draw_epoch(len(feed), training.seed, epoch, feed.device, auto_augment=recipe.auto_augment)
-        yield from feed.shuffled(size, draws, recipe, flip=training.flip)
 
 
 def _wait_for(device: torch.device) -> None:

@@ -148,9 +148,9 @@ class NeedsMemory:
     delay: float = 0.0
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
-        note(self.log, str(request.splits))
+        note(self.log, str(request.micro_batches))
         time.sleep(self.delay)
-        if request.splits < self.parts:
+        if request.micro_batches < self.parts:
             raise OutOfMemoryError("needs more")
         return Outcome(accuracy=formula(request))
 
@@ -175,7 +175,7 @@ class Crowds:
         others = len(list(mine.parent.glob("*.running"))) - 1
         time.sleep(0.2)
         mine.unlink()
-        note(self.log, str(request.splits))
+        note(self.log, str(request.micro_batches))
         if others:
             raise OutOfMemoryError("too many here")
         return Outcome(accuracy=formula(request))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from nas.data import auto_augment as ours
-from nas.data.augment import draw_epoch
+from nas.data.augment import Augmentation, draw_epoch
 from nas.data.auto_augment import DRAWS, FILL, OPERATIONS, POLICY, auto_augment
 from nas.data.feed import Feed
 from nas.training.recipe import fast, paper
@@ -231,8 +230,8 @@ def test_the_highest_draw_is_the_last_sub_policy() -> None:
 
 
 def test_recipes_ask_for_it() -> None:
-    assert not fast().auto_augment
-    assert paper().auto_augment
+    assert not fast().augmentation.auto_augment
+    assert paper().augmentation.auto_augment
 
 
 def a_feed(images: np.ndarray) -> Feed:
@@ -248,9 +247,9 @@ def test_batches_are_augmented_after_shift_and_mirror(channels: int) -> None:
     images = a_feed(some_images(30, 16, channels, 1))
     draws = draw_epoch(30, 0, 1, CPU, auto_augment=True)
     assert draws.policy is not None
-    plain = replace(paper(), auto_augment=False)
+    asked, plain = Augmentation(auto_augment=True), Augmentation()
     for step, ((got, _), (before, _)) in enumerate(
-        zip(images.shuffled(10, draws, paper(), flip=True), images.shuffled(10, draws, plain, flip=True), strict=True)
+        zip(images.shuffled(10, draws, asked, flip=True), images.shuffled(10, draws, plain, flip=True), strict=True)
     ):
         cut = (before * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         wanted = auto_augment(cut, draws.policy[10 * step : 10 * step + 10])
@@ -260,4 +259,8 @@ def test_batches_are_augmented_after_shift_and_mirror(channels: int) -> None:
 
 def test_draws_without_numbers_for_it_are_refused() -> None:
     with pytest.raises(ValueError, match="auto_augment=True"):
-        next(a_feed(some_images(4, 8, 3, 0)).shuffled(2, draw_epoch(4, 0, 1, CPU), paper(), flip=True))
+        next(
+            a_feed(some_images(4, 8, 3, 0)).shuffled(
+                2, draw_epoch(4, 0, 1, CPU), Augmentation(auto_augment=True), flip=True
+            )
+        )

@@ -12,11 +12,10 @@ import torch
 
 from benchmarks.training.memory import memory_of
 from nas.data import feed
-from nas.data.augment import draw_epoch
+from nas.data.augment import Augmentation, draw_epoch
 from nas.data.cache import DIGEST_BYTES, open_cache
 from nas.data.dataset import Dataset
 from nas.data.feed import open_feed
-from nas.training.recipe import fast
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 ROWS, SIZE = 1500, 128  # 74 MB
@@ -74,7 +73,7 @@ def test_an_epoch_from_the_file_leaves_little_of_it_resident(dataset: Dataset, m
     monkeypatch.setitem(feed.RESIDENT_BYTES, "cpu", ROWS * IMAGE - 1)
     images = open_feed(dataset, "train", CPU, share=1.0, resolution=SIZE, channels=3)
     before, seen = mapped(), []
-    for batch, _ in images.shuffled(50, draw_epoch(ROWS, 0, 1, CPU), fast(), flip=True):
+    for batch, _ in images.shuffled(50, draw_epoch(ROWS, 0, 1, CPU), Augmentation(), flip=True):
         seen.append(mapped() - before)
         assert batch.shape == (50, 3, SIZE, SIZE)
     assert max(seen) < 0.2 * ROWS * IMAGE

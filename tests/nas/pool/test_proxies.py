@@ -101,13 +101,13 @@ class Plain(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("splits", [2, 3])
-def test_batches_in_parts_take_the_same_steps(digits: Dataset, splits: int) -> None:
+@pytest.mark.parametrize("micro_batches", [2, 3])
+def test_batches_in_parts_take_the_same_steps(digits: Dataset, micro_batches: int) -> None:
     feed = open_feed(digits, "train", torch.device("cpu"), share=0.2, resolution=8, channels=1)
     weights = []
-    for parts in (1, splits):
+    for parts in (1, micro_batches):
         torch.manual_seed(0)
-        training = Training(Plain(10), fast(), feed, 1, 0, flip=False, splits=parts)
+        training = Training(Plain(10), fast(), feed, 1, 0, flip=False, micro_batches=parts)
         training.run_epoch(1)
         weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
     start = torch.manual_seed(0) and Plain(10)
@@ -117,9 +117,9 @@ def test_batches_in_parts_take_the_same_steps(digits: Dataset, splits: int) -> N
 
 
 def test_an_outcome_tells_of_its_batches_in_parts(digits: Dataset) -> None:
-    outcome, _ = evaluate(ProxyEvaluator(digits, threads=1), replace(REQUEST, splits=2))
-    assert outcome.metrics == {"splits": 2.0}
-    assert replace(REQUEST, splits=2).key == REQUEST.key
+    outcome, _ = evaluate(ProxyEvaluator(digits, threads=1), replace(REQUEST, micro_batches=2))
+    assert outcome.metrics == {"micro_batches": 2.0}
+    assert replace(REQUEST, micro_batches=2).key == REQUEST.key
 
 
 def test_torch_out_of_memory_is_an_outcome(digits: Dataset) -> None:
