@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 
 from nas.evaluation import Failure, Outcome, Report, Request
-from nas.samplers.costs import StagedMacs
+from nas.figures import InSpace, MultiplyAdds
 from search_spaces import (
     ArchSpec,
     Choice,
@@ -71,11 +71,11 @@ class BenchmarkTable:
         out: NDArray[np.float64] = self._fit(column).predict(self._features(indices))
         return out
 
-    def macs(self, num_classes: int = 1000) -> StagedMacs:
+    def macs(self, num_classes: int = 1000) -> InSpace:
         """Our own count of multiply-adds. Raises TableError when the columns do not describe a network."""
         if not isinstance(self.space, StagedSpace):
             raise TableError("the columns do not describe a network, so MACs cannot be counted: name a cost column")
-        return StagedMacs(self.space, num_classes)
+        return InSpace(MultiplyAdds(num_classes), self.space)
 
     def params_of(self, arch: ArchSpec) -> dict[str, Any]:
         """The parameters that decode to `arch`. Raises TableError when it is no member of the table's space."""

@@ -66,7 +66,7 @@ def accel_nasbench(path: str | Path) -> Problem:
 
     def cost(rows: Rows) -> Floats:
         # The grid's levels are the choices' values, in the same order.
-        return macs.table.count(rows)[:, 0].astype(float)
+        return macs.of_rows(rows)
 
     return Problem("anb", space.distributions(), accuracy, cost, noise=0.003)
 

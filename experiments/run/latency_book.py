@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.errors import from_user
 from experiments.run.folder import RunFolder
-from nas.figures.latency import LatencyBook, Protocol
+from nas.figures.latency import LatencyBook, LatencySetup
 from search_spaces import ArchSpec
 
 FILE = "latency.json"
@@ -18,4 +18,4 @@ def measured_in(run: Path, arch: ArchSpec) -> float:
     record = RunFolder(run).read()
     classes = len(record.get("data", {}).get("classes", ())) or 1000
     with from_user():
-        return LatencyBook(run / FILE, Protocol(), classes)(arch)
+        return LatencyBook(run / FILE, LatencySetup(), classes)(arch)

@@ -21,12 +21,12 @@ from experiments.run.context import RunContext
 from experiments.run.folder import write_json
 from experiments.run.naming import resolve_space, resolve_target
 from experiments.run.outlook import outlook_discover
-from experiments.run.pricing import Pricing, macs_of, resolve_pricing, target_cost
+from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.run_tables import trials_csv
 from nas.evaluation import Request
+from nas.figures import Figure, InSpace, MultiplyAdds, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
-from nas.samplers.costs import Macs
 from nas.samplers.recommend import recommend
 from nas.score import Score
 from nas.search import Candidate, discover
@@ -84,25 +84,25 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
     settings = run.settings
     plan = plan_search(run)
-    pricing = resolve_pricing(run, plan.space)
-    if pricing.name != "macs":
+    figure = resolve_figure(run, plan.space)
+    if figure.name != "macs":
         with from_user("--target-cost"):
-            plan = replace(plan, score=settings.search.score_at(target_cost(run, pricing, plan.space)))
-    sampler = _sampler(run, plan, pricing)
+            plan = replace(plan, score=settings.search.score_at(target_cost(run, figure, plan.space)))
+    sampler = _sampler(run, plan, figure)
     with from_user():
         pruner = make_pruner(settings.search.pruner, settings.training.epochs)
     run.claim(
         NAME,
         {"space": plan.space.name, "epochs": settings.training.epochs,
-         "train fraction": settings.training.train_fraction, "cost": pricing.how},
+         "train fraction": settings.training.train_fraction, "cost": figure.how},
         {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
          "score": dataclasses.asdict(plan.score),
-         "cost": {"name": pricing.name, "words": pricing.words, "unit": pricing.unit, "how": pricing.how}},
+         "cost": {"name": figure.name, "words": figure.words, "unit": figure.unit, "how": figure.how}},
     )  # fmt: skip
-    _announce(run, plan, pricing)
+    _announce(run, plan, figure)
     outlook = outlook_discover(run, plan.space, plan.target_macs, plan.max_macs)
     pace = outlook.pace
-    study_opened = _open_study(run, plan, pricing, sampler)
+    study_opened = _open_study(run, plan, figure, sampler)
     with study_opened as (opened, shared), run.narrator.task("search", settings.search.trials) as task:
         found = discover(
             plan.space,
@@ -117,7 +117,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
             max_macs=plan.max_macs,
             on_event=lambda event: run.note(task, event, pace),
             shared=shared,
-            priced=None if pricing.name == "macs" else pricing.of_arch,
+            priced=None if figure.name == "macs" else figure.of,
             max_cost=settings.figures.max_cost,
             pruner=pruner,
         )
@@ -128,15 +128,15 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     run.report.write()
     if not found:
         raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
-    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, pricing, settings.figures.max_cost)]
+    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, figure, settings.figures.max_cost)]
     if not found:
         raise RunFailedError(
             "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
         )
     best = found
     if run.problem.noisy:
-        best = _recommended(study, found, pricing.of_params, plan.score, settings.search.confirm)
-    baseline = _confirm(run, plan.score, pricing, best)
+        best = _recommended(study, found, InSpace(figure, plan.space), plan.score, settings.search.confirm)
+    baseline = _confirm(run, plan.score, figure, best)
     write_json(run.folder.baseline, baseline)
     run.report.write()
     run.narrator.say(
@@ -148,7 +148,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open_study(
-    run: RunContext, plan: Search, pricing: Pricing, sampler: BaseSampler
+    run: RunContext, plan: Search, figure: Figure, sampler: BaseSampler
 ) -> Iterator[tuple[Study, SharedStudy | None]]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
     url = run.settings.search.storage
@@ -158,47 +158,41 @@ def _open_study(
     driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, pricing), driver, sampler))
+            shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, figure), driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared.study, shared
 
 
-def _shared_name(run: RunContext, plan: Search, pricing: Pricing) -> str:
+def _shared_name(run: RunContext, plan: Search, figure: Figure) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
     settings, training = run.settings, run.settings.training
     asked = [
         dict(run.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
-        pricing.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
+        figure.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
 
-def _sampler(run: RunContext, plan: Search, pricing: Pricing) -> BaseSampler:
-    bounds = [
-        (limit, cost)
-        for limit, cost in (
-            (plan.max_macs, macs_of(plan.space, run.num_classes)),
-            (run.settings.figures.max_cost, pricing.of_params),
-        )
-        if limit is not None
-    ]
+def _sampler(run: RunContext, plan: Search, figure: Figure) -> BaseSampler:
+    cost, macs = InSpace(figure, plan.space), InSpace(MultiplyAdds(run.num_classes), plan.space)
+    limits = ((macs, plan.max_macs), (cost, run.settings.figures.max_cost))
     with from_user():
         return make_sampler(
             run.settings.search.sampler,
             seed=run.settings.general.seed,
-            macs=pricing.of_params,
+            macs=cost,
             score=plan.score,
-            feasible=(lambda params: all(cost(params) <= limit for limit, cost in bounds)) if bounds else None,
+            feasible=keeps([(bounded, most) for bounded, most in limits if most is not None]),
         )
 
 
-def _keeps_bounds(candidate: Candidate, plan: Search, pricing: Pricing, max_cost: float | None) -> bool:
+def _keeps_bounds(candidate: Candidate, plan: Search, figure: Figure, max_cost: float | None) -> bool:
     """Whether a network is within the bounds of now; it may have been trained under others."""
     within = plan.max_macs is None or candidate.macs <= plan.max_macs
-    return within and (max_cost is None or pricing.of_arch(candidate.arch) <= max_cost)
+    return within and (max_cost is None or figure.of(candidate.arch) <= max_cost)
 
 
-def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score, top: int) -> list[Candidate]:
+def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score, top: int) -> list[Candidate]:
     """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
     arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
@@ -206,11 +200,11 @@ def _recommended(study: Study, found: list[Candidate], cost: Macs, score: Score,
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 
 
-def _confirm(run: RunContext, score: Score, pricing: Pricing, best: list[Candidate]) -> dict[str, Any]:
+def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate]) -> dict[str, Any]:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
     settings = run.settings
     if settings.search.confirm == 0 or not run.problem.noisy:
-        return _baseline(run, score, pricing, best[0].arch, [best[0].accuracy])
+        return _baseline(run, score, figure, best[0].arch, [best[0].accuracy])
     seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
     requests = [Request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
@@ -220,17 +214,15 @@ def _confirm(run: RunContext, score: Score, pricing: Pricing, best: list[Candida
         found = [outcomes[request.key].accuracy for request in requests if request.arch.id == candidate.arch.id]
         accuracies = [accuracy for accuracy in found if accuracy is not None]
         if accuracies:
-            confirmed.append(_baseline(run, score, pricing, candidate.arch, accuracies))
+            confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: float(baseline["score"]))
 
 
-def _baseline(
-    run: RunContext, score: Score, pricing: Pricing, arch: ArchSpec, accuracies: list[float]
-) -> dict[str, Any]:
+def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
     macs, params = run.cost(arch)
-    accuracy, cost = statistics.fmean(accuracies), pricing.exact(arch)
+    accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
     return {
         "id": arch.id,
         "accuracy": accuracy,
@@ -242,7 +234,7 @@ def _baseline(
         "params": params,
         "score": score(accuracy, cost),
         "cost": cost,
-        "cost_of": pricing.how,
+        "cost_of": figure.how,
         "target_macs": score.target_macs,
         "num_classes": run.num_classes,
         "blocks": format_blocks(arch),
@@ -256,7 +248,7 @@ def _base(space: SearchSpace) -> dict[str, Any]:
     return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
 
 
-def _announce(run: RunContext, plan: Search, pricing: Pricing) -> None:
+def _announce(run: RunContext, plan: Search, figure: Figure) -> None:
     say = run.narrator.say
     say(f"data: {run.problem.name}, {run.problem.summary}")
     if isinstance(plan.space, StagedSpace):
@@ -269,5 +261,5 @@ def _announce(run: RunContext, plan: Search, pricing: Pricing) -> None:
         first = f"{plan.fitted_to / 1e6:.3g} M MACs"
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
     wanted = plan.score.target_macs
-    target = f"{wanted / 1e6:.3g} M MACs" if pricing.name == "macs" else f"{wanted:.4g} {pricing.unit} ({pricing.how})"
+    target = f"{wanted / 1e6:.3g} M MACs" if figure.name == "macs" else f"{wanted:.4g} {figure.unit} ({figure.how})"
     say(f"target: {target}; trials: {run.settings.search.trials} x {run.settings.training.epochs} epochs")

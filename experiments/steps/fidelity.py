@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from experiments.errors import RunFailedError, UserError
@@ -23,9 +21,10 @@ from experiments.steps.discover import plan_search
 from experiments.steps.scale import fitted_arch
 from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.figures import Figure, MultiplyAdds
 from nas.files import replace_text
 from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, say_fidelity
-from search_spaces import ArchSpec, SearchSpace, StagedSpace, cost_table, count_macs
+from search_spaces import ArchSpec, SearchSpace
 
 NAME = "fidelity"
 BAND = math.sqrt(2)
@@ -112,7 +111,8 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     search = plan_search(run)
     target = float(search.target_macs)
     named = [(name, fitted_arch(run, name, target)) for name in run.settings.general.arch]
-    drawn = pick_candidates(search.space, plan.candidates, target, run.num_classes, run.settings.general.seed)
+    macs, seed = MultiplyAdds(run.num_classes), run.settings.general.seed
+    drawn = pick_candidates(search.space, plan.candidates, target, macs, seed)
     named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
     known = {arch.id: name for name, arch in reversed(named)}
     networks = {name: arch for name, arch in named if known[arch.id] == name}
@@ -120,7 +120,6 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
         run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
-    seed = run.settings.general.seed
     return Check(
         networks,
         plan.short(run.proxy),
@@ -130,14 +129,14 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     )
 
 
-def pick_candidates(space: SearchSpace, count: int, target: float, num_classes: int, seed: int) -> list[ArchSpec]:
+def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure, seed: int) -> list[ArchSpec]:
     """Up to `count` networks of the space, spread evenly in log MACs over the band around `target`.
 
     Each is the unused one, of a fixed number drawn from `seed`, that is nearest to the next point of a van der Corput
     sequence over the band: so more candidates include the fewer.
     """
     rows = space.sample(np.random.default_rng(seed), _POOL)
-    places = np.log(_macs(space, rows, num_classes) / target) / math.log(BAND)  # -1..1 within the band
+    places = np.log(macs.of_rows(space, rows) / target) / math.log(BAND)  # -1..1 within the band
     places[np.abs(places) > 1] = np.nan
     found: dict[str, ArchSpec] = {}
     points = iter(qmc.Halton(1, scramble=False).random(count)[:, 0] * 2 - 1)
@@ -150,17 +149,6 @@ def pick_candidates(space: SearchSpace, count: int, target: float, num_classes: 
             found[arch.id] = arch
             point = next(points, None)
     return list(found.values())
-
-
-def _macs(space: SearchSpace, rows: NDArray[np.int64], num_classes: int) -> Floats:
-    """MACs of each row (n,); NaN where its parameters make no network."""
-    if isinstance(space, StagedSpace):
-        return cost_table(space, num_classes).count(rows)[:, 0].astype(float)
-    counted = np.full(len(rows), np.nan)
-    for i, row in enumerate(rows):
-        with contextlib.suppress(ValueError):
-            counted[i] = count_macs(space.decode(space.params(row)), None, num_classes)
-    return counted
 
 
 def forecast_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:

@@ -1,1 +1,6 @@
-"""Figures of a network that need no training."""
+"""Figures of networks: what is known of one without training it, or measured once. One file a figure."""
+
+from nas.figures.counts import MultiplyAdds, Parameters, counts
+from nas.figures.figure import Figure, InSpace, keeps
+
+__all__ = ["Figure", "InSpace", "MultiplyAdds", "Parameters", "counts", "keeps"]

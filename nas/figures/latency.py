@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nas.figures.figure import Figure, Floats, Rows, members
 from nas.figures.latency_model import LatencyModel
 from nas.files import replace_text
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, SearchSpace
 
 BACKENDS = ("torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
-class Protocol:
+class LatencySetup:
     """How a latency is measured: the median over `repeats` runs of one batch after `warmup` runs, in milliseconds.
 
     device: torch's name. backend: one of BACKENDS (onnxruntime on the CPU alone). threads: of the CPU. Weights and
@@ -43,43 +46,43 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        """Everything that a figure depends on but the machine."""
+        """Everything that a latency depends on but the network, its classes and the machine."""
         return f"{self.backend}, {self.device}, batch {self.batch}, {self.threads} thread(s)"
 
 
-def measure_latency(arch: ArchSpec, protocol: Protocol, num_classes: int = 1000) -> float:
+def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000) -> float:
     """Milliseconds for one batch at the architecture's resolution. Raises ImportError where the backend is missing."""
     import torch  # noqa: PLC0415  seconds to load, and most of this module does without
 
     from search_spaces import build_network  # noqa: PLC0415
 
     before = torch.get_num_threads()
-    torch.set_num_threads(protocol.threads)
+    torch.set_num_threads(setup.threads)
     try:
         with torch.random.fork_rng(devices=()), torch.inference_mode():
             torch.manual_seed(0)
-            network = build_network(arch, num_classes).eval().to(protocol.device)
+            network = build_network(arch, num_classes).eval().to(setup.device)
             images = torch.randn(
-                protocol.batch, arch.input_channels, arch.resolution, arch.resolution, device=protocol.device
+                setup.batch, arch.input_channels, arch.resolution, arch.resolution, device=setup.device
             )
-            if protocol.backend == "onnxruntime":
-                return _median(_onnx_runner(network, images, protocol.threads), protocol)
+            if setup.backend == "onnxruntime":
+                return _median(_onnx_runner(network, images, setup.threads), setup)
             synchronise = torch.cuda.synchronize if images.is_cuda else _nothing
 
             def run() -> None:
                 network(images)
                 synchronise()
 
-            return _median(run, protocol)
+            return _median(run, setup)
     finally:
         torch.set_num_threads(before)
 
 
-def _median(run: Callable[[], object], protocol: Protocol) -> float:
-    for _ in range(protocol.warmup):
+def _median(run: Callable[[], object], setup: LatencySetup) -> float:
+    for _ in range(setup.warmup):
         run()
     times = []
-    for _ in range(protocol.repeats):
+    for _ in range(setup.repeats):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
@@ -108,22 +111,22 @@ def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object
 
 @dataclass
 class LatencyBook:
-    """Latencies by network, kept in a JSON file: each network is measured once for a protocol and a number of classes.
+    """Latencies by network, kept in a JSON file: each network is measured once for a setup and a number of classes.
 
     measure: milliseconds of an architecture; replaced in tests.
     """
 
     path: Path
-    protocol: Protocol
+    setup: LatencySetup
     num_classes: int
-    measure: Callable[[ArchSpec, Protocol, int], float] = measure_latency
+    measure: Callable[[ArchSpec, LatencySetup, int], float] = measure_latency
     _known: dict[str, float] | None = field(default=None, init=False)
 
     def __call__(self, arch: ArchSpec) -> float:
         """Milliseconds for one batch, from the file where it is known."""
         known = self.known
         if arch.id not in known:
-            known[arch.id] = self.measure(arch, self.protocol, self.num_classes)
+            known[arch.id] = self.measure(arch, self.setup, self.num_classes)
             self._save()
         return known[arch.id]
 
@@ -136,7 +139,7 @@ class LatencyBook:
 
     @property
     def _key(self) -> str:
-        return f"{self.protocol.words}, {self.num_classes} classes"
+        return f"{self.setup.words}, {self.num_classes} classes"
 
     def _file(self) -> dict[str, dict[str, float]]:
         try:
@@ -152,10 +155,37 @@ class LatencyBook:
         replace_text(self.path, content, durable=False)  # once a network: it is soon measured again
 
 
-def fit_latency(book: LatencyBook, archs: Sequence[ArchSpec], note: Callable[[int], None]) -> LatencyModel:
-    """Measure the architectures (note: how many are done) and fit a model to them."""
-    figures = []
-    for done, arch in enumerate(archs, 1):
-        figures.append(book(arch))
-        note(done)
-    return LatencyModel.fit(archs, figures, book.num_classes)
+@dataclass(frozen=True, eq=False)
+class Latency(Figure):
+    """Milliseconds for one batch: measured of some networks of a space, and of all others predicted from these."""
+
+    book: LatencyBook
+    model: LatencyModel
+    name = "latency"
+    unit = "ms"
+    words = "latency"
+
+    @classmethod
+    def fit(cls, book: LatencyBook, archs: Sequence[ArchSpec], note: Callable[[int], None]) -> Latency:
+        """Measure the architectures (note: how many are done) and fit a model to them. Raises what
+        `LatencyModel.fit` raises."""
+        measured = []
+        for done, arch in enumerate(archs, 1):
+            measured.append(book(arch))
+            note(done)
+        return cls(book, LatencyModel.fit(archs, measured, book.num_classes))
+
+    @property
+    def how(self) -> str:
+        return f"latency: {self.book.setup.words}"
+
+    def of(self, arch: ArchSpec) -> float:
+        return self.model(arch)
+
+    def exact(self, arch: ArchSpec) -> float:
+        return self.book(arch)
+
+    def of_rows(self, space: SearchSpace, rows: Rows) -> Floats:
+        values, found = np.full(len(rows), np.nan), members(space, rows)
+        values[list(found)] = self.model.predict(list(found.values()))
+        return values

@@ -8,7 +8,7 @@ from optuna.samplers import BaseSampler
 
 from nas.samplers import optuna_samplers
 from nas.samplers.base import Feasible, HistorySampler
-from nas.samplers.costs import Macs, StagedMacs
+from nas.samplers.costs import KnownCost
 from nas.samplers.local import HillClimbing, RegularizedEvolution
 from nas.samplers.model_based import CostAwareGP
 from nas.samplers.ppo import PPOController
@@ -16,7 +16,7 @@ from nas.samplers.recommend import Recommendation, recommend
 from nas.samplers.seeding import UniformSampler
 from nas.score import Score
 
-__all__ = ["SAMPLERS", "Recommendation", "StagedMacs", "make_sampler", "recommend"]
+__all__ = ["SAMPLERS", "Recommendation", "make_sampler", "recommend"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "random": UniformSampler,
@@ -33,17 +33,18 @@ def make_sampler(
     name: str,
     *,
     seed: int,
-    macs: Macs | None = None,
+    macs: KnownCost | None = None,
     score: Score | None = None,
     feasible: Feasible | None = None,
 ) -> BaseSampler:
     """The sampler called `name`.
 
     Its suggestions depend on the study's history, on `seed` (0 or more) and on the trial's number alone, so that a
-    search goes on after a kill, in another process, as if nothing had happened. `macs` maps a parameter dict to its
-    known cost in multiply-adds (a `StagedMacs` counts many at once), `score` is the objective in use, `feasible` says
-    whether a parameter dict keeps the hard bounds on what is known without training; each is used where the sampler
-    can, which Optuna's own cannot. Raises ValueError when the name is not one of `SAMPLERS`.
+    search goes on after a kill, in another process, as if nothing had happened. `macs` is the known cost that the score
+    charges for, mostly multiply-adds: a figure in the space (`nas.figures.InSpace`), or any function from a dict of
+    parameters to it. `score` is the objective in use, `feasible` says whether a dict of parameters keeps the hard
+    bounds on what is known without training (`nas.figures.keeps` makes one); each is used where the sampler can, which
+    Optuna's own cannot. Raises ValueError when the name is not one of `SAMPLERS`.
     """
     if name in _LIBRARY:
         return _LIBRARY[name](seed)

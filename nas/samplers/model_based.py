@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from nas.samplers.base import Feasible, Mark
-from nas.samplers.costs import Macs, RowCosts
+from nas.samplers.costs import KnownCost, RowCosts
 from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
 from nas.samplers.local import may_be_asked, random_row
@@ -35,7 +35,9 @@ class CostAwareGP:
 
     multi_objective = True
 
-    def __init__(self, macs: Macs | None = None, score: Score | None = None, feasible: Feasible | None = None) -> None:
+    def __init__(
+        self, macs: KnownCost | None = None, score: Score | None = None, feasible: Feasible | None = None
+    ) -> None:
         self._costs = RowCosts(macs) if macs else None
         self._objective = Objective(score if macs else None)
         self._feasible = feasible

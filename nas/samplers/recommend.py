@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from optuna.study import Study
 
-from nas.samplers.costs import Macs, RowCosts
+from nas.samplers.costs import KnownCost, RowCosts
 from nas.samplers.grid import Rows, keys
 from nas.samplers.history import History, HistoryReader
 from nas.samplers.model.covariance import Floats
@@ -33,7 +33,12 @@ class Recommendation:
 
 
 def recommend(
-    study: Study, *, macs: Macs | None = None, score: Score | None = None, top: int = 5, cache: Surrogates | None = None
+    study: Study,
+    *,
+    macs: KnownCost | None = None,
+    score: Score | None = None,
+    top: int = 5,
+    cache: Surrogates | None = None,
 ) -> list[Recommendation]:
     """The `top` architectures of a study's finished trials by expected value, the best first.
 

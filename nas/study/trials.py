@@ -221,7 +221,7 @@ class Bookkeeping:
                 return None
         cost: float = costs[0]
         if self.priced is not None:
-            cost = self.priced(arch)
+            cost = float(self.priced(arch))
             trial.set_user_attr("cost", cost)
         if self.max_cost is not None and cost > self.max_cost:
             self._prune(trial, request, f"a cost of {cost:,.6g} is more than the bound of {self.max_cost:,.6g}")

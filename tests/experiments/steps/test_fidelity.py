@@ -20,6 +20,7 @@ from scipy.stats import kendalltau
 from experiments.steps.fidelity import BAND, FidelityPlan, parse_fidelity, pick_candidates
 from nas.data.dataset import Dataset
 from nas.evaluation import Failure, Fidelity, Outcome, Report, Request
+from nas.figures import MultiplyAdds
 from nas.rank_fidelity import Agreement, Floats, kendall_tau, measure_agreement
 from search_spaces import count_macs, mnasnet_space
 from tests.helpers.command import Run, expect_mistake
@@ -107,7 +108,7 @@ def test_too_few_candidates_are_refused() -> None:
 
 def test_candidates_spread_over_the_band_and_more_include_the_fewer() -> None:
     space = mnasnet_space(1e6, 16, num_classes=10)
-    some, more = (pick_candidates(space, n, 1e6, 10, seed=3) for n in (20, 31))
+    some, more = (pick_candidates(space, n, 1e6, MultiplyAdds(10), seed=3) for n in (20, 31))
     assert more[:20] == some
     assert len({arch.id for arch in more}) == 31
     places = sorted(math.log(count_macs(arch, None, 10) / 1e6) / math.log(BAND) for arch in some)
@@ -115,7 +116,7 @@ def test_candidates_spread_over_the_band_and_more_include_the_fewer() -> None:
     assert places[-1] <= 1
     # Evenly: no two neighbours are further apart than three times the mean distance.
     assert max(np.diff([-1, *places, 1])) < 3 * 2 / 20
-    assert pick_candidates(space, 5, 1e15, 10, seed=3) == []
+    assert pick_candidates(space, 5, 1e15, MultiplyAdds(10), seed=3) == []
 
 
 def test_lengths_are_read_and_the_long_one_is_eight_times_the_longest() -> None:

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats import kendalltau
 
-from nas.figures.latency import LatencyBook, Protocol, measure_latency
+from nas.figures.latency import LatencyBook, LatencySetup, measure_latency
 from nas.figures.latency_model import KINDS, LatencyModel, features, leaves
 from nas.score import Score
 from nas.study.store import read_study
@@ -58,35 +58,35 @@ def test_a_model_ranks_a_made_up_device() -> None:
 def test_each_network_is_measured_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def measure(arch: ArchSpec, protocol: Protocol, num_classes: int) -> float:
-        asked.append(f"{arch.id} {protocol.batch} {num_classes}")
+    def measure(arch: ArchSpec, setup: LatencySetup, num_classes: int) -> float:
+        asked.append(f"{arch.id} {setup.batch} {num_classes}")
         return float(len(asked))
 
     first, second = members(2)
-    book = LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)
+    book = LatencyBook(tmp_path / "latency.json", LatencySetup(), 10, measure)
     assert [book(first), book(second), book(first)] == [1, 2, 1]
-    assert LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)(second) == 2
-    assert LatencyBook(tmp_path / "latency.json", Protocol(batch=8), 10, measure)(second) == 3
+    assert LatencyBook(tmp_path / "latency.json", LatencySetup(), 10, measure)(second) == 2
+    assert LatencyBook(tmp_path / "latency.json", LatencySetup(batch=8), 10, measure)(second) == 3
     assert len(asked) == 3
     (tmp_path / "latency.json").write_text("{")
     with pytest.raises(ValueError, match=r"latency\.json"):
-        LatencyBook(tmp_path / "latency.json", Protocol(), 10, measure)(first)
+        LatencyBook(tmp_path / "latency.json", LatencySetup(), 10, measure)(first)
 
 
 def test_a_larger_network_takes_longer() -> None:
     small = replace(members(1)[0], resolution=8)
-    protocol = Protocol(warmup=1, repeats=3)
-    assert 0 < measure_latency(small, protocol, 10) < measure_latency(replace(small, resolution=96), protocol, 10)
+    setup = LatencySetup(warmup=1, repeats=3)
+    assert 0 < measure_latency(small, setup, 10) < measure_latency(replace(small, resolution=96), setup, 10)
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     shallow = replace(small, stages=small.stages[:1])  # exporting takes a second a block
-    assert measure_latency(shallow, replace(protocol, backend="onnxruntime"), 10) > 0
+    assert measure_latency(shallow, replace(setup, backend="onnxruntime"), 10) > 0
 
 
 @pytest.mark.parametrize("wrong", [{"backend": "tflite"}, {"batch": 0}, {"backend": "onnxruntime", "device": "cuda"}])
-def test_protocols_that_cannot_be(wrong: dict[str, object]) -> None:
+def test_setups_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"latency|ONNX"):
-        Protocol(**wrong)  # type: ignore[arg-type]
+        LatencySetup(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from nas.samplers import SAMPLERS, StagedMacs, make_sampler, recommend
+from nas.figures import InSpace, MultiplyAdds
+from nas.samplers import SAMPLERS, make_sampler, recommend
 from nas.samplers.costs import RowCosts
-from nas.samplers.grid import Grid, make_grid
+from nas.samplers.grid import INACTIVE, Grid, make_grid
 from nas.samplers.history import HistoryReader
 from nas.samplers.local import RESTART_KEY
 from nas.samplers.model.acquisition import expected_improvement, log_expected_improvement
@@ -25,7 +26,7 @@ from nas.samplers.model.covariance import MISMATCH, NOISE, SHARED, Floats, Input
 from nas.samplers.model.gp import negative_log_likelihood, posterior, prior
 from nas.samplers.model.surrogate import Data, Surrogates
 from nas.score import Score
-from search_spaces import count_macs, mbconv_space
+from search_spaces import mbconv_space
 
 SPACE = {
     "s1.kernel": IntDistribution(3, 5, step=2),
@@ -448,27 +449,22 @@ def test_neighbours_are_all_single_changes() -> None:
     assert len(np.unique(near, axis=0)) == len(near) == (grid.sizes - 1).sum()
 
 
-def test_staged_macs_counts_what_the_network_counts() -> None:
-    space = mbconv_space()
-    counted = StagedMacs(space)
-    params = [space.params(row) for row in space.sample(np.random.default_rng(0), 4)]
-    exact = [count_macs(space.decode(each)) for each in params]
-    assert counted.batch(params).tolist() == exact
-    assert counted(params[0]) == exact[0]
-
-
 # --- Recommendation and several objectives -----------------------------------------------------------------------
 
 
 def test_costs_of_rows_are_those_of_their_parameters() -> None:
     space = mbconv_space(20e6, 32, num_classes=10)
-    macs = StagedMacs(space, 10)
+    macs = InSpace(MultiplyAdds(10), space)
     own = space.distributions()
     for names in (list(own), sorted(own, reverse=True)):
         grid = make_grid({name: own[name] for name in names})
         rows = grid.random(np.random.default_rng(0), 20)
         counted = RowCosts(macs)(grid, rows)
         np.testing.assert_array_equal(counted, [macs(grid.params(row)) for row in rows])
+    rows[0, 3] = INACTIVE  # a trial that is still being told its own
+    assert np.isnan(RowCosts(macs)(grid, rows)).tolist() == [True] + 19 * [False]
+    fewer = make_grid({name: own[name] for name in list(own)[:-1]})
+    assert np.isnan(RowCosts(macs)(fewer, fewer.random(np.random.default_rng(0), 2))).all()
 
 
 def test_recommendation_prefers_many_good_trainings_to_one_lucky_one() -> None:
