@@ -157,7 +157,7 @@ def partly_failing(dataset: Dataset) -> MadeUp:
 def options(folder: Path, *more: str, evaluator: str = "made_up") -> tuple[str, ...]:
     return (
         "fidelity", "digits", "--run", str(folder), "--executor", "inline", "--devices", "cpu", "--target-macs", "1M",
-        "--evaluator", f"test_fidelity:{evaluator}", "--epochs", "2", "--fidelity", "1", *more,
+        "--evaluator", f"tests.experiments.steps.test_fidelity:{evaluator}", "--epochs", "2", "--fidelity", "1", *more,
     )  # fmt: skip
 
 

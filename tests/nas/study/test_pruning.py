@@ -273,7 +273,7 @@ def made_up(dataset: Dataset) -> Formula:
 def test_the_command_shows_what_was_stopped(tmp_path: Path, scalenas: Run) -> None:
     command = (
         "discover", "digits", "--run", str(tmp_path), "--executor", "inline", "--devices", "cpu", "--target-macs", "1M",
-        "--evaluator", "test_pruning:made_up", "--sampler", "random", "--trials", "8", "--epochs", "9",
+        "--evaluator", "tests.nas.study.test_pruning:made_up", "--sampler", "random", "--trials", "8", "--epochs", "9",
         "--confirm", "1", "--confirm-seeds", "1", "--pruner",
     )  # fmt: skip
     status, _, err = scalenas(*command, "halving")
