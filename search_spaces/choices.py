@@ -84,7 +84,7 @@ def vary(value: Any, /, **fields: Any) -> Varied:
     """`dataclasses.replace`, but the new fields may hold choices. Raises TypeError when `value` has no such field."""
     if isinstance(value, Varied):
         return vary(value.value, **{**dict(value.fields), **fields})
-    known = [field.name for field in dataclasses.fields(value)]
+    known = [field.name for field in dataclasses.fields(value) if field.init]
     for name in fields:
         if name not in known:
             raise TypeError(f"{type(value).__name__} has no field {name!r}; its fields are {', '.join(known)}")

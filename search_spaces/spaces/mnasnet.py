@@ -6,14 +6,19 @@ from dataclasses import replace
 from functools import partial
 
 from search_spaces.arch import ArchSpec, StageSpec
-from search_spaces.choices import OneOf, Varied, vary
+from search_spaces.choices import OneOf, vary
 from search_spaces.fit import fit_strides
 from search_spaces.reference import MOBILENET_V2
 from search_spaces.rounding import round_channels, suitable_divisor
 from search_spaces.space import StagedSpace, staged_space
 from search_spaces.spaces.fitting import fit_space, layers_around, median_macs
 
-_OPS = ("conv", "sepconv", "mbconv3", "mbconv6")
+_OPS = {
+    "conv": StageSpec(op="conv"),
+    "sepconv": StageSpec(op="sepconv"),
+    "mbconv3": StageSpec(op="mbconv", expand=3),
+    "mbconv6": StageSpec(op="mbconv", expand=6),
+}
 _FILTERS = (75, 100, 125)
 
 
@@ -39,15 +44,18 @@ def _around(base: ArchSpec) -> StagedSpace:
     return staged_space("mnasnet", vary(base, stages=stages))
 
 
-def _stage(i: int, base: StageSpec, divisor: int) -> Varied:
+def _stage(i: int, base: StageSpec, divisor: int) -> OneOf:
+    """One of the ops; their kernels, widths and so on are one decision each, whatever the op."""
     widths = tuple(round_channels(base.channels * filters / 100, divisor) for filters in _FILTERS)
-    return vary(
-        StageSpec(stride=base.stride),
-        op=OneOf(f"s{i}.op", _OPS, ("conv", "sepconv", "mbconv", "mbconv")),
-        expand=OneOf(f"s{i}.op", _OPS, (1, 1, 3, 6)),
-        kernel=OneOf(f"s{i}.kernel", (3, 5)),
-        se=OneOf(f"s{i}.se", (0.0, 0.25)),
-        skip=OneOf(f"s{i}.skip", ("pool", "identity", "none")),
-        channels=OneOf(f"s{i}.filters", _FILTERS, widths),
-        layers=OneOf(f"s{i}.layers", layers_around(base.layers)),
+    stages = tuple(
+        vary(
+            replace(stage, stride=base.stride),
+            kernel=OneOf(f"s{i}.kernel", (3, 5)),
+            se=OneOf(f"s{i}.se", (0.0, 0.25)),
+            skip=OneOf(f"s{i}.skip", ("pool", "identity", "none")),
+            channels=OneOf(f"s{i}.filters", _FILTERS, widths),
+            layers=OneOf(f"s{i}.layers", layers_around(base.layers)),
+        )
+        for stage in _OPS.values()
     )
+    return OneOf(f"s{i}.op", tuple(_OPS), stages)

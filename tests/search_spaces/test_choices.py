@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -100,7 +101,7 @@ def test_what_is_no_choice_is_refused_by_name(make: Callable[[], object], messag
 
 
 def test_a_field_that_is_not_there_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"StageSpec has no field 'kernels'; its fields are op, kernel"):
+    with pytest.raises(TypeError, match=r"has no field 'kernels'; its fields are .*kernel, stride"):
         vary(STAGE, kernels=OneOf("k", (3, 5)))
 
 
@@ -148,33 +149,36 @@ def open_or_not(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def varied(value: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.builds(lambda chosen: vary(value, **chosen), st.fixed_dictionaries({}, optional=fields))
+    """`value` with some of the `fields` that it has replaced."""
+    own = {field.name for field in dataclasses.fields(value)}
+    some = {name: open_or_not(values) for name, values in fields.items() if name in own}
+    return st.builds(lambda chosen: vary(value, **chosen), st.fixed_dictionaries({}, optional=some))
 
 
 STAGES = open_or_not(
-    varied(
-        STAGE,
-        op=open_or_not(st.sampled_from(["conv", "sepconv", "mbconv", "basic", "bottleneck"])),
-        kernel=open_or_not(st.sampled_from([1, 3, 5])),
-        stride=open_or_not(st.integers(1, 2)),
-        expand=open_or_not(st.integers(1, 3)),
-        se=open_or_not(st.sampled_from([0.0, 0.25])),
-        skip=open_or_not(st.sampled_from(["identity", "none", "pool", "project"])),
-        channels=open_or_not(st.sampled_from([6, 8, 12])),
-        layers=open_or_not(st.integers(1, 3)),
+    st.sampled_from(["conv", "sepconv", "mbconv", "basic", "bottleneck"]).flatmap(
+        lambda op: varied(
+            StageSpec(op=op, channels=8),
+            kernel=st.sampled_from([1, 3, 5]),
+            stride=st.integers(1, 2),
+            expand=st.integers(1, 3),
+            se=st.sampled_from([0.0, 0.25]),
+            skip=st.sampled_from(["identity", "none", "pool", "project"]),
+            channels=st.sampled_from([6, 8, 12]),
+            layers=st.integers(1, 3),
+        )
     )
 )
 SEVERAL = decisions(st.lists(STAGES, max_size=2).map(tuple) | STAGES)
 TUPLES = st.tuples(STAGES, st.lists(STAGES | SEVERAL, max_size=3).map(tuple)).map(lambda parts: (parts[0], *parts[1]))
-STEMS = varied(StemSpec(), channels=open_or_not(st.integers(4, 8)), stride=open_or_not(st.integers(1, 2)))
 SPECS = open_or_not(
     varied(
         ARCH,
-        stages=open_or_not(TUPLES),
-        resolution=open_or_not(st.integers(4, 20)),
-        stem=open_or_not(STEMS),
-        head=open_or_not(varied(HeadSpec(), channels=open_or_not(st.sampled_from([0, 16])))),
-        activation=open_or_not(st.sampled_from(["relu", "silu"])),
+        stages=TUPLES,
+        resolution=st.integers(4, 20),
+        stem=varied(StemSpec(), channels=st.integers(4, 8), stride=st.integers(1, 2)),
+        head=varied(HeadSpec(), channels=st.sampled_from([0, 16])),
+        activation=st.sampled_from(["relu", "silu"]),
     )
 )
 
