@@ -21,8 +21,8 @@ from search_spaces import (
     Choice,
     OneOf,
     SearchSpace,
+    Stage,
     StagedSpace,
-    StageSpec,
     reference_arch,
     staged_space,
     vary,
@@ -227,7 +227,7 @@ def _network_space(frame: pd.DataFrame, columns: int, base: str, path: str | Pat
     return staged_space("table", vary(arch, stages=stages))
 
 
-def _varied_stage(frame: pd.DataFrame, i: int, stage: StageSpec) -> Varied:
+def _varied_stage(frame: pd.DataFrame, i: int, stage: Stage) -> Varied:
     values = {name: _values(frame, f"s{i}.{name}") for name in _STAGE_FIELDS}
     ratios = tuple(_SE_RATIO * se for se in values["se"])
     fields = {name: OneOf(f"s{i}.{name}", values[name]) for name in ("expand", "kernel", "layers")}

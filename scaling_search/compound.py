@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scaling_search.coefficients import Coefficients
 from scaling_search.matching import nearest_network
-from search_spaces import ArchSpec, StageSpec
+from search_spaces import ArchSpec, Stage
 from search_spaces.rounding import round_channels, round_layers
 
 RULES = ("nominal", "matched")
@@ -65,7 +65,7 @@ def _nominal(arch: ArchSpec, coefficients: Coefficients, phi: float) -> ArchSpec
         # A width that does not grow is left as it is, also where the baseline's is no multiple of eight.
         return value if width == 1 or value == 0 else round_channels(width * value, divisor)
 
-    def stage(value: StageSpec) -> StageSpec:
+    def stage(value: Stage) -> Stage:
         return replace(value, channels=channels(value.channels), layers=round_layers(depth * value.layers))
 
     return replace(

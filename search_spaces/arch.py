@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-SKIPS = ("identity", "none", "pool", "project")
+from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of
+from search_spaces.ops import Stage, read_stage
+
 STEM_KINDS = ("conv", "squeezenet", "xception")
 HEAD_KINDS = ("linear", "squeezenet")
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
-
-
-class ArchError(ValueError):
-    """An architecture that cannot be: the message says which field is wrong and what it may be."""
 
 
 @dataclass(frozen=True)
@@ -47,34 +45,10 @@ class HeadSpec:
     kind: str = "linear"
 
 
-@dataclass(frozen=True)
-class StageSpec:
-    """`layers` blocks of one kind; the first has the stride and changes the channels.
-
-    op: a name from `ops.OPS`. kernel: odd, in pixels. stride: of the first block. channels: of the output. layers: 1
-    or more. skip: "identity" where shapes allow, "none", "pool" (average pool on the shortcut of a strided block) or
-    "project" (identity where shapes allow, a strided 1x1 convolution elsewhere). se: squeeze-excite width as a share
-    of the block's input, 0 leaves it out (not in shuffle, fire, xception, separable).
-
-    expand: the inner width as a multiple of the block's input (mbconv). inner: the inner width as a share of the
-    output (bottleneck, shuffle, fire, first convolution of a changing xception block). groups: of the 1x1 convolutions
-    (shuffle).
-    """
-
-    op: str = "mbconv"
-    kernel: int = 3
-    stride: int = 1
-    expand: int = 1
-    se: float = 0.0
-    skip: str = "identity"
-    channels: int = 16
-    layers: int = 1
-    inner: float = 0.25
-    groups: int = 1
-
-
 _IMPLIED = {"pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,)}
 """Values left out of the identity: fields that were added later keep the ids of networks that do not use them."""
+_ALWAYS = {"expand": 1, "se": 0.0, "skip": "identity"}
+"""What the identity says of a stage whose op lacks these fields: every stage had them when ids were first given."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +63,7 @@ class ArchSpec:
     Raises ArchError when a field is out of its range.
     """
 
-    stages: tuple[StageSpec, ...]
+    stages: tuple[Stage, ...]
     stem: StemSpec = StemSpec()
     head: HeadSpec = HeadSpec()
     resolution: int = 224
@@ -104,6 +78,13 @@ class ArchSpec:
     def __post_init__(self) -> None:
         _check(self)
 
+    def fed_stages(self) -> Iterator[tuple[Stage, int]]:
+        """Every stage with the channels that it gets."""
+        inputs = self.stem.channels
+        for stage in self.stages:
+            yield stage, inputs
+            inputs = stage.channels
+
     @cached_property
     def id(self) -> str:
         """16 hexadecimal digits, equal for two specs exactly when they build the same network at one resolution.
@@ -111,6 +92,7 @@ class ArchSpec:
         Shares (`se`, `inner`) that happen to round to the same widths are told apart all the same.
         """
         identity = dataclasses.asdict(canonical(self), dict_factory=_without_implied)
+        identity["stages"] = [_ALWAYS | stage for stage in identity["stages"]]
         for name in ("dropout", "drop_path", "phi"):
             del identity[name]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -130,144 +112,53 @@ class ArchSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> ArchSpec:
-        """The spec from plain dicts and lists. Raises ArchError on unknown, missing or mistyped fields."""
-        fields = _known_fields(cls, data, "")
-        stages = fields.get("stages")
-        if not isinstance(stages, list | tuple):
+        """The spec from plain dicts and lists. Raises ArchError on unknown, missing or mistyped fields.
+
+        A stage may have fields that only other ops have: files were once written so. They are checked and left out.
+        """
+        fields = _read_fields(cls, data, "")
+        if "stages" not in fields:
+            raise ArchError("stages: missing")
+        if not isinstance(fields["stages"], list | tuple):
             raise ArchError("stages: must be a list of stages")
-        fields["stages"] = tuple(
-            StageSpec(**_known_fields(StageSpec, stage, f"stages[{i}].")) for i, stage in enumerate(stages)
-        )
+        fields["stages"] = tuple(read_stage(stage, f"stages[{i}].") for i, stage in enumerate(fields["stages"]))
         for name, kind in (("stem", StemSpec), ("head", HeadSpec)):
             if name in fields:
-                fields[name] = kind(**_known_fields(kind, fields[name], f"{name}."))
+                fields[name] = kind(**_read_fields(kind, fields[name], f"{name}."))
         return cls(**fields)
 
 
 def canonical(arch: ArchSpec) -> ArchSpec:
-    """The same network with every choice that cannot apply set to one fixed value.
-
-    Expansion means nothing to any op but mbconv, and so on; a pooled shortcut differs from the identity only where the
-    first block is strided; an identity shortcut of a stage whose only block changes the shape is none at all.
-    """
-    stages = []
-    channels = arch.stem.channels
-    for stage in arch.stages:
-        stages.append(_canonical_stage(stage, channels))
-        channels = stage.channels
-    return replace(arch, stages=tuple(stages))
-
-
-def _canonical_stage(stage: StageSpec, in_channels: int) -> StageSpec:
-    op = stage.op
-    changing = in_channels != stage.channels or (op != "fire" and stage.stride != 1)
-    inner_used = op in ("bottleneck", "shuffle", "fire") or (op == "xception" and changing)
-    return replace(
-        stage,
-        expand=stage.expand if op == "mbconv" else 1,
-        se=0.0 if op in ("shuffle", "fire", "xception", "separable") else stage.se,
-        skip=_canonical_skip(stage, changing),
-        inner=stage.inner if inner_used else 0.25,
-        groups=stage.groups if op == "shuffle" else 1,
-    )
-
-
-def _canonical_skip(stage: StageSpec, changing: bool) -> str:
-    if stage.op == "shuffle":
-        return "identity"
-    # Fire modules pool before their shortcut begins, so that the shortcut never sees a stride.
-    strided = stage.stride != 1 and stage.op != "fire"
-    skip = stage.skip
-    if skip == "pool" and not strided:
-        skip = "identity"
-    if skip == "project" and not changing:
-        skip = "identity"
-    if skip == "identity" and stage.layers == 1 and changing:
-        skip = "none"
-    return skip
+    """The same network with every choice that cannot apply set to one fixed value; each op says which these are."""
+    return replace(arch, stages=tuple(stage.canonical(inputs) for stage, inputs in arch.fed_stages()))
 
 
 def _without_implied(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in pairs if value not in _IMPLIED.get(name, ())}
 
 
-# --- Checks ------------------------------------------------------------------------------------------------------
-
-
-def _known_fields(kind: type, data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise ArchError(f"{where.rstrip('.') or 'architecture'}: must be an object with fields")
-    names = {field.name: field for field in dataclasses.fields(kind)}
-    for name in data:
-        if name not in names:
-            raise ArchError(f"{where}{name}: no such field; known are {', '.join(names)}")
-    for name, field in names.items():
-        if field.default is dataclasses.MISSING and name not in data:
-            raise ArchError(f"{where}{name}: missing")
-    return dict(data)
-
-
-def _integer(where: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ArchError(f"{where}: must be an integer of at least {low}, not {value!r}")
-
-
-def _number(where: str, value: Any, low: float, below: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:
-        raise ArchError(f"{where}: must be a number from {low:g} to below {below:g}, not {value!r}")
-
-
-def _one_of(where: str, value: Any, known: Iterable[str]) -> None:
-    if not isinstance(value, str) or value not in known:
-        raise ArchError(f"{where}: must be one of {', '.join(known)}, not {value!r}")
-
-
-def _kernel(where: str, value: Any) -> None:
-    _integer(where, value, 1)
-    if value % 2 == 0:
-        raise ArchError(f"{where}: must be odd, not {value}")
+def _read_fields(kind: type, data: Any, where: str) -> dict[str, Any]:
+    return known_fields(where, data, [field.name for field in dataclasses.fields(kind)])
 
 
 def _check(arch: ArchSpec) -> None:
-    from search_spaces.ops import OPS  # noqa: PLC0415  ops builds layers from the specs defined here
-
     if not isinstance(arch.stages, tuple) or not arch.stages:
         raise ArchError("stages: must be a tuple of at least one stage")
-    _integer("resolution", arch.resolution, 1)
-    _integer("input_channels", arch.input_channels, 1)
-    _one_of("activation", arch.activation, ACTIVATIONS)
-    _number("norm_eps", arch.norm_eps, 1e-12, 1)
+    integer("resolution", arch.resolution)
+    integer("input_channels", arch.input_channels)
+    one_of("activation", arch.activation, ACTIVATIONS)
+    number("norm_eps", arch.norm_eps, 1e-12, 1)
     for name in ("norm_momentum", "dropout", "drop_path"):
-        _number(name, getattr(arch, name), 0, 1)
-    _number("phi", arch.phi, 0, float("inf"))
-    _integer("stem.channels", arch.stem.channels, 1)
-    _kernel("stem.kernel", arch.stem.kernel)
-    _integer("stem.stride", arch.stem.stride, 1)
-    _integer("stem.pool", arch.stem.pool, 1)
-    _one_of("stem.kind", arch.stem.kind, STEM_KINDS)
-    _integer("head.channels", arch.head.channels, 0)
-    _one_of("head.kind", arch.head.kind, HEAD_KINDS)
-    inputs = arch.stem.channels
+        number(name, getattr(arch, name), 0, 1)
+    number("phi", arch.phi, 0, float("inf"))
+    for name in ("channels", "stride", "pool"):
+        integer(f"stem.{name}", getattr(arch.stem, name))
+    odd("stem.kernel", arch.stem.kernel)
+    one_of("stem.kind", arch.stem.kind, STEM_KINDS)
+    integer("head.channels", arch.head.channels, 0)
+    one_of("head.kind", arch.head.kind, HEAD_KINDS)
     for i, stage in enumerate(arch.stages):
-        where = f"stages[{i}]."
-        _one_of(f"{where}op", stage.op, OPS)
-        _kernel(f"{where}kernel", stage.kernel)
-        _one_of(f"{where}skip", stage.skip, SKIPS)
-        _number(f"{where}se", stage.se, 0, 1.0000001)
-        _number(f"{where}inner", stage.inner, 1e-6, 64)
-        for name in ("stride", "expand", "channels", "layers", "groups"):
-            _integer(f"{where}{name}", getattr(stage, name), 1)
-        if stage.op == "fire":
-            _integer(f"{where}channels", stage.channels, 2)
-        if stage.op == "shuffle":
-            _check_shuffle(where, stage, inputs)
-        inputs = stage.channels
-
-
-def _check_shuffle(where: str, stage: StageSpec, inputs: int) -> None:
-    """Grouped convolutions need whole groups; a block that changes the shape appends channels to those it gets."""
-    for channels in (inputs, stage.channels):
-        if channels % stage.groups:
-            raise ArchError(f"{where}groups: {channels} channels cannot be divided into {stage.groups} groups")
-    if stage.channels < inputs or (stage.channels == inputs and stage.stride > 1):
-        raise ArchError(f"{where}channels: must be more than the {inputs} that come in, not {stage.channels}")
+        if not isinstance(stage, Stage):
+            raise ArchError(f"stages[{i}]: must be a stage, not {type(stage).__name__}")
+    for i, (stage, inputs) in enumerate(arch.fed_stages()):
+        stage.check(f"stages[{i}].", inputs)

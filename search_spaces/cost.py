@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from search_spaces.arch import ArchSpec
+from search_spaces.assembly import head_layers, network_layers, stage_layers, stem_layers
 from search_spaces.layers import (
     Act,
     Concat,
@@ -28,7 +29,6 @@ from search_spaces.layers import (
     Seq,
     Shuffle,
 )
-from search_spaces.ops import head_layers, network_layers, stage_layers, stem_layers
 
 
 class Shape(NamedTuple):
@@ -79,10 +79,8 @@ def stage_costs(arch: ArchSpec, resolution: int | None = None, num_classes: int 
     rows = []
     shape = input_shape(arch, resolution)
     layers = [("stem", stem_layers(arch))]
-    inputs = arch.stem.channels
-    for i, stage in enumerate(arch.stages, 1):
+    for i, (stage, inputs) in enumerate(arch.fed_stages(), 1):
         layers.append((f"stage {i}", stage_layers(arch, stage, inputs)))
-        inputs = stage.channels
     layers.append(("head", head_layers(arch, num_classes)))
     for name, layer in layers:
         cost, shape = layer_cost(layer, shape)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from search_spaces.assembly import stage_layers, stem_layers
 from search_spaces.cost import Shape, input_shape, layer_cost
 from search_spaces.efficientdet import (
     LEVELS,
@@ -26,7 +27,6 @@ from search_spaces.efficientdet import (
 )
 from search_spaces.layers import Seq
 from search_spaces.network import build_layer, initialise, set_drop_path
-from search_spaces.ops import stage_layers, stem_layers
 
 RARE = 0.01
 """The probability of an object that an untrained class head predicts (Lin et al. 2017, section 4.1)."""

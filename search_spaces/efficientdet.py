@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from search_spaces.arch import ArchSpec
+from search_spaces.assembly import stage_layers, stem_layers
 from search_spaces.cost import Cost, Shape, input_shape, layer_cost
 from search_spaces.layers import Act, Conv, Layer, Norm, Pool, Seq
-from search_spaces.ops import stage_layers, stem_layers
 from search_spaces.reference import reference_arch
 
 BOX = 4

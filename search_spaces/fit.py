@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from search_spaces.arch import ArchError, ArchSpec
+from search_spaces.arch import ArchSpec
+from search_spaces.checks import ArchError
 from search_spaces.cost import count_macs, stage_costs
 from search_spaces.rounding import round_channels, round_layers, suitable_divisor
 
@@ -89,8 +90,7 @@ def resize(arch: ArchSpec, width: float = 1.0, depth: float = 1.0, divisor: int 
     stages = []
     inputs = stem.channels
     for stage in arch.stages:
-        # A shuffle stage appends channels to those it gets, so at least one step more must leave it.
-        channels = max(scaled(stage.channels), inputs + step if stage.op == "shuffle" else 0)
+        channels = max(scaled(stage.channels), stage.least_channels(inputs, step))
         stages.append(replace(stage, channels=channels, layers=round_layers(stage.layers * depth)))
         inputs = channels
     head = replace(arch.head, channels=scaled(arch.head.channels) if arch.head.channels else 0)

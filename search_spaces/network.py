@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from search_spaces import layers as L  # noqa: N812
 from search_spaces.arch import ArchSpec
+from search_spaces.assembly import network_layers
 from search_spaces.cost import Shape, input_shape, layer_cost
-from search_spaces.ops import network_layers
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,

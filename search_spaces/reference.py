@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from search_spaces.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
+from search_spaces.arch import ArchSpec, HeadSpec, StemSpec
 from search_spaces.blocks import parse_blocks
 from search_spaces.fit import resize
+from search_spaces.ops import Stage, StageSpec
 from search_spaces.rounding import round_channels
 
 EFFICIENTNET_B0 = ArchSpec(
@@ -41,7 +42,7 @@ MNASNET_B1 = replace(
 
 
 def _classic(
-    stages: tuple[StageSpec, ...],
+    stages: tuple[Stage, ...],
     stem: StemSpec | None = None,
     head: HeadSpec | None = None,
     *,
@@ -114,7 +115,7 @@ SQUEEZENET1_1 = _squeezenet(StemSpec(64, kind="squeezenet"), ((128, 2, 2), (256,
 """The authors' later release: smaller stem, earlier pooling."""
 
 
-def _xception_stage(channels: int, stride: int = 2, layers: int = 1, inner: float = 1.0) -> StageSpec:
+def _xception_stage(channels: int, stride: int = 2, layers: int = 1, inner: float = 1.0) -> Stage:
     return StageSpec("xception", channels=channels, stride=stride, layers=layers, skip="project", inner=inner)
 
 

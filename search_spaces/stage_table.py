@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.arch import ArchSpec, StageSpec
+from search_spaces.arch import ArchSpec
+from search_spaces.assembly import stage_layers
 from search_spaces.choices import Choice, choices_of, decide
 from search_spaces.cost import Shape, layer_cost
-from search_spaces.ops import stage_layers
+from search_spaces.ops import Stage
 
 Costs = NDArray[np.int64]
 """MACs and parameters, shape (n, 2)."""
@@ -59,7 +60,7 @@ class StageTables:
         self._tables: dict[tuple[Any, ...], StageTable] = {}
 
     def of(self, arch: ArchSpec, stage: Any) -> StageTable:
-        """The table of `stage`, a StageSpec with choices in it, in networks like `arch`."""
+        """The table of `stage`, a stage with choices in it, in networks like `arch`."""
         like = tuple(getattr(arch, field.name) for field in dataclasses.fields(arch) if field.name not in _APART)
         if (like, stage) not in self._tables:
             blocks = self._blocks.setdefault(like, _Blocks(arch))
@@ -78,7 +79,7 @@ class StageTable:
         self._sizes = [len(choice.values) for choice in self._choices]
         self._blocks = blocks
         self._shapes = shapes
-        self._specs: dict[int, StageSpec] = {}
+        self._specs: dict[int, Stage] = {}
         self._incoming: list[int] = []
         self._costs = np.zeros((0, 2), np.int64)
         self._after = np.zeros(0, np.int64)
@@ -116,11 +117,11 @@ class StageTable:
         self._costs[entry] = costs
         self._after[entry] = self._shapes.index(after)
 
-    def _spec(self, own: int) -> StageSpec:
+    def _spec(self, own: int) -> Stage:
         """The stage of a combination of own choices."""
         indices = np.unravel_index(own, self._sizes) if self._sizes else ()
         params = {choice.name: choice.values[i] for choice, i in zip(self._choices, indices, strict=True)}
-        spec: StageSpec = decide(self._stage, params)
+        spec: Stage = decide(self._stage, params)
         return spec
 
 
@@ -129,9 +130,9 @@ class _Blocks:
 
     def __init__(self, arch: ArchSpec) -> None:
         self._arch = arch
-        self._known: dict[tuple[StageSpec, Shape], tuple[int, int, Shape]] = {}
+        self._known: dict[tuple[Stage, Shape], tuple[int, int, Shape]] = {}
 
-    def stage(self, stage: StageSpec, shape: Shape) -> tuple[int, int, Shape]:
+    def stage(self, stage: Stage, shape: Shape) -> tuple[int, int, Shape]:
         """MACs and parameters of a stage that gets `shape`, and the shape that leaves it."""
         single = replace(stage, layers=1)
         macs, params, after = self._block(single, shape)
@@ -141,7 +142,7 @@ class _Blocks:
         further = self._block(replace(single, stride=1), after)
         return macs + more * further[0], params + more * further[1], after
 
-    def _block(self, single: StageSpec, shape: Shape) -> tuple[int, int, Shape]:
+    def _block(self, single: Stage, shape: Shape) -> tuple[int, int, Shape]:
         key = single, shape
         if key not in self._known:
             cost, after = layer_cost(stage_layers(self._arch, single, shape.channels), shape)

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.arch import ArchSpec
+from search_spaces.assembly import head_layers, stem_layers
 from search_spaces.choices import OneOf, Varied, choices_of, decide, nodes
 from search_spaces.cost import input_shape, layer_cost
-from search_spaces.ops import head_layers, stem_layers
 from search_spaces.space import StagedSpace
 from search_spaces.stage_table import Costs, Rows, StageTables, present
 

@@ -13,7 +13,7 @@ from experiments.errors import UserError
 from experiments.export.check import difference, probe, reference
 from experiments.export.source import Exported
 from nas.files import replace_text
-from search_spaces import ArchSpec, StageSpec
+from search_spaces import ArchError, ArchSpec, Stage
 from search_spaces.arch import canonical
 
 _ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish, "gelu": nn.GELU}
@@ -24,49 +24,14 @@ def timm_strings(arch: ArchSpec) -> list[str]:
     arch = canonical(arch)
     if arch.stem.kind != "conv" or arch.stem.pool != 1 or not arch.head.channels:
         raise UserError("timm's EfficientNet has a stem without pooling, and a 1x1 convolution as its head")
-    strings = []
-    inputs = arch.stem.channels
-    for number, stage in enumerate(arch.stages, 1):
-        strings.append(_stage(stage, inputs, number))
-        inputs = stage.channels
-    return strings
+    return [_stage(stage, inputs, number) for number, (stage, inputs) in enumerate(arch.fed_stages(), 1)]
 
 
-def _stage(stage: StageSpec, inputs: int, number: int) -> str:
-    residual = stage.layers > 1 or (stage.stride == 1 and inputs == stage.channels)
-    if stage.skip in ("pool", "project"):
-        raise UserError(f"stage {number}: timm has no {stage.skip} shortcut")
-    if stage.op == "mbconv":
-        kind = "ds" if stage.expand == 1 else "ir"
-    elif stage.op in ("sepconv", "conv") and (stage.skip == "none" or not residual):
-        # With a shortcut ours activate the sum, timm's the branch alone.
-        kind = "dsa" if stage.op == "sepconv" else "cn"
-    else:
-        raise UserError(f"stage {number}: timm cannot say {stage.op} with a shortcut")
-    for width in {inputs, stage.channels} if stage.layers > 1 else {inputs}:
-        if kind == "ir" and width * stage.expand % 8:
-            raise UserError(f"stage {number}: timm rounds {width * stage.expand} expanded channels to a multiple of 8")
-    if stage.se and kind == "cn":
-        raise UserError(f"stage {number}: timm's plain convolution has no squeeze-excite")
-    parts = [kind, f"r{stage.layers}", f"k{stage.kernel}", f"s{stage.stride}", f"e{stage.expand}", f"c{stage.channels}"]
-    parts += [f"se{_squeeze(stage, inputs, number):g}"] if stage.se else []
-    parts += ["noskip"] if stage.skip == "none" and residual else []
-    return "_".join(parts)
-
-
-def _squeeze(stage: StageSpec, inputs: int, number: int) -> float:
-    """The ratio by which timm squeezes to the same channels: it rounds to the nearest, this project down to 1 at
-    least. The stage's own ratio where it does."""
-    widths = {inputs, stage.channels} if stage.layers > 1 else {inputs}
-    wanted = {width: max(1, int(width * stage.se)) for width in widths}
-    low = max((channels - 0.5) / width for width, channels in wanted.items())
-    high = min((channels + 0.5) / width for width, channels in wanted.items())
-    for ratio in (stage.se, round((low + high) / 2, 4)):
-        if all(round(width * stage.expand * (ratio / stage.expand)) == n for width, n in wanted.items()):
-            return ratio
-    raise UserError(
-        f"stage {number}: no ratio by which timm squeezes {sorted(wanted)} channels to {sorted(wanted.values())}"
-    )
+def _stage(stage: Stage, inputs: int, number: int) -> str:
+    try:
+        return stage.timm_text(inputs)
+    except ArchError as error:
+        raise UserError(f"stage {number}: {error}") from None
 
 
 def write_timm(exported: Exported, path: Path) -> float | None:

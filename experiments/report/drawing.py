@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_spaces import ArchSpec, StageSpec, network_cost, stage_costs
-
-_NAMES = {"conv": "Conv", "sepconv": "SepConv", "basic": "Basic", "bottleneck": "Bottleneck", "shuffle": "Shuffle",
-          "fire": "Fire", "xception": "Xception", "separable": "Separable"}  # fmt: skip
+from search_spaces import ArchSpec, Stage, network_cost, stage_costs
 
 
-def stage_name(stage: StageSpec) -> str:
-    """The usual name of a stage's block, such as MBConv6."""
-    return f"MBConv{stage.expand}" if stage.op == "mbconv" else _NAMES[stage.op]
-
-
-def stage_words(stage: StageSpec) -> str:
+def stage_words(stage: Stage) -> str:
     """One stage in a line, such as `3 x MBConv6 5x5, SE 0.25, stride 2, 40 channels`."""
-    parts = [f"{stage.layers} x {stage_name(stage)} {stage.kernel}x{stage.kernel}"]
+    parts = [f"{stage.layers} x {stage.label} {stage.kernel}x{stage.kernel}"]
     parts += [f"SE {stage.se:g}"] if stage.se else []
     parts += [f"stride {stage.stride}"] if stage.stride > 1 else []
     parts += [f"{stage.channels} channels"]
@@ -32,8 +24,8 @@ def drawing(arch: ArchSpec, num_classes: int, title: str) -> dict[str, Any]:
     costs = stage_costs(arch, None, num_classes)
     rows = [_ends(costs[0].name, f"Conv {arch.stem.kernel}x{arch.stem.kernel}", arch.stem.channels, arch.stem.stride)]
     rows += [
-        {"name": cost.name, "block": stage_name(stage), "op": stage.op, "kernel": stage.kernel, "stride": stage.stride,
-         "expand": stage.expand if stage.op == "mbconv" else 1, "se": stage.se, "skip": stage.skip,
+        {"name": cost.name, "block": stage.label, "family": stage.family, "kernel": stage.kernel,
+         "stride": stage.stride, "expand": stage.expand, "se": stage.se, "skip": stage.skip,
          "layers": stage.layers, "channels": stage.channels}
         for cost, stage in zip(costs[1:-1], arch.stages, strict=True)
     ]  # fmt: skip
@@ -46,5 +38,5 @@ def drawing(arch: ArchSpec, num_classes: int, title: str) -> dict[str, Any]:
 
 
 def _ends(name: str, block: str, channels: int, stride: int) -> dict[str, Any]:
-    return {"name": name, "block": block, "op": "end", "kernel": 0, "stride": stride, "expand": 1, "se": 0.0,
+    return {"name": name, "block": block, "family": "end", "kernel": 0, "stride": stride, "expand": 1, "se": 0.0,
             "skip": "", "layers": 1, "channels": channels}  # fmt: skip

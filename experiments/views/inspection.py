@@ -52,7 +52,6 @@ def _block(arch: ArchSpec, name: str) -> str:
     if not name.startswith("stage "):
         return ""
     stage = arch.stages[int(name.removeprefix("stage ")) - 1]
-    expansion = f" e{stage.expand}" if stage.op == "mbconv" else ""
     se = f" se{stage.se:g}" if stage.se else ""
     skip = "" if stage.skip == "identity" else f" {stage.skip} skip"
-    return f"{stage.layers} x {stage.op}{expansion} k{stage.kernel} s{stage.stride}{se}{skip}"
+    return f"{stage.layers} x {stage.term} k{stage.kernel} s{stage.stride}{se}{skip}"

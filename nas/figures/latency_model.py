@@ -16,10 +16,10 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Wh
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from search_spaces import ArchSpec, StageSpec, StemSpec
+from search_spaces import ArchSpec, Stage, StemSpec
+from search_spaces.assembly import head_layers, stage_layers, stem_layers
 from search_spaces.cost import Shape, input_shape, layer_cost
 from search_spaces.layers import Concat, Conv, Gate, Layer, Linear, Repeat, Residual, Seq
-from search_spaces.ops import head_layers, stage_layers, stem_layers
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def features(arch: ArchSpec, num_classes: int) -> Floats:
     number; then multiply-adds, values and layers of each stage. Logarithms (of 1 + x), one row."""
     sums, shape = _sums(stem_layers(arch), input_shape(arch))
     rows = [sums]
-    for stage, inputs in zip(arch.stages, [arch.stem.channels, *(s.channels for s in arch.stages)], strict=False):
+    for stage, inputs in arch.fed_stages():
         sums, shape = _stage_sums(stage, inputs, shape)
         rows.append(sums)
     rows.append(_sums(head_layers(arch, num_classes), shape)[0])
@@ -77,7 +77,7 @@ def features(arch: ArchSpec, num_classes: int) -> Floats:
 
 
 @lru_cache(maxsize=1 << 16)
-def _stage_sums(stage: StageSpec, inputs: int, shape: Shape) -> tuple[Floats, Shape]:
+def _stage_sums(stage: Stage, inputs: int, shape: Shape) -> tuple[Floats, Shape]:
     """A stage recurs in thousands of networks. Its activation and norms change no sum."""
     return _sums(stage_layers(ArchSpec((stage,), StemSpec(inputs)), stage, inputs), shape)
 

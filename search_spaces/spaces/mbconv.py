@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from search_spaces.arch import ArchSpec, StageSpec
+from search_spaces.arch import ArchSpec
 from search_spaces.choices import OneOf, Varied, vary
 from search_spaces.fit import fit_arch, fit_strides
+from search_spaces.ops import Stage
 from search_spaces.reference import EFFICIENTNET_B0
 from search_spaces.space import StagedSpace, staged_space
 from search_spaces.spaces.fitting import TOLERANCE, fit_space, layers_around, median_macs
@@ -39,7 +40,7 @@ def _around(base: ArchSpec) -> StagedSpace:
     return staged_space("mbconv", vary(base, stages=tuple(_stage(i, stage) for i, stage in enumerate(base.stages, 1))))
 
 
-def _stage(i: int, base: StageSpec) -> Varied:
+def _stage(i: int, base: Stage) -> Varied:
     return vary(
         base,
         expand=OneOf(f"s{i}.expand", (1, 3, 6)),

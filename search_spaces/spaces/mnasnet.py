@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from search_spaces.arch import ArchSpec, StageSpec
+from search_spaces.arch import ArchSpec
 from search_spaces.choices import OneOf, vary
 from search_spaces.fit import fit_strides
+from search_spaces.ops import Stage, StageSpec
 from search_spaces.reference import MOBILENET_V2
 from search_spaces.rounding import round_channels, suitable_divisor
 from search_spaces.space import StagedSpace, staged_space
@@ -44,7 +45,7 @@ def _around(base: ArchSpec) -> StagedSpace:
     return staged_space("mnasnet", vary(base, stages=stages))
 
 
-def _stage(i: int, base: StageSpec, divisor: int) -> OneOf:
+def _stage(i: int, base: Stage, divisor: int) -> OneOf:
     """One of the ops; their kernels, widths and so on are one decision each, whatever the op."""
     widths = tuple(round_channels(base.channels * filters / 100, divisor) for filters in _FILTERS)
     stages = tuple(

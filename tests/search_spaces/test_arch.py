@@ -14,6 +14,7 @@ from search_spaces import (
     ArchError,
     ArchSpec,
     HeadSpec,
+    Stage,
     StageSpec,
     StemSpec,
     count_macs,
@@ -24,12 +25,13 @@ from search_spaces import (
     reference_arch,
 )
 from search_spaces.arch import canonical
-from search_spaces.ops import OPS, network_layers
+from search_spaces.assembly import network_layers
+from search_spaces.ops import OPS
 from search_spaces.reference import REFERENCE_NAMES
 
 
 # Few values each, so that equal networks under different encodings turn up often.
-def stage_of(op: str) -> st.SearchStrategy[StageSpec]:
+def stage_of(op: str) -> st.SearchStrategy[Stage]:
     """Stages of one op; channels are multiples of 4, those of shuffle more than any stage before it can have."""
     return st.builds(
         StageSpec,
@@ -76,7 +78,7 @@ def network_of(arch: ArchSpec) -> tuple[object, ...]:
 
 @settings(max_examples=200, deadline=None)
 @given(archs, stage_specs, st.integers(0, 1))
-def test_ids_are_equal_exactly_when_the_layers_are(arch: ArchSpec, other: StageSpec, position: int) -> None:
+def test_ids_are_equal_exactly_when_the_layers_are(arch: ArchSpec, other: Stage, position: int) -> None:
     stages = [stage for stage in arch.stages if stage.op != "shuffle"]
     place = position % len(stages)
     stages[place] = replace(other, channels=stages[place].channels)
@@ -109,7 +111,7 @@ def test_canonicalisation_keeps_the_network_and_is_done_in_one_go(arch: ArchSpec
         (StageSpec("shuffle", skip="none", channels=64), StageSpec("shuffle", channels=64)),
     ],
 )
-def test_choices_that_cannot_apply_do_not_tell_networks_apart(one: StageSpec, other: StageSpec) -> None:
+def test_choices_that_cannot_apply_do_not_tell_networks_apart(one: Stage, other: Stage) -> None:
     assert ArchSpec((one,)).id == ArchSpec((other,)).id
 
 
@@ -127,7 +129,7 @@ def test_choices_that_cannot_apply_do_not_tell_networks_apart(one: StageSpec, ot
         (StageSpec("xception", channels=64, inner=1.0), StageSpec("xception", channels=64)),
     ],
 )
-def test_choices_that_apply_do(one: StageSpec, other: StageSpec) -> None:
+def test_choices_that_apply_do(one: Stage, other: Stage) -> None:
     assert ArchSpec((one,)).id != ArchSpec((other,)).id
 
 

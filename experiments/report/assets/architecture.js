@@ -10,15 +10,15 @@ function drawArchitecture(arch, widest) {
   const parts = [];
   for (const stage of arch.stages) {
     const bars = Math.min(stage.layers, 8), height = Math.max(bars * (bar + gap) - gap, 27), top = y;
-    const color = FILLS[stage.op] || "#7b5ea7";
+    const color = FILLS[stage.family] || "#7b5ea7";
     parts.push(svg("text", { x: 0, y: top + 11, class: "strong" }, stage.name), svg("text", { x: 0, y: top + 25, class: "quiet" }, `${stage.size} px`));
     const from = top + (height - (bars * (bar + gap) - gap)) / 2;
     for (let i = 0; i < bars; i++) {
       const at = from + i * (bar + gap), w = scale(stage.channels);
       if (stage.expand > 1) parts.push(svg("rect", { x: left, y: at, width: Math.min(full, scale(stage.channels * stage.expand)), height: bar, fill: color, opacity: 0.22 }));
       parts.push(svg("rect", { x: left, y: at, width: w, height: bar, fill: color }));
-      if (stage.op === "sepconv") parts.push(svg("line", { x1: left, x2: left + w, y1: at + bar / 2, y2: at + bar / 2, stroke: "#fff", "stroke-width": 1.4, "stroke-dasharray": "3 2" }));
-      if (stage.op === "conv") parts.push(svg("line", { x1: left, x2: left + w, y1: at + bar / 2, y2: at + bar / 2, stroke: "#fff", "stroke-width": 1.2 }));
+      if (stage.family === "sepconv") parts.push(svg("line", { x1: left, x2: left + w, y1: at + bar / 2, y2: at + bar / 2, stroke: "#fff", "stroke-width": 1.4, "stroke-dasharray": "3 2" }));
+      if (stage.family === "conv") parts.push(svg("line", { x1: left, x2: left + w, y1: at + bar / 2, y2: at + bar / 2, stroke: "#fff", "stroke-width": 1.2 }));
       if (i === 0 && stage.stride > 1) parts.push(svg("path", { d: `M${left - 11},${at}h8l-4,${bar}z`, fill: "#444" }));
     }
     const x = left + full + 12, middle = top + height / 2;

@@ -18,8 +18,8 @@ from nas.figures.latency_model import KINDS, LatencyModel, features, leaves
 from nas.score import Score
 from nas.study.store import read_study
 from search_spaces import ArchSpec, count_params, network_cost, reference_arch
+from search_spaces.assembly import network_layers
 from search_spaces.cost import input_shape
-from search_spaces.ops import network_layers
 from tests.helpers.run_folders import SPACE
 from tests.helpers.shared_data import shared_file
 

@@ -1,0 +1,53 @@
+"""The layers of a whole network: stem, stages, head."""
+
+from __future__ import annotations
+
+from search_spaces.arch import ArchSpec
+from search_spaces.layers import Act, Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Norm, Pool, Repeat, Seq
+from search_spaces.ops import Stage
+from search_spaces.ops.stage import Style
+
+
+def stem_layers(arch: ArchSpec) -> Layer:
+    """The layers of the stem."""
+    stem, style = arch.stem, _style(arch)
+    # Unpadded where strided, as published; without a stride (small images) every pixel of the border counts.
+    padding = 0 if stem.stride > 1 else None
+    layers: tuple[Layer, ...]
+    if stem.kind == "squeezenet":
+        layers = (Conv(stem.channels, stem.kernel, stem.stride, bias=True, padding=padding), style.act)
+    elif stem.kind == "xception":
+        first = Conv(max(1, stem.channels // 2), stem.kernel, stem.stride, padding=padding)
+        second = Conv(stem.channels, stem.kernel, padding=padding)
+        layers = (first, style.norm, style.act, second, style.norm, style.act)
+    else:
+        layers = (Conv(stem.channels, stem.kernel, stem.stride), style.norm, style.act)
+    return Seq(layers if stem.pool == 1 else (*layers, Pool("max", 3, stem.pool, padding=1)))
+
+
+def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
+    """The layers of one stage of `arch` that gets `inputs` channels."""
+    style = _style(arch)
+    first = stage.block(inputs, stage.stride, style)
+    if stage.layers == 1:
+        return Seq((first,))
+    return Seq((first, Repeat(stage.block(stage.channels, 1, style), stage.layers - 1)))
+
+
+def head_layers(arch: ArchSpec, num_classes: int) -> Layer:
+    """The layers after the last stage, classifier included."""
+    style = _style(arch)
+    last = (Conv(arch.head.channels), style.norm, style.act) if arch.head.channels else ()
+    if arch.head.kind == "squeezenet":
+        return Seq((*last, Dropout(arch.dropout), Conv(num_classes, bias=True), style.act, GlobalPool(), Flatten()))
+    return Seq((*last, GlobalPool(), Flatten(), Dropout(arch.dropout), Linear(num_classes)))
+
+
+def network_layers(arch: ArchSpec, num_classes: int) -> Seq:
+    """The whole network."""
+    stages = Seq(tuple(stage_layers(arch, stage, inputs) for stage, inputs in arch.fed_stages()))
+    return Seq((stem_layers(arch), stages, head_layers(arch, num_classes)), names=("stem", "stages", "head"))
+
+
+def _style(arch: ArchSpec) -> Style:
+    return Style(Norm(arch.norm_eps, arch.norm_momentum), Act(arch.activation))

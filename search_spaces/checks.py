@@ -1,0 +1,48 @@
+"""The one line that a wrong field of an architecture gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Check = Callable[[str, Any], None]
+"""check(where, value): raises ArchError, which names the field by `where`."""
+
+
+class ArchError(ValueError):
+    """An architecture that cannot be: the message says which field is wrong and what it may be."""
+
+
+def integer(where: str, value: Any, low: int = 1) -> None:
+    """An integer of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ArchError(f"{where}: must be an integer of at least {low}, not {value!r}")
+
+
+def number(where: str, value: Any, low: float, below: float) -> None:
+    """A number from `low` to below `below`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:
+        raise ArchError(f"{where}: must be a number from {low:g} to below {below:g}, not {value!r}")
+
+
+def one_of(where: str, value: Any, known: Iterable[str]) -> None:
+    """One of the words in `known`."""
+    if not isinstance(value, str) or value not in known:
+        raise ArchError(f"{where}: must be one of {', '.join(known)}, not {value!r}")
+
+
+def odd(where: str, value: Any) -> None:
+    """An odd integer above 0, as kernels are."""
+    integer(where, value)
+    if value % 2 == 0:
+        raise ArchError(f"{where}: must be odd, not {value}")
+
+
+def known_fields(where: str, data: Any, known: Iterable[str]) -> dict[str, Any]:
+    """`data` as a dict when it is a mapping of known names. `where` ends in a dot, or is empty for the whole."""
+    if not isinstance(data, Mapping):
+        raise ArchError(f"{where.rstrip('.') or 'architecture'}: must be an object with fields")
+    for name in data:
+        if name not in known:
+            raise ArchError(f"{where}{name}: no such field; known are {', '.join(known)}")
+    return dict(data)

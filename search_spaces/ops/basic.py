@@ -1,0 +1,39 @@
+"""ResNet's block of two convolutions (He et al. 2016, figure 5): conv, conv, + shortcut, activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from search_spaces.layers import Conv, Layer, Seq
+from search_spaces.ops.parts import squeeze_excite, with_shortcut
+from search_spaces.ops.public import resnet_names
+from search_spaces.ops.stage import SE, SKIP, Stage, Style, Token, applicable_skip, changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basic(Stage):
+    """Blocks of two convolutions of the output's width."""
+
+    op: str = field(default="basic", init=False)
+    se: float = 0.0
+    skip: str = "identity"
+
+    tokens: ClassVar[tuple[Token, ...]] = (SE, SKIP)
+
+    def canonical(self, inputs: int) -> Basic:
+        return replace(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+
+    def block(self, inputs: int, stride: int, style: Style) -> Layer:
+        body = (
+            Conv(self.channels, self.kernel, stride),
+            style.norm,
+            style.act,
+            Conv(self.channels, self.kernel),
+            style.norm,
+            *squeeze_excite(self, inputs, self.channels, style),
+        )
+        return Seq((with_shortcut(Seq(body), self, inputs, stride, style), style.act))
+
+    def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:
+        return resnet_names(scheme, 2, changing=stride > 1 or inputs != self.channels)

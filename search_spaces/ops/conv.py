@@ -1,0 +1,43 @@
+"""A plain convolution: conv, norm, squeeze-excite, + shortcut, activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from search_spaces.checks import ArchError
+from search_spaces.layers import Conv, Layer, Seq
+from search_spaces.ops.parts import squeeze_excite, with_shortcut
+from search_spaces.ops.public import has_residual, refuse_changing_skip, timm_block
+from search_spaces.ops.stage import SE, SKIP, Stage, Style, Token, applicable_skip, changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainConv(Stage):
+    """Blocks of one convolution."""
+
+    op: str = field(default="conv", init=False)
+    se: float = 0.0
+    skip: str = "identity"
+
+    tokens: ClassVar[tuple[Token, ...]] = (SE, SKIP)
+    family: ClassVar[str] = "conv"
+
+    def canonical(self, inputs: int) -> PlainConv:
+        return replace(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+
+    def block(self, inputs: int, stride: int, style: Style) -> Layer:
+        body = (
+            Conv(self.channels, self.kernel, stride),
+            style.norm,
+            *squeeze_excite(self, inputs, self.channels, style),
+        )
+        return Seq((with_shortcut(Seq(body), self, inputs, stride, style), style.act))
+
+    def timm_text(self, inputs: int) -> str:
+        refuse_changing_skip(self)
+        if self.skip != "none" and has_residual(self, inputs):
+            raise ArchError("timm cannot say conv with a shortcut")  # ours activates the sum, timm's the branch alone
+        if self.se:
+            raise ArchError("timm's plain convolution has no squeeze-excite")
+        return timm_block("cn", self, inputs)

@@ -1,0 +1,50 @@
+"""SqueezeNet's fire module (Iandola et al. 2016, figure 1), after a maximum pool where it is strided; no norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from search_spaces.checks import integer
+from search_spaces.layers import Concat, Conv, Layer, Pool, Seq
+from search_spaces.ops.parts import share_of, with_shortcut
+from search_spaces.ops.stage import INNER, SKIP, Stage, Style, Token, applicable_skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fire(Stage):
+    """inner: the squeezed width as a share of the output."""
+
+    op: str = field(default="fire", init=False)
+    inner: float = 0.25
+    skip: str = "identity"
+
+    tokens: ClassVar[tuple[Token, ...]] = (INNER, SKIP)
+
+    def check(self, where: str, inputs: int) -> None:
+        super().check(where, inputs)
+        integer(f"{where}channels", self.channels, 2)
+
+    def canonical(self, inputs: int) -> Fire:
+        # The pool comes before the shortcut begins, so that the shortcut never sees a stride.
+        return replace(self, skip=applicable_skip(self, strided=False, changing=inputs != self.channels))
+
+    def block(self, inputs: int, stride: int, style: Style) -> Layer:
+        half = self.channels // 2
+        body = Seq(
+            (
+                Conv(share_of(self.channels, self.inner), bias=True),
+                style.act,
+                Concat(
+                    (
+                        Seq((Conv(half, bias=True), style.act)),
+                        Seq((Conv(self.channels - half, self.kernel, bias=True), style.act)),
+                    )
+                ),
+            )
+        )
+        module = with_shortcut(body, self, inputs, 1, style)
+        return module if stride == 1 else Seq((Pool("max", 3, stride, ceil_mode=True), module))
+
+    def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:  # noqa: ARG002
+        return ["squeeze", "expand1x1", "expand3x3"] if scheme == "torchvision squeezenet" else None

@@ -1,0 +1,40 @@
+"""Parts that blocks of several ops are made of."""
+
+from __future__ import annotations
+
+from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, Pool, Residual, Seq
+from search_spaces.ops.stage import Stage, Style
+
+
+def squeeze_excite(stage: Stage, inputs: int, channels: int, style: Style) -> tuple[Layer, ...]:
+    """The gate of `channels`, nothing where the stage has none.
+
+    The squeeze's width is a share of the block's input, as in MnasNet and EfficientNet, not of the inner width.
+    """
+    if not stage.se:
+        return ()
+    squeezed = max(1, int(inputs * stage.se))
+    body = (GlobalPool(), Conv(squeezed, bias=True), style.act, Conv(channels, bias=True), Act("sigmoid"))
+    return (Gate(Seq(body)),)
+
+
+def share_of(channels: int, share: float) -> int:
+    """The inner width that is a share of the output."""
+    return max(1, round(channels * share))
+
+
+def separable_conv(inputs: int, channels: int, kernel: int, style: Style, stride: int = 1) -> tuple[Layer, ...]:
+    """Depthwise and pointwise convolution with no norm between them (Xception's)."""
+    return Conv(inputs, kernel, stride, groups=inputs), Conv(channels), style.norm
+
+
+def with_shortcut(body: Layer, stage: Stage, inputs: int, stride: int, style: Style) -> Layer:
+    """`body`, which has the stride, and the stage's shortcut where there is one."""
+    changing = stride > 1 or inputs != stage.channels
+    if stage.skip == "pool" and stride > 1:
+        pool = Pool("avg", 2, stride, ceil_mode=True)
+        project = () if inputs == stage.channels else (Conv(stage.channels), style.norm)
+        return Residual(body, Seq((pool, *project)))
+    if stage.skip == "project" and changing:
+        return Residual(body, Seq((Conv(stage.channels, 1, stride), style.norm)))
+    return body if stage.skip == "none" or changing else Residual(body)

@@ -1,0 +1,69 @@
+"""Mobile and residual blocks as public implementations have them: timm's text, the names of weights."""
+
+from __future__ import annotations
+
+from search_spaces.checks import ArchError
+from search_spaces.ops.stage import Stage
+
+
+def mobile_names(scheme: str, expands: bool, squeezes: bool) -> list[str] | None:
+    """The modules of one block of depthwise and pointwise convolution, after an expansion or not."""
+    match scheme:
+        case "timm":
+            squeeze = ["se.conv_reduce", "se.conv_expand"] if squeezes else []
+            if expands:
+                return ["conv_pw", "bn1", "conv_dw", "bn2", *squeeze, "conv_pwl", "bn3"]
+            return ["conv_dw", "bn1", *squeeze, "conv_pw", "bn2"]
+        case "torchvision efficientnet":
+            groups = [["0", "1"]] * expands + [["0", "1"]] + [["fc1", "fc2"]] * squeezes + [["0", "1"]]
+            return [f"block.{i}.{part}" for i, group in enumerate(groups) for part in group]
+        case "torchvision mobilenet_v2":
+            parts = ["0.0", "0.1", "1.0", "1.1", "2", "3"] if expands else ["0.0", "0.1", "1", "2"]
+            return [f"conv.{part}" for part in parts]
+        case "torchvision mnasnet":
+            return [f"layers.{part}" for part in ("0", "1", "3", "4", "6", "7")]
+    return None
+
+
+def resnet_names(scheme: str, convolutions: int, changing: bool) -> list[str] | None:
+    """The modules of a residual block, in torchvision and timm alike."""
+    if scheme != "resnet":
+        return None
+    names = [f"{kind}{i}" for i in range(1, convolutions + 1) for kind in ("conv", "bn")]
+    return names + ["downsample.0", "downsample.1"] * changing
+
+
+def timm_block(kind: str, stage: Stage, inputs: int) -> str:
+    """timm's block string of a stage, `kind` being its word for the block. Raises ArchError where it has no such."""
+    parts = [kind, f"r{stage.layers}", f"k{stage.kernel}", f"s{stage.stride}", f"e{stage.expand}", f"c{stage.channels}"]
+    parts += [f"se{_timm_squeeze(stage, inputs):g}"] if stage.se else []
+    parts += ["noskip"] if stage.skip == "none" and has_residual(stage, inputs) else []
+    return "_".join(parts)
+
+
+def has_residual(stage: Stage, inputs: int) -> bool:
+    """Whether some block of the stage keeps its shape, so that a plain shortcut may be there."""
+    return stage.layers > 1 or (stage.stride == 1 and inputs == stage.channels)
+
+
+def refuse_changing_skip(stage: Stage) -> None:
+    """Raise ArchError for the shortcuts that timm's mobile networks lack."""
+    if stage.skip in ("pool", "project"):
+        raise ArchError(f"timm has no {stage.skip} shortcut")
+
+
+def block_widths(stage: Stage, inputs: int) -> set[int]:
+    """The channels that the blocks of a stage get."""
+    return {inputs, stage.channels} if stage.layers > 1 else {inputs}
+
+
+def _timm_squeeze(stage: Stage, inputs: int) -> float:
+    """The ratio by which timm squeezes to the same channels: it rounds to the nearest, this project down to 1 at
+    least. The stage's own ratio where it does."""
+    wanted = {width: max(1, int(width * stage.se)) for width in block_widths(stage, inputs)}
+    low = max((channels - 0.5) / width for width, channels in wanted.items())
+    high = min((channels + 0.5) / width for width, channels in wanted.items())
+    for ratio in (stage.se, round((low + high) / 2, 4)):
+        if all(round(width * stage.expand * (ratio / stage.expand)) == n for width, n in wanted.items()):
+            return ratio
+    raise ArchError(f"no ratio by which timm squeezes {sorted(wanted)} channels to {sorted(wanted.values())}")
