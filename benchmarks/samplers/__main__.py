@@ -26,9 +26,9 @@ from benchmarks.samplers.planted import Problem, accel_nasbench, planted_large, 
 from benchmarks.samplers.tables import lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
-from nas.samplers.history import REPEAT_KEY
 from nas.samplers.model.surrogate import Surrogates
 from nas.score import Score
+from nas.study.attributes import REPEAT
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers.csv"
 FIELDS = ("problem", "setting", "sampler", "seed", "seconds", "curve")
@@ -136,7 +136,7 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
             asked += 1
             key = keys(grid.row(trial.params)[None])[0]
             frozen = study.get_trials(deepcopy=False)[trial.number]
-            if key in answers and REPEAT_KEY not in frozen.system_attrs:
+            if key in answers and REPEAT not in frozen.system_attrs:
                 study.tell(trial, answers[key])
                 if asked >= ASKS * evaluations:
                     break

@@ -195,7 +195,10 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
         folder.check(run.identity)
         try:
             yield run
-        except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
+        except DatabaseLostError as error:
+            lost = as_options(error, {"storage": "--storage"})
+            raise RunFailedError(f"stopped, with all that is finished saved: {lost}") from error
+        except (TooManyFailuresError, WorkersError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except (JournalError, UnpicklableError) as error:
             raise UserError(as_options(error, {"InlineExecutor": "--executor inline"})) from error

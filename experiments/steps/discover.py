@@ -89,7 +89,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         with from_user("--target-cost"):
             plan = replace(plan, score=settings.search.score_at(target_cost(run, figure, plan.space)))
     sampler = _sampler(run, plan, figure)
-    with from_user():
+    with from_user(options={"pruner": "--pruner"}):
         pruner = make_pruner(settings.search.pruner, settings.training.epochs)
     run.claim(
         NAME,
@@ -157,7 +157,7 @@ def _open_study(
         return
     driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
-        with from_user():
+        with from_user(options={"storage": "--storage"}):
             shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, figure), driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared.study, shared

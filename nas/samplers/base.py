@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from nas.samplers.grid import INACTIVE, Rows
 from nas.samplers.history import SUGGESTED_KEY, History, HistoryReader
 from nas.samplers.seeding import draw_independent, trial_rng
+from nas.study.optuna_adapter import set_system_attr
 
 Params = Mapping[str, Any]
 Feasible = Callable[[Params], bool]
@@ -59,7 +60,7 @@ class HistorySampler(BaseSampler):
         history = self._reader.read(study, trial.number, search_space)
 
         def note(key: str, value: Any = True) -> None:
-            study._storage.set_trial_system_attr(trial._trial_id, key, value)
+            set_system_attr(study, trial, key, value)
 
         row = self._strategy.suggest(history, trial_rng(self._seed, trial.number), note)
         params = history.grid.params(row)

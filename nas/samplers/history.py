@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +21,6 @@ Values = NDArray[np.float64]
 SUGGESTED_KEY = "scalenas:suggested"
 """Trial system attribute, in conditional spaces: the parameters that were suggested, of which the objective may have
 asked for some only."""
-REPEAT_KEY = "scalenas:repeat"
-"""Trial system attribute: the sampler knows this point and wants it trained again, with another seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,68 +52,74 @@ class History:
         return learn_conditions(self.grid, self.rows)
 
 
+@dataclass
+class _Read:
+    """What has been read of one study: its finished trials by kind, and its parameters."""
+
+    ended: set[int] = field(default_factory=set)
+    known: list[FrozenTrial] = field(default_factory=list)
+    estimated: list[FrozenTrial] = field(default_factory=list)
+    bad: list[FrozenTrial] = field(default_factory=list)
+    suggested: list[FrozenTrial] = field(default_factory=list)
+    space: dict[str, BaseDistribution] = field(default_factory=dict)
+    latest: dict[str, int] = field(default_factory=dict)  # the trial that the distribution in `space` is of
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # the first trial that had a parameter, and where
+    grid: Grid = field(default_factory=lambda: Grid(()))
+    rows: dict[int, Rows] = field(default_factory=dict)
+
+
 class HistoryReader:
     """Reads histories; remembers finished trials, which never change, between two readings."""
 
     def __init__(self) -> None:
         self._study = ""
-        self._ended: set[int] = set()
-        self._known: list[FrozenTrial] = []
-        self._estimated: list[FrozenTrial] = []
-        self._bad: list[FrozenTrial] = []
-        self._suggested: list[FrozenTrial] = []
-        self._space: dict[str, BaseDistribution] = {}
-        self._latest: dict[str, int] = {}
-        self._places: dict[str, tuple[int, int]] = {}  # the first trial that had a parameter, and its place in it
-        self._grid = Grid(())
-        self._rows: dict[int, Rows] = {}
+        self._read = _Read()
 
     def space(self, study: Study, number: int) -> dict[str, BaseDistribution]:
         """The union of all parameters that other trials than `number` have had, in the order of those trials' numbers;
         a running trial's, then the latest distribution counts."""
         running = self._update(study, number)
-        found = dict(self._space)
+        found = dict(self._read.space)
         for trial in running:
             found.update(trial.distributions)
             self._place(trial)
-        return {name: found[name] for name in sorted(found, key=self._places.__getitem__)}
+        return {name: found[name] for name in sorted(found, key=self._read.places.__getitem__)}
 
     def read(self, study: Study, number: int, space: dict[str, BaseDistribution], *, estimates: bool = True) -> History:
         """The history as trial `number` sees it. estimates: with trials that were stopped early among its `trials`."""
         running = self._update(study, number)
         grid = make_grid(space)
-        if grid != self._grid:
-            self._grid, self._rows = grid, {}
-        done = sorted([*self._known, *(self._estimated if estimates else ())], key=_finished)
+        if grid != self._read.grid:
+            self._read.grid, self._read.rows = grid, {}
+        done = sorted([*self._read.known, *(self._read.estimated if estimates else ())], key=_finished)
         pending = [trial.params for trial in running if trial.params]
-        suggested = [t.system_attrs[SUGGESTED_KEY] for t in (*self._suggested, *filter(_is_suggested, running))]
+        suggested = [t.system_attrs[SUGGESTED_KEY] for t in (*self._read.suggested, *filter(_is_suggested, running))]
         return History(
-            grid=self._grid,
+            grid=self._read.grid,
             trials=tuple(done),
             rows=self._stack(done),
             values=_values(study, done),
-            pending=_matrix([self._grid.row(params) for params in pending], grid),
-            bad=self._stack(self._bad),
-            suggested=_matrix([self._grid.row(params) for params in suggested], grid),
+            pending=_matrix([self._read.grid.row(params) for params in pending], grid),
+            bad=self._stack(self._read.bad),
+            suggested=_matrix([self._read.grid.row(params) for params in suggested], grid),
         )
 
     def _update(self, study: Study, number: int) -> list[FrozenTrial]:
         """Take in what has ended since the last reading; the trials that are still running."""
         if study.study_name != self._study:
-            self.__init__()  # type: ignore[misc]
-            self._study = study.study_name
+            self._study, self._read = study.study_name, _Read()
         running = []
         for trial in study.get_trials(deepcopy=False):
-            if trial.number in self._ended or trial.number == number:
+            if trial.number in self._read.ended or trial.number == number:
                 continue
             if trial.state.is_finished():
-                self._ended.add(trial.number)
+                self._read.ended.add(trial.number)
                 self._place(trial)
                 for trials, belongs in (
-                    (self._known, _is_known),
-                    (self._estimated, _is_estimated),
-                    (self._bad, _is_bad),
-                    (self._suggested, _is_suggested),
+                    (self._read.known, _is_known),
+                    (self._read.estimated, _is_estimated),
+                    (self._read.bad, _is_bad),
+                    (self._read.suggested, _is_suggested),
                 ):
                     if belongs(trial):
                         trials.append(trial)
@@ -127,16 +131,16 @@ class HistoryReader:
         """Note where parameters stand, and of a finished trial their distributions; the highest number's count, in
         whatever order trials are read."""
         for i, (name, distribution) in enumerate(trial.distributions.items()):
-            self._places[name] = min(self._places.get(name, (trial.number, i)), (trial.number, i))
-            if trial.state.is_finished() and trial.number >= self._latest.get(name, -1):
-                self._latest[name] = trial.number
-                self._space[name] = distribution
+            self._read.places[name] = min(self._read.places.get(name, (trial.number, i)), (trial.number, i))
+            if trial.state.is_finished() and trial.number >= self._read.latest.get(name, -1):
+                self._read.latest[name] = trial.number
+                self._read.space[name] = distribution
 
     def _stack(self, trials: Sequence[FrozenTrial]) -> Rows:
         for trial in trials:
-            if trial.number not in self._rows:
-                self._rows[trial.number] = self._grid.row(trial.params)
-        return _matrix([self._rows[trial.number] for trial in trials], self._grid)
+            if trial.number not in self._read.rows:
+                self._read.rows[trial.number] = self._read.grid.row(trial.params)
+        return _matrix([self._read.rows[trial.number] for trial in trials], self._read.grid)
 
 
 def _matrix(rows: Sequence[Rows], grid: Grid) -> Rows:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
-from optuna.study import Study
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nas.samplers.seeding import SeededSampler
+from nas.study.optuna_adapter import QMCAt
 
 
 def tpe_sampler(seed: int) -> BaseSampler:
@@ -34,28 +33,10 @@ def gp_sampler(seed: int) -> BaseSampler:
 
 def qmc_sampler(seed: int) -> BaseSampler:
     """One scrambled Sobol sequence; the trial's number is the index into it."""
-    return SeededSampler(seed, lambda inner, number: _TrialQMC(seed, inner, number))
+    return SeededSampler(seed, lambda inner, number: QMCAt(seed, RandomSampler(seed=inner), number))
 
 
 def _quiet_gp(seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return GPSampler(seed=seed, warn_independent_sampling=False)
-
-
-class _TrialQMC(QMCSampler):
-    """Optuna counts drawn points in the study, so a question asked twice skips one; the trial number cannot."""
-
-    def __init__(self, seed: int, inner: int, number: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            super().__init__(
-                scramble=True,
-                seed=seed,
-                independent_sampler=RandomSampler(seed=inner),
-                warn_independent_sampling=False,
-            )
-        self._number = number
-
-    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
-        return self._number

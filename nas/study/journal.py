@@ -12,6 +12,8 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 from optuna.study import Study
 
+from nas.study.optuna_adapter import backend_of
+
 
 class BatchingJournal(BaseJournalBackend):
     """A journal in the format, and behind the lock, of Optuna's own file backend.
@@ -129,5 +131,5 @@ def parse_record(line: bytes) -> dict[str, Any]:
 
 def batch(study: Study, *, durable: bool = True) -> contextlib.AbstractContextManager[None]:
     """A batch of the study's journal; nothing where the study is kept elsewhere. Batches must not be nested."""
-    backend = getattr(study._storage, "_backend", None)
+    backend = backend_of(study)
     return backend.batch(durable=durable) if isinstance(backend, BatchingJournal) else contextlib.nullcontext()

@@ -38,51 +38,51 @@ class DatabaseLostError(RuntimeError):
 
 @contextlib.contextmanager
 def open_shared_study(
-    url: str,
+    storage: str,
     name: str,
     driver: str,
     sampler: optuna.samplers.BaseSampler,
     directions: Sequence[Direction] = ("maximize",),
 ) -> Iterator[SharedStudy]:
-    """The study `name` in the PostgreSQL database at `url`, made when it is not there; `driver` is alive meanwhile.
+    """The study `name` in a PostgreSQL database, made when it is not there; `driver` is alive meanwhile.
 
-    driver: a name that this driver, and no other, has each time that it is started. Raises ValueError when `url` is no
-    PostgreSQL address or the database cannot be used, and DatabaseLostError, in place of what the database's libraries
-    raise, when that changes later.
+    storage: the database's address. driver: a name that this driver, and no other, has each time that it is started.
+    Raises ValueError when `storage` is no PostgreSQL address or the database cannot be used, and DatabaseLostError, in
+    place of what the database's libraries raise, when that changes later.
     """
     try:
-        parsed = make_url(url)
+        parsed = make_url(storage)
     except ArgumentError:
         raise ValueError(
-            f"--storage {hide_password(url)}: not an address such as postgresql://user@host/database"
+            f"storage {hide_password(storage)}: not an address such as postgresql://user@host/database"
         ) from None
     if parsed.get_backend_name() != "postgresql":
-        raise ValueError(f"--storage {hide_password(url)}: must be a postgresql:// address")
+        raise ValueError(f"storage {hide_password(storage)}: must be a postgresql:// address")
     full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     options = {"pool_pre_ping": True}  # so that a restart of the server between two uses costs nothing
     try:
         turns = sqlalchemy.create_engine(full, **options)
         with _turn(turns, "schema"):
-            storage = RDBStorage(full, engine_kwargs=options)
+            opened = RDBStorage(full, engine_kwargs=options)
             study = optuna.create_study(
-                study_name=name, storage=storage, sampler=sampler, directions=list(directions), load_if_exists=True
+                study_name=name, storage=opened, sampler=sampler, directions=list(directions), load_if_exists=True
             )
     except ModuleNotFoundError:
-        raise ValueError("--storage needs psycopg: install scalenas[postgresql]") from None
+        raise ValueError("storage needs psycopg: install scalenas[postgresql]") from None
     except (*_DATABASE_ERRORS, RuntimeError) as error:  # the latter where another version of Optuna made the tables
-        raise ValueError(f"--storage {hide_password(url)}: cannot be used: {_reason(error)}") from None
+        raise ValueError(f"storage {hide_password(storage)}: cannot be used: {_reason(error)}") from None
     shared = SharedStudy(study, driver, turns)
     try:
         with shared.alive():
             yield shared
     except _DATABASE_ERRORS as error:
         raise DatabaseLostError(
-            f"--storage {hide_password(url)}: lost the database: {_reason(error)}; when it is there again, go on with "
-            "the same command"
+            f"storage {hide_password(storage)}: lost the database: {_reason(error)}; when it is there again, go on "
+            "with the same command"
         ) from error
     finally:
         turns.dispose()
-        storage.engine.dispose()
+        opened.engine.dispose()
 
 
 def _reason(error: Exception) -> str:

@@ -17,13 +17,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from nas.pool.drive import Job
 from nas.pool.executor import Event, Finished, Reported, one_line
+from nas.study.attributes import REPEAT
 from nas.study.journal import batch
+from nas.study.optuna_adapter import as_stored, go_on_with
 from nas.study.pruning import PRUNED_AT, is_unpromising, pruned_attrs
 from nas.study.store import outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
-
-REPEAT = "scalenas:repeat"
-"""System attribute by which a sampler asks that a known architecture be trained again, with a seed not used yet."""
 
 FINAL_FAILURES = ("oom", "diverged")
 """Kinds of failure that the same request would meet again; the others may be bad luck."""
@@ -157,7 +156,7 @@ class Bookkeeping:
         with self._batch():
             if event.ticket not in self.running:
                 return False
-            trial = self.study._storage.get_trial(running.trial._trial_id)
+            trial = as_stored(self.study, running.trial)
             running.stopped = is_unpromising(self.pruner, self.study, trial, score)
             if running.stopped:
                 attrs = pruned_attrs(self.study, event.epoch, event.accuracy, self.fidelity.epochs, score)
@@ -195,18 +194,15 @@ class Bookkeeping:
             self.answers.setdefault(attrs["request_key"], (frozen.number, outcome))
 
     def _resume(self, frozen: FrozenTrial) -> Trial:
-        """A trial of an earlier run; parameters not stored yet are drawn as they would have been then."""
-        trial = Trial(self.study, frozen._trial_id)
-        for name, distribution in self.space.distributions().items():
-            trial._suggest(name, distribution)
-        return trial
+        """A trial of an earlier run."""
+        return go_on_with(self.study, frozen, self.space.distributions())
 
     def _begun(self) -> int:
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
     def _prepare(self, trial: Trial) -> Job:
         """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
-        frozen = self.study._storage.get_trial(trial._trial_id)
+        frozen = as_stored(self.study, trial)
         try:
             arch = self.space.decode(trial.params)
             costs = self.cost(arch)
@@ -245,7 +241,7 @@ class Bookkeeping:
         elif same is not None:
             same.waiting.append(trial)
         else:
-            reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            reported = as_stored(self.study, trial).intermediate_values
             self.running[trial.number] = _Running(trial, request, cost, set(reported))
             self._tell_running(trial.number, request)
             return trial.number, request
@@ -306,7 +302,7 @@ class Bookkeeping:
             _set_attrs(trial, {name: value for name, value in outcome_attrs(outcome).items() if name != "accuracy"})
         self.study.tell(trial, state=TrialState.PRUNED)
         self.pruned.setdefault(request.key, trial.number)
-        epoch = self.study._storage.get_trial(trial._trial_id).user_attrs[PRUNED_AT]
+        epoch = as_stored(self.study, trial).user_attrs[PRUNED_AT]
         self._end(trial, request, outcome, epoch=epoch, pruned=True)
 
     def _answer_pruned(self, trial: Trial, request: Request, original: int) -> None:

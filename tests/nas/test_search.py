@@ -24,8 +24,10 @@ from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.samplers import SAMPLERS, make_sampler
 from nas.search import Candidate, TooManyFailuresError, candidates, discover, evaluate_all
+from nas.study.attributes import REPEAT
+from nas.study.optuna_adapter import set_system_attr
 from nas.study.store import open_study, stored_request
-from nas.study.trials import REPEAT, Progress, Space
+from nas.study.trials import Progress, Space
 from search_spaces import ArchSpec, Choice, SearchSpace
 from tests.helpers.evaluators import FIDELITY, TINY, Fails, Formula, Returns, arch, formula, request
 from tests.helpers.search_driver import SCORE, cost
@@ -217,7 +219,7 @@ class Repeating(optuna.samplers.RandomSampler):
     """Asks that every architecture be trained again."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        study._storage.set_trial_system_attr(trial._trial_id, REPEAT, True)
+        set_system_attr(study, trial, REPEAT, True)
 
 
 def test_a_sampler_may_ask_for_another_seed(path: Path) -> None:
