@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 from search_spaces import ArchSpec
 
+ACCURACY = "accuracy"
+"""The name of the metric that is meant where none is named."""
 FAILURE_KINDS = ("oom", "timeout", "diverged", "crashed")
 
 
@@ -23,8 +26,10 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Request:
-    """Train `arch` at `fidelity` from `seed`, measure its accuracy on `split` ("val", or "test" for the frontier).
+    """Train `arch` at `fidelity` from `seed`, measure it on `split` ("val", or "test" for the frontier).
 
+    method: how the figure is got where it is not the accuracy of a training from scratch: another metric, initial
+    weights, a teacher, other numerics, such as "metric=macro_f1". Figures of different methods are different figures.
     micro_batches: the parts that each batch is computed in, so that less memory is needed; the steps, and what the
     request asks for, stay the same, but batch norms see smaller batches. Evaluators that know no such thing may ignore
     it.
@@ -35,50 +40,80 @@ class Request:
     seed: int = 0
     split: str = "val"
     micro_batches: int = field(default=1, compare=False)
+    method: str = ""
 
     @cached_property
     def key(self) -> str:
         """Equal for two requests exactly when their outcome is the same by definition."""
         f = self.fidelity
-        return f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
+        key = f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
+        return f"{key}/{self.method}" if self.method else key
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial has no accuracy. kind: one of FAILURE_KINDS; message: one line for people."""
+    """Why a trial has no figure. kind: one of FAILURE_KINDS; message: one line for people."""
 
     kind: str
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Outcome:
-    """What a trial gave: accuracy in 0..1 on the request's split, or a failure; wall seconds and the device's name.
+    """What a trial gave: the value of a metric on the request's split, or a failure; wall seconds, the device's name.
 
-    curve: the accuracy reported after each epoch. metrics: any further numbers (loss, images per second ...).
+    value: in 0..1, the more the better; metric: what it is. `Outcome(accuracy=0.9)` is `Outcome(value=0.9)`, whose
+    metric is ACCURACY. curve: the value reported after each epoch. metrics: any further numbers (loss, images per
+    second ...).
     """
 
-    accuracy: float | None = None
-    failure: Failure | None = None
-    seconds: float = 0.0
-    device: str = ""
-    curve: tuple[float, ...] = ()
-    metrics: dict[str, float] = field(default_factory=dict)
+    value: float | None
+    failure: Failure | None
+    seconds: float
+    device: str
+    curve: tuple[float, ...]
+    metrics: dict[str, float]
+    metric: str
 
-    def __post_init__(self) -> None:
-        if (self.accuracy is None) == (self.failure is None):
-            raise ValueError("an outcome has either an accuracy or a failure")
+    def __init__(
+        self,
+        accuracy: float | None = None,
+        failure: Failure | None = None,
+        *,
+        seconds: float = 0.0,
+        device: str = "",
+        curve: tuple[float, ...] = (),
+        metrics: Mapping[str, float] | None = None,
+        value: float | None = None,
+        metric: str = ACCURACY,
+    ) -> None:
+        """Raises ValueError unless there is exactly one of accuracy, value and failure."""
+        if sum(given is not None for given in (accuracy, value, failure)) != 1:
+            raise ValueError("an outcome has either a value (such as an accuracy) or a failure")
+        if accuracy is not None and metric != ACCURACY:
+            raise ValueError(f"an outcome of the metric {metric} has a value, not an accuracy")
+        value = accuracy if value is None else value
+        fields = (value, failure, seconds, device, curve, {} if metrics is None else dict(metrics), metric)
+        for each, given in zip(dataclasses.fields(self), fields, strict=True):
+            object.__setattr__(self, each.name, given)  # the way into a frozen instance
+
+    @property
+    def accuracy(self) -> float | None:
+        """The value, None after a failure. Raises AttributeError where the metric is not ACCURACY."""
+        if self.metric != ACCURACY:
+            raise AttributeError(f"this outcome has no accuracy: its value is of the metric {self.metric}")
+        return self.value
 
 
 Report = Callable[[int, float], bool]
-"""report(epoch, accuracy) -> go on? epoch counts from 1; False asks the evaluator to stop and return what it has."""
+"""report(epoch, value) -> go on? epoch counts from 1; False asks the evaluator to stop and return what it has."""
 
 
 class Evaluator(Protocol):
     """Turns a request into an outcome. Must be picklable: worker processes get a copy and keep it for their life.
 
-    A failure of the trial itself (no memory, NaN) is returned as `Outcome(failure=...)`; an accuracy that is not finite
-    is recorded as `diverged`. Anything raised is a defect of the evaluator, which the executor records as `crashed`
+    A failure of the trial itself (no memory, NaN) is returned as `Outcome(failure=...)`; a value that is not finite is
+    recorded as `diverged`. Anything raised is a defect of the evaluator, which the executor records as `crashed`
     with the exception's text, but memory that runs out: `oom`.
     """
 

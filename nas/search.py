@@ -18,7 +18,7 @@ from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
 from nas.study.shared import SharedBookkeeping, SharedStudy
-from nas.study.store import charged, outcome_attrs, request_attrs, stored_outcome
+from nas.study.store import charged, measured, outcome_attrs, request_attrs, stored_outcome
 from nas.study.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
 from search_spaces import ArchSpec
 
@@ -44,7 +44,7 @@ def candidates(study: Study, score: Callable[[float, float], float]) -> list[Can
     """The architectures that the study trained, best score first; of equals the smaller, then the earlier."""
     by_arch: dict[str, list[FrozenTrial]] = defaultdict(list)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if "accuracy" in trial.user_attrs and "duplicate_of" not in trial.user_attrs:
+        if measured(trial.user_attrs) is not None and "duplicate_of" not in trial.user_attrs:
             by_arch[trial.user_attrs["arch_id"]].append(trial)
     found = [_candidate(trials, score) for trials in by_arch.values()]
     return sorted(found, key=lambda c: (-c.score, c.macs, c.number))
@@ -52,7 +52,7 @@ def candidates(study: Study, score: Callable[[float, float], float]) -> list[Can
 
 def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]) -> Candidate:
     first = trials[0].user_attrs
-    accuracy = sum(trial.user_attrs["accuracy"] for trial in trials) / len(trials)
+    accuracy = sum(measured(trial.user_attrs) or 0.0 for trial in trials) / len(trials)
     macs, params = first["macs"], first["params"]
     arch = ArchSpec.from_dict(first["arch"])
     return Candidate(
@@ -157,10 +157,10 @@ def evaluate_all(
             return ()
         request = open_requests[event.ticket]
         macs, params = cost(request.arch)
-        accuracy = event.outcome.accuracy
+        value = event.outcome.value
         trial = create_trial(
-            state=TrialState.FAIL if accuracy is None else TrialState.COMPLETE,
-            value=None if accuracy is None else score(accuracy, macs),
+            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+            value=None if value is None else score(value, macs),
             params=dict(params_of(request)),
             distributions=dict(distributions or {}),
             user_attrs={**request_attrs(request, macs, params), **attrs_of(request), **outcome_attrs(event.outcome)},

@@ -166,7 +166,7 @@ class _Run:
         """How many trainings like those so far fit into `seconds`, those so far included and always granted.
 
         Raises ValueError when none of them succeeded."""
-        lengths = [outcome.seconds for outcome in self._outcomes.values() if outcome.accuracy is not None]
+        lengths = [outcome.seconds for outcome in self._outcomes.values() if outcome.value is not None]
         if not lengths:
             raise ValueError("none of the first trainings of the coefficient search succeeded: see their failures")
         return max(len(self._outcomes), int(seconds / statistics.median(lengths)))
@@ -185,5 +185,5 @@ class _Run:
 
     def _result(self, index: int) -> PointResult:
         mine = {seed: outcome for (point, seed), outcome in sorted(self._outcomes.items()) if point == index}
-        accuracies = {seed: outcome.accuracy for seed, outcome in mine.items() if outcome.accuracy is not None}
+        accuracies = {seed: outcome.value for seed, outcome in mine.items() if outcome.value is not None}
         return PointResult(self._points[index], accuracies, len(mine) - len(accuracies))

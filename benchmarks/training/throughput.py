@@ -249,7 +249,7 @@ def run_trials(pool: LocalExecutor, task: Task, workers: int) -> int:
     while left:
         for event in pool.wait():
             if isinstance(event, Finished):
-                if event.outcome.accuracy is None:
+                if event.outcome.value is None:
                     sys.exit(f"a trial failed: {event.outcome.failure}")
                 left -= 1
     return workers * POOL_EPOCHS * len(Files(task.folder))

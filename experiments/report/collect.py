@@ -22,7 +22,7 @@ from experiments.report.importance import importance
 from experiments.run.folder import RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
 from experiments.views.status import STUDIES
-from nas.study.store import read_study
+from nas.study.store import measured, read_study
 from search_spaces import ArchSpec, fit_arch, format_blocks, reference_arch
 
 PICTURES = (
@@ -60,7 +60,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         if (file := folder.journal(name)).exists()
     }
     trials: Trials = {name: study[1] for name, study in studies.items() if study is not None}
-    trainings = None if None in studies.values() else sum(map(_has_accuracy, chain(*trials.values())))
+    trainings = None if None in studies.values() else sum(map(_has_value, chain(*trials.values())))
     table = folder.path / "frontier.csv"
     points = guard.part(table.name, lambda: read_points(table) if table.exists() else [], [])
     classes = len(record.get("data", {}).get("classes", ())) or 1000
@@ -98,9 +98,9 @@ def _study(file: Path, name: str) -> tuple[Study, list[FrozenTrial]]:
     return study, study.get_trials(deepcopy=False)
 
 
-def _has_accuracy(trial: FrozenTrial) -> bool:
+def _has_value(trial: FrozenTrial) -> bool:
     attrs = trial.user_attrs
-    return trial.state == TrialState.COMPLETE and "accuracy" in attrs and "duplicate_of" not in attrs
+    return trial.state == TrialState.COMPLETE and measured(attrs) is not None and "duplicate_of" not in attrs
 
 
 def _story(
@@ -143,9 +143,9 @@ def _frontier(points: Sequence[FrontierPoint], trials: Trials) -> dict[str, Any]
         if "arch" in attrs:
             archs[attrs["arch_id"]] = ArchSpec.from_dict(attrs["arch"])
     for trial in trials.get("compare", ()):
-        attrs = trial.user_attrs
-        if trial.state == TrialState.COMPLETE and "accuracy" in attrs:
-            seeds.setdefault(attrs["arch_id"], []).append(attrs["accuracy"])
+        value = measured(trial.user_attrs)
+        if trial.state == TrialState.COMPLETE and value is not None:
+            seeds.setdefault(trial.user_attrs["arch_id"], []).append(value)
     return frontier_data(points, archs, seeds, "macs")
 
 
@@ -168,6 +168,7 @@ def _search(trials: Sequence[FrozenTrial], record: Mapping[str, Any]) -> dict[st
 
 def _row(trial: FrozenTrial) -> list[Any]:
     attrs = trial.user_attrs
+    value = measured(attrs)
     complete = trial.state == TrialState.COMPLETE
     why = attrs.get("failure_kind") or attrs.get("pruned_because")
     copied = "copy of #" + str(attrs["duplicate_of"]) if "duplicate_of" in attrs else None
@@ -176,7 +177,7 @@ def _row(trial: FrozenTrial) -> list[Any]:
     return [
         trial.number, f"{state}: {why or copied}" if why or copied else state,
         round(trial.value, 6) if complete and trial.value is not None else None,
-        round(attrs["accuracy"], 6) if "accuracy" in attrs else None, attrs.get("macs"), attrs.get("params"),
+        None if value is None else round(value, 6), attrs.get("macs"), attrs.get("params"),
         attrs.get("cost"), attrs.get("fidelity", {}).get("epochs"), attrs.get("seed"),
         round(attrs["seconds"], 2) if "seconds" in attrs else None, attrs.get("device"), attrs.get("arch_id", ""),
         blocks,

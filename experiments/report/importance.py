@@ -12,6 +12,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.study.store import measured
+
 LEAST_TRIALS = 12
 SHOWN = 12
 
@@ -37,7 +39,9 @@ def importance(study: Study) -> list[dict[str, Any]]:
 
 
 def _accuracy(trial: FrozenTrial) -> float:
-    return float(trial.user_attrs["accuracy"])
+    value = measured(trial.user_attrs)
+    assert value is not None
+    return value
 
 
 def _by_value(name: str, trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:

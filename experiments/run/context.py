@@ -141,7 +141,7 @@ class RunContext:
         left = None
         if pace is not None and event.finished:
             expected = None if event.request is None else self.pool.expected(event.request)
-            if expected is not None and event.outcome is not None and event.outcome.accuracy and event.outcome.seconds:
+            if expected is not None and event.outcome is not None and event.outcome.value and event.outcome.seconds:
                 pace.note(expected, event.outcome.seconds)
             left = pace.seconds(event.total - event.done)
         note_trial(task, event, left)
@@ -169,7 +169,7 @@ def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
     elif event.outcome.failure is not None:
         task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}", left)
     else:
-        task.reach(event.done, f"#{event.number} accuracy {100 * (event.outcome.accuracy or 0):.1f} %", left)
+        task.reach(event.done, f"#{event.number} {event.outcome.metric} {100 * (event.outcome.value or 0):.1f} %", left)
 
 
 @contextmanager

@@ -40,14 +40,14 @@ def write_epoch(writer: Writer, accuracy: float, epoch: int) -> None:
 
 
 def write_trial(writer: Writer, step: str, event: Progress, num_classes: int) -> None:
-    """The scalars of a trial that has finished, by its number: accuracy in 0..1, multiply-adds, parameters and
-    seconds, each under the name of its step. Nothing for a trial without an accuracy."""
+    """The scalars of a trial that has finished, by its number: its value in 0..1, multiply-adds, parameters and
+    seconds, each under the name of its step. Nothing for a trial without a value."""
     outcome = event.outcome
-    if not event.finished or event.request is None or outcome is None or outcome.accuracy is None:
+    if not event.finished or event.request is None or outcome is None or outcome.value is None:
         return
     arch = event.request.arch
     figures = {
-        "accuracy": outcome.accuracy,
+        outcome.metric: outcome.value,
         "macs": count_macs(arch, None, num_classes),
         "params": count_params(arch, num_classes),
         "seconds": outcome.seconds,

@@ -111,7 +111,7 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     measured = []
     for entry in entries:
         found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
-        accuracies = [outcome.accuracy for outcome in found if outcome.accuracy is not None]
+        accuracies = [outcome.value for outcome in found if outcome.value is not None]
         if not accuracies:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
             continue

@@ -211,7 +211,7 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []
     for candidate in best:
-        found = [outcomes[request.key].accuracy for request in requests if request.arch.id == candidate.arch.id]
+        found = [outcomes[request.key].value for request in requests if request.arch.id == candidate.arch.id]
         accuracies = [accuracy for accuracy in found if accuracy is not None]
         if accuracies:
             confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))

@@ -237,7 +237,7 @@ def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[F
         outcome, fidelity, (macs, params) = found[request.key], request.fidelity, run.cost(request.arch)
         rows.append(FidelityRow(
             names[request.arch.id], request.arch.id, macs, params, "long" if fidelity == check.long else "short",
-            fidelity.epochs, fidelity.train_fraction, request.seed, outcome.accuracy, outcome.seconds,
+            fidelity.epochs, fidelity.train_fraction, request.seed, outcome.value, outcome.seconds,
             "" if outcome.failure is None else outcome.failure.kind,
         ))  # fmt: skip
     return rows

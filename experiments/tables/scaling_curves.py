@@ -85,7 +85,7 @@ def plot_phis(largest: float) -> tuple[float, ...]:
 
 
 def _measured(member: FamilyMember, outcomes: Sequence[Outcome | None]) -> Measured | None:
-    values = [outcome.accuracy for outcome in outcomes if outcome is not None and outcome.accuracy is not None]
+    values = [outcome.value for outcome in outcomes if outcome is not None and outcome.value is not None]
     if not values:
         return None
     spread = statistics.stdev(values) if len(values) > 1 else None

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from experiments.errors import UserError
 from experiments.run.folder import RunFolder, read_json
-from nas.study.store import read_study
+from nas.study.store import measured, read_study
 
 STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
 
@@ -98,7 +98,7 @@ def _study(folder: RunFolder, name: str) -> dict[str, Any]:
     return {
         "states": {state: states[state] for state in ("complete", "running", "fail", "pruned")},
         "best": None if best is None else {
-            "number": best.number, "value": best.value, "accuracy": best.user_attrs["accuracy"],
+            "number": best.number, "value": best.value, "accuracy": measured(best.user_attrs),
             "macs": best.user_attrs["macs"], "arch_id": best.user_attrs["arch_id"],
         },
     }  # fmt: skip

@@ -86,7 +86,7 @@ def limit_of(limit: TimeLimit, request: Request) -> float | None:
 def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report: Report) -> Outcome:
     """The evaluator's outcome, checked; what it raises, or returns against its contract, becomes a `crashed` failure.
 
-    Running out of memory becomes `oom`, an accuracy that is not finite `diverged`. Seconds, device and curve are filled
+    Running out of memory becomes `oom`, a value that is not finite `diverged`. Seconds, device and curve are filled
     in where the evaluator left them out.
     """
     curve: list[float] = []
@@ -125,11 +125,11 @@ def _checked(outcome: Any) -> Outcome:
         raise TypeError(f"the evaluator returned {type(outcome).__name__}, not an Outcome")
     if outcome.failure is not None and outcome.failure.kind not in FAILURE_KINDS:
         raise ValueError(f"failure kind must be one of {', '.join(FAILURE_KINDS)}, not {outcome.failure.kind!r}")
-    if outcome.accuracy is not None and not math.isfinite(outcome.accuracy):
-        failure = Failure("diverged", f"the accuracy is {outcome.accuracy}")
-        outcome = replace(outcome, accuracy=None, failure=failure)
-    if outcome.accuracy is not None and not 0 <= outcome.accuracy <= 1:
-        raise ValueError(f"accuracy must be in 0..1, not {outcome.accuracy}")
+    if outcome.value is not None and not math.isfinite(outcome.value):
+        failure = Failure("diverged", f"the {outcome.metric} is {outcome.value}")
+        outcome = replace(outcome, value=None, failure=failure)
+    if outcome.value is not None and not 0 <= outcome.value <= 1:
+        raise ValueError(f"{outcome.metric} must be in 0..1, not {outcome.value}")
     if not (math.isfinite(outcome.seconds) and outcome.seconds >= 0):
         raise ValueError(f"seconds must be finite and at least 0, not {outcome.seconds}")
     return _plain(outcome)
@@ -140,9 +140,10 @@ def _plain(outcome: Outcome) -> Outcome:
     to_float: Callable[[Any], float] = float
     return replace(
         outcome,
-        accuracy=None if outcome.accuracy is None else float(outcome.accuracy),
+        value=None if outcome.value is None else float(outcome.value),
         seconds=float(outcome.seconds),
         device=str(outcome.device),
         curve=tuple(map(to_float, outcome.curve)),
         metrics={str(name): float(value) for name, value in outcome.metrics.items()},
+        metric=str(outcome.metric),
     )

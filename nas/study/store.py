@@ -17,12 +17,16 @@ from optuna.storages import JournalStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.evaluation import ACCURACY, Failure, Fidelity, Outcome, Request
 from nas.files import replacing
 from nas.score import Score
 from nas.study.journal import BatchingJournal, batch, parse_record
 from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 from search_spaces import ArchSpec
+
+METRIC_VALUE = "metric_value"
+VALUES = (ACCURACY, METRIC_VALUE)
+"""The user attributes of a trial's value: the first, or the second beside `metric`, the name of another metric."""
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
 _log = logging.getLogger(__name__)
@@ -105,7 +109,7 @@ def read_study(path: Path, name: str) -> Study:
 
 
 def rescore(path: Path, name: str, score: Score) -> None:
-    """Rewrite the journal so that every trial with an accuracy has the value `score` gives it.
+    """Rewrite the journal so that every trial with a value has the value `score` gives it.
 
     The new file takes the old one's place in one step. Trials keep their numbers, parameters, attributes and times;
     what samplers noted about the whole study is left out, for it was drawn from the old values.
@@ -126,9 +130,9 @@ def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
     new.set_user_attr(_SCORE, asdict(score))
     with batch(new):
         for trial in old.get_trials(deepcopy=True):
-            accuracy, cost = trial.user_attrs.get("accuracy"), charged(trial)
-            if trial.state == TrialState.COMPLETE and accuracy is not None and cost is not None:
-                trial.values = [score(accuracy, cost)]
+            value, cost = measured(trial.user_attrs), charged(trial)
+            if trial.state == TrialState.COMPLETE and value is not None and cost is not None:
+                trial.values = [score(value, cost)]
             if EXPECTED in trial.user_attrs and cost is not None:
                 attrs = trial.user_attrs
                 trial.user_attrs = attrs | {EXPECTED_SCORE: score(attrs[EXPECTED], cost)}
@@ -151,6 +155,7 @@ def request_attrs(request: Request, macs: int, params: int) -> dict[str, Any]:
         "fidelity": asdict(request.fidelity),
         "split": request.split,
         "request_key": request.key,
+        **({"method": request.method} if request.method else {}),
     }
 
 
@@ -167,7 +172,15 @@ def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.failure is not None:
         return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
-    return attrs | {"accuracy": outcome.accuracy}
+    if outcome.metric != ACCURACY:
+        return attrs | {"metric": outcome.metric, METRIC_VALUE: outcome.value}
+    return attrs | {ACCURACY: outcome.value}
+
+
+def measured(attrs: Mapping[str, Any]) -> float | None:
+    """The value of its metric that a trial with these user attributes came to; None where it came to none."""
+    value: float | None = attrs.get(ACCURACY, attrs.get(METRIC_VALUE))
+    return value
 
 
 def charged(trial: FrozenTrial) -> float | None:
@@ -182,7 +195,8 @@ def stored_request(trial: FrozenTrial) -> Request | None:
     if "request_key" not in attrs:
         return None
     arch = ArchSpec.from_dict(attrs["arch"])
-    return Request(arch, Fidelity(**attrs["fidelity"]), attrs["seed"], attrs["split"])
+    fidelity = Fidelity(**attrs["fidelity"])
+    return Request(arch, fidelity, attrs["seed"], attrs["split"], method=attrs.get("method", ""))
 
 
 def stored_outcome(trial: FrozenTrial) -> Outcome | None:
@@ -190,8 +204,9 @@ def stored_outcome(trial: FrozenTrial) -> Outcome | None:
     attrs: Mapping[str, Any] = trial.user_attrs
     common = {name: attrs[name] for name in ("seconds", "device", "metrics") if name in attrs}
     common["curve"] = tuple(attrs.get("curve", ()))
-    if "accuracy" in attrs:
-        return Outcome(accuracy=attrs["accuracy"], **common)
+    value = measured(attrs)
+    if value is not None:
+        return Outcome(value=value, metric=attrs.get("metric", ACCURACY), **common)
     if "failure_kind" in attrs:
         return Outcome(failure=Failure(attrs["failure_kind"], attrs["failure_message"]), **common)
     return None

@@ -21,7 +21,7 @@ from nas.study.attributes import REPEAT
 from nas.study.journal import batch
 from nas.study.optuna_adapter import as_stored, go_on_with
 from nas.study.pruning import PRUNED_AT, is_unpromising, pruned_attrs
-from nas.study.store import outcome_attrs, request_attrs, stored_outcome
+from nas.study.store import VALUES, outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
 
 FINAL_FAILURES = ("oom", "diverged")
@@ -270,10 +270,10 @@ class Bookkeeping:
 
     def _finish(self, trial: Trial, request: Request, cost: float, outcome: Outcome) -> None:
         _set_attrs(trial, outcome_attrs(outcome))
-        if outcome.accuracy is None:
+        if outcome.value is None:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
-            self.study.tell(trial, self.score(outcome.accuracy, cost))
+            self.study.tell(trial, self.score(outcome.value, cost))
         if is_final(outcome):
             self.answers.setdefault(request.key, (trial.number, outcome))
         self._end(trial, request, outcome)
@@ -299,7 +299,7 @@ class Bookkeeping:
         outcome: None where a kill came between the stop and the end.
         """
         if outcome is not None:
-            _set_attrs(trial, {name: value for name, value in outcome_attrs(outcome).items() if name != "accuracy"})
+            _set_attrs(trial, {name: value for name, value in outcome_attrs(outcome).items() if name not in VALUES})
         self.study.tell(trial, state=TrialState.PRUNED)
         self.pruned.setdefault(request.key, trial.number)
         epoch = as_stored(self.study, trial).user_attrs[PRUNED_AT]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.dataset import Dataset
-from nas.evaluation import Evaluator, Failure, Fidelity, Outcome, Report, Request
+from nas.evaluation import ACCURACY, Evaluator, Failure, Fidelity, Outcome, Report, Request
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
 
 FIDELITY = Fidelity(epochs=3)
@@ -57,16 +57,18 @@ class Formula:
 
     delay: float = 0.0
     log: str | None = None
+    metric: str = ACCURACY
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         note(self.log, f"begin {request.key} {os.getpid()}")
-        accuracy = formula(request)
+        value = formula(request)
         for epoch in range(1, request.fidelity.epochs + 1):
             time.sleep(self.delay)
-            if not report(epoch, accuracy * epoch / request.fidelity.epochs):
+            if not report(epoch, value * epoch / request.fidelity.epochs):
                 break
         note(self.log, f"end {request.key} {os.getpid()}")
-        return Outcome(accuracy=accuracy, metrics={"epochs": epoch, "threads": float(os.environ["OMP_NUM_THREADS"])})
+        metrics = {"epochs": float(epoch), "threads": float(os.environ["OMP_NUM_THREADS"])}
+        return Outcome(value=value, metric=self.metric, metrics=metrics)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,21 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "discover.journal"
 
 
+# --- What is measured ---------------------------------------------------------------------------------------------
+
+
+def test_a_search_by_another_metric_is_the_same_search(path: Path, tmp_path: Path) -> None:
+    by_accuracy = search(tmp_path / "accuracy", sampler="tpe", trials=8)
+    search(path, sampler="tpe", trials=4, evaluator=Formula(metric="macro_f1"))
+    by_other = search(path, sampler="tpe", trials=8, evaluator=Formula(metric="macro_f1"))
+    assert [trial.values for trial in by_other.trials] == [trial.values for trial in by_accuracy.trials]
+    assert candidates(by_other, SCORE) == candidates(by_accuracy, SCORE)
+    for trial, same in zip(by_other.trials, by_accuracy.trials, strict=True):
+        assert "accuracy" not in trial.user_attrs
+        assert trial.user_attrs["metric"] == "macro_f1"
+        assert trial.user_attrs["metric_value"] == same.user_attrs["accuracy"]
+
+
 # --- Determinism -------------------------------------------------------------------------------------------------
 
 

@@ -284,6 +284,7 @@ def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:
         (0.5, "TypeError: the evaluator returned float, not an Outcome"),
         (Outcome(accuracy=93.5), "ValueError: accuracy must be in 0..1, not 93.5"),
         (Outcome(accuracy=-0.1), "ValueError: accuracy must be in 0..1, not -0.1"),
+        (Outcome(value=1.5, metric="macro_f1"), "ValueError: macro_f1 must be in 0..1, not 1.5"),
         (Outcome(accuracy=0.5, seconds=float("inf")), "ValueError: seconds must be finite and at least 0, not inf"),
         (
             Outcome(failure=Failure("tired", "")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -182,9 +183,14 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 # --- Outcomes ----------------------------------------------------------------------------------------------------
 
 numbers = st.floats(0, 1)
+results = st.one_of(
+    st.fixed_dictionaries({"accuracy": numbers}),
+    st.fixed_dictionaries({"value": numbers, "metric": st.text()}),
+    st.fixed_dictionaries({"failure": st.builds(Failure, st.sampled_from(FAILURE_KINDS), st.text())}),
+)
 outcomes = st.builds(
-    lambda result, **rest: Outcome(**{"accuracy" if isinstance(result, float) else "failure": result}, **rest),
-    st.one_of(numbers, st.builds(Failure, st.sampled_from(FAILURE_KINDS), st.text())),
+    lambda result, **rest: Outcome(**result, **rest),
+    results,
     seconds=st.floats(0, 1e6),
     device=st.text(),
     curve=st.lists(numbers).map(tuple),
@@ -192,9 +198,9 @@ outcomes = st.builds(
 )
 
 
-@given(outcome=outcomes, channels=st.integers(1, 512), seed=st.integers(0, 2**31))
-def test_requests_and_outcomes_come_back_as_they_were(outcome: Outcome, channels: int, seed: int) -> None:
-    asked = request(channels, seed=seed)
+@given(outcome=outcomes, channels=st.integers(1, 512), seed=st.integers(0, 2**31), method=st.text())
+def test_requests_and_outcomes_come_back_as_they_were(outcome: Outcome, channels: int, seed: int, method: str) -> None:
+    asked = replace(request(channels, seed=seed), method=method)
     study = optuna.create_study()
     attrs = request_attrs(asked, 10, 20) | outcome_attrs(outcome)
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attrs))
@@ -204,8 +210,19 @@ def test_requests_and_outcomes_come_back_as_they_were(outcome: Outcome, channels
     assert (trial.user_attrs["macs"], trial.user_attrs["params"]) == (10, 20)
 
 
+def test_an_accuracy_is_stored_as_ever_and_another_metric_under_its_name() -> None:
+    accuracy, other = outcome_attrs(Outcome(value=0.5)), outcome_attrs(Outcome(value=0.5, metric="macro_f1"))
+    assert list(accuracy) == ["seconds", "device", "curve", "metrics", "accuracy"]
+    assert other == {name: value for name, value in accuracy.items() if name != "accuracy"} | {
+        "metric": "macro_f1", "metric_value": 0.5,
+    }  # fmt: skip
+    assert "method" not in request_attrs(request(), 1, 1)
+
+
 def test_an_outcome_cut_short_by_a_kill_is_none() -> None:
-    for outcome in (Outcome(accuracy=0.5), Outcome(failure=Failure("oom", "no room"))):
+    for outcome in (
+        Outcome(accuracy=0.5), Outcome(value=0.5, metric="macro_f1"), Outcome(failure=Failure("oom", "no room")),
+    ):  # fmt: skip
         attrs = list(outcome_attrs(outcome).items())
         for kept in range(len(attrs)):
             trial = create_trial(state=TrialState.FAIL, user_attrs=dict(attrs[:kept]))
