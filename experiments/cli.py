@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.options import (
-    ARCH,
-    DRY,
-    FIDELITY,
-    FINAL,
-    GROWTH,
-    PROXY,
-    RUN,
-    SEARCH,
-    SPACE,
-    TARGET,
-    TRAIN,
-    WHOLE,
-    options,
-)
-from experiments.run.settings import Settings, preset
+from experiments.options.asked import Asked, ask, refuse_idle
+from experiments.options.command import Sections, flags
+from experiments.options.flags import with_flags
 from nas.study.passwords import hide_password
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
-Plan = TypeVar("Plan")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -53,80 +37,72 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("run"))
 @click.argument("data")
-@options(RUN, TARGET, PROXY, SEARCH, GROWTH, FINAL, WHOLE, ARCH)
-def run(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+def run(data: str, **given: Any) -> None:
     """All three steps: discover a baseline, search its scaling coefficients, draw the frontier.
 
     With --arch the search is skipped and that network is the baseline.
     """
     from experiments.steps.pipeline import run_all  # noqa: PLC0415
 
-    with _open_run(data, run_dir, preset, given) as opened:
-        _answer(run_all(opened), as_json)
+    with _opened(asked := ask("run", given, data)) as context:
+        _answer(run_all(context), asked.common.as_json)
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("discover"))
 @click.argument("data", required=False)
-@click.option("--benchmark", metavar="FILE", help="Search a published table (CSV) in place of DATA; trains nothing.")
-@options(RUN, TARGET, PROXY, SEARCH, DRY)
-def discover(data: str | None, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
+def discover(data: str | None, **given: Any) -> None:
     """Search for a baseline on DATA, or in a published table."""
     from experiments.steps.discover import forecast_discover, run_discover  # noqa: PLC0415
 
-    with _open_run(data, run_dir, preset, given) as opened:
-        _answer(forecast_discover(opened) if dry_run else run_discover(opened), as_json)
+    with _opened(asked := ask("discover", given, data)) as context:
+        _answer((forecast_discover if asked.common.dry_run else run_discover)(context), asked.common.as_json)
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("scale"))
 @click.argument("data")
-@options(RUN, ARCH, TARGET, PROXY, GROWTH, DRY)
-def scale(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
+def scale(data: str, **given: Any) -> None:
     """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
     from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
 
-    with _open_run(data, run_dir, preset, given) as opened:
-        _answer(forecast_scale(opened) if dry_run else run_scale(opened), as_json)
+    with _opened(asked := ask("scale", given, data)) as context:
+        _answer((forecast_scale if asked.common.dry_run else run_scale)(context), asked.common.as_json)
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("compare"))
 @click.argument("data")
-@options(RUN, ARCH, TARGET, FINAL)
-def compare(data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+def compare(data: str, **given: Any) -> None:
     """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
     to it."""
     from experiments.steps.compare import compare_entries, run_compare  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
 
-    with _open_run(data, run_dir, preset, given) as opened:
-        points = run_compare(opened, compare_entries(opened))
-        _answer(points_table(points).to_dict("records"), as_json)
+    with _opened(asked := ask("compare", given, data)) as context:
+        points = run_compare(context, compare_entries(context))
+        _answer(points_table(points).to_dict("records"), asked.common.as_json)
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("fidelity"))
 @click.argument("data")
-@options(RUN, ARCH, TARGET, PROXY, SPACE, FIDELITY, DRY)
-def fidelity(data: str, run_dir: str, preset: str | None, as_json: bool, dry_run: bool, **given: Any) -> None:
+def fidelity(data: str, **given: Any) -> None:
     """Measure whether the short training ranks networks as a long one does."""
-    from experiments.steps.fidelity import FidelityPlan, forecast_fidelity, run_fidelity  # noqa: PLC0415
+    from experiments.steps.fidelity import forecast_fidelity, run_fidelity  # noqa: PLC0415
 
-    plan = _plan(FidelityPlan, given)
-    with _open_run(data, run_dir, preset, given) as opened:
-        _answer(forecast_fidelity(opened, plan) if dry_run else run_fidelity(opened, plan), as_json)
+    with _opened(asked := ask("fidelity", given, data)) as context:
+        step = forecast_fidelity if asked.common.dry_run else run_fidelity
+        _answer(step(context, asked.plan), asked.common.as_json)
 
 
-@cli.command()
+@cli.command(cls=Sections, params=flags("train"))
 @click.argument("arch")
 @click.argument("data")
-@options(RUN, TARGET, TRAIN)
-def train(arch: str, data: str, run_dir: str, preset: str | None, as_json: bool, **given: Any) -> None:
+def train(arch: str, data: str, **given: Any) -> None:
     """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
-    from experiments.steps.train import TrainPlan, run_train  # noqa: PLC0415
+    from experiments.steps.train import run_train  # noqa: PLC0415
 
-    plan = _plan(TrainPlan, given)
-    with _open_run(data, run_dir, preset, given) as opened:
-        _answer(run_train(opened, arch, plan), as_json)
+    with _opened(asked := ask("train", given, data, arch)) as context:
+        _answer(run_train(context, arch, asked.plan), asked.common.as_json)
 
 
 @cli.command()
@@ -293,24 +269,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _plan(kind: type[Plan], given: dict[str, Any]) -> Plan:
-    """Take the options of one command alone out of those given."""
-    asked = {field.name: given.pop(field.name) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    with from_user():
-        return kind(**{name: value for name, value in asked.items() if value is not None})
-
-
-def _open_run(
-    data: str | None, run_dir: str, preset_name: str | None, given: Mapping[str, Any]
-) -> AbstractContextManager[Any]:
-    """Open a run with the settings that were given over those of the preset."""
+def _opened(asked: Asked) -> AbstractContextManager[Any]:
+    """Open the run of a command, unless an option given has no effect."""
     from experiments.run.context import open_run  # noqa: PLC0415
+    from experiments.run.facts import FACTS  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
 
-    with from_user():
-        base = preset(preset_name) if preset_name else Settings()
-        settings = base.with_given({name: value for name, value in given.items() if value not in (None, ())})
-    return open_run(data, run_dir, settings, Narrator())
+    refuse_idle(asked, FACTS)
+    return open_run(asked.data, asked.common.run_dir, asked.settings, Narrator())
 
 
 def _answer(value: Any, as_json: bool) -> None:
@@ -319,5 +285,5 @@ def _answer(value: Any, as_json: bool) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"scalenas: {hide_password(' '.join(message.split()))}", err=True)
+    click.echo(f"scalenas: {hide_password(with_flags(' '.join(message.split())))}", err=True)
     sys.exit(status)

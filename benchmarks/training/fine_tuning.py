@@ -25,10 +25,11 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import machine
+from experiments.options.plans import TrainPlan
+from experiments.options.settings import Settings
 from experiments.run.context import open_run
 from experiments.run.progress import Narrator
-from experiments.run.settings import Settings
-from experiments.steps.train import TrainPlan, run_train
+from experiments.steps.train import run_train
 from nas.data.dataset import SPLITS, Dataset, load_split
 from nas.training.proxy import ProxyEvaluator
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec

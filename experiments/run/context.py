@@ -13,13 +13,13 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from experiments.errors import RunFailedError, UserError, as_options, from_user
+from experiments.options.settings import Settings
 from experiments.report import LiveReport
 from experiments.run.folder import RunFolder, open_run_folder
 from experiments.run.forecast import Pace
 from experiments.run.pool import WorkerPool
 from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
-from experiments.run.settings import Settings
 from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.pool.crew import WorkersError

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from experiments.errors import UserError, from_user
+from experiments.options.settings import Settings
 from experiments.run.folder import RunFolder, read_json, write_json
 from experiments.run.forecast import Images, Pace, mean, speed_from, spread, time_limit, training_seconds
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
-from experiments.run.settings import Settings
 from nas.evaluation import Evaluator, Fidelity, Request
 from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor

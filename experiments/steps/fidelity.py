@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from experiments.errors import RunFailedError, UserError
+from experiments.options.plans import LONG_SEEDS, FidelityPlan, short_training
 from experiments.pictures.of_run import fidelity_pictures
 from experiments.run.context import RunContext
 from experiments.run.folder import write_json
@@ -32,60 +33,25 @@ BAND = math.sqrt(2)
 
 _POOL = 4096  # networks of the space among which candidates are looked for
 _LONG = 8  # times the images of the longest short training, by default
-_LONG_SEEDS = 1000  # seeds of the long trainings are counted from here, so that they share none with the short ones
 
 
-@dataclass(frozen=True)
-class FidelityPlan:
-    """What is asked of the check. Raises ValueError on a value out of its range.
+def short_fidelities(plan: FidelityPlan, proxy: Fidelity) -> tuple[Fidelity, ...]:
+    """All short trainings, the run's own first."""
+    return tuple(dict.fromkeys([proxy, *map(parse_fidelity, plan.fidelity)]))
 
-    candidates: drawn from the space. fidelity: further short trainings, EPOCHS or EPOCHS:SHARE, beside the run's own.
-    seeds: of each short training, final_seeds: of the long one, of final_epochs (None: 8 times the images of the
-    longest short one). bar: the least tau of a fidelity that is recommended.
-    """
 
-    candidates: int = 20
-    fidelity: tuple[str, ...] = ()
-    seeds: int = 2
-    final_epochs: int | None = None
-    final_seeds: int = 1
-    bar: float = 0.7
-
-    def __post_init__(self) -> None:
-        for name, low in (("candidates", 0), ("seeds", 1), ("final_epochs", 1), ("final_seeds", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
-        if self.seeds > _LONG_SEEDS:
-            raise ValueError(f"--seeds must be at most {_LONG_SEEDS}, not {self.seeds}")
-        if not 0 < self.bar < 1:
-            raise ValueError(f"--bar must be between 0 and 1, not {self.bar:g}")
-        for text in self.fidelity:
-            parse_fidelity(text)
-
-    def short(self, proxy: Fidelity) -> tuple[Fidelity, ...]:
-        """All short trainings, the run's own first."""
-        return tuple(dict.fromkeys([proxy, *map(parse_fidelity, self.fidelity)]))
-
-    def long(self, proxy: Fidelity) -> Fidelity:
-        """The long training. Raises UserError where a short one sees as many images."""
-        longest = max(images_seen(fidelity) for fidelity in self.short(proxy))
-        long = Fidelity(self.final_epochs or math.ceil(_LONG * longest))
-        if long.epochs <= longest:
-            raise UserError(f"--final-epochs {long.epochs} must be more than the short trainings see: {longest:g}")
-        return long
+def long_fidelity(plan: FidelityPlan, proxy: Fidelity) -> Fidelity:
+    """The long training. Raises UserError where a short one sees as many images."""
+    longest = max(images_seen(fidelity) for fidelity in short_fidelities(plan, proxy))
+    long = Fidelity(plan.final_epochs or math.ceil(_LONG * longest))
+    if long.epochs <= longest:
+        raise UserError(f"--final-epochs {long.epochs} must be more than the short trainings see: {longest:g}")
+    return long
 
 
 def parse_fidelity(text: str) -> Fidelity:
     """`3` is 3 epochs, `3:0.5` 3 epochs of half the images. Raises ValueError on anything else."""
-    epochs, _, share = text.partition(":")
-    try:
-        fidelity = Fidelity(int(epochs), float(share or 1))
-    except ValueError:
-        raise ValueError(f"--fidelity takes EPOCHS or EPOCHS:SHARE such as 3:0.5, not {text!r}") from None
-    if fidelity.epochs < 1 or not 0 < fidelity.train_fraction <= 1:
-        raise ValueError(f"--fidelity needs at least 1 epoch and a share above 0, at most 1, not {text}")
-    return fidelity
+    return Fidelity(*short_training(text))
 
 
 @dataclass(frozen=True)
@@ -122,10 +88,10 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
     return Check(
         networks,
-        plan.short(run.proxy),
-        plan.long(run.proxy),
+        short_fidelities(plan, run.proxy),
+        long_fidelity(plan, run.proxy),
         tuple(seed + i for i in range(plan.seeds)),
-        tuple(seed + _LONG_SEEDS + i for i in range(plan.final_seeds)),
+        tuple(seed + LONG_SEEDS + i for i in range(plan.final_seeds)),
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from experiments.errors import UserError, from_user
+from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.of_run import coefficient_pictures, curve_pictures
 from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json
 from experiments.run.forecast import Forecast
-from experiments.run.groups import Budget, parse_budget
 from experiments.run.naming import is_reference, load_arch, resolve_target
 from experiments.run.outlook import outlook_scale
 from experiments.tables.run_tables import analysis_record, curves_csv, grid_csv, grid_records

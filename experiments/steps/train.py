@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from experiments.errors import RunFailedError, UserError, from_user
+from experiments.options.plans import TrainPlan
 from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json
 from experiments.run.naming import is_reference, load_arch
@@ -30,43 +31,6 @@ from search_spaces.network import Network, freeze_body
 from search_spaces.weights import WeightsError
 
 NAME = "train"
-KEEP = ("best", "last")
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """What is asked of a training. Raises ValueError on a value out of its range.
-
-    epochs: None for the recipe's full length. keep: the weights of the "best" epoch on val, or the "last". weights: a
-    file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 1), or
-    freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit.
-    """
-
-    recipe: str = "fast"
-    epochs: int | None = None
-    keep: str = "best"
-    weights: str | None = None
-    body_rate: float | None = None
-    freeze_body: bool = False
-    new_head: bool = False
-
-    def __post_init__(self) -> None:
-        for name, known in (("recipe", tuple(RECIPES)), ("keep", KEEP)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, not {self.epochs}")
-        if self.body_rate is not None and not 0 < self.body_rate <= 1:
-            raise ValueError(f"--body-rate must be above 0 and at most 1, not {self.body_rate:g}; see --freeze-body")
-        if self.body_rate is not None and self.freeze_body:
-            raise ValueError("--body-rate and --freeze-body exclude each other: a frozen body does not learn")
-        if self.weights is None and (self.body_rate is not None or self.freeze_body or self.new_head):
-            raise ValueError("--body-rate, --freeze-body and --new-head are for fine-tuning: add --weights FILE")
-
-    @property
-    def rate_factor(self) -> float:
-        """The factor on the learning rate of all but the classifier."""
-        return 1.0 if self.body_rate is None else self.body_rate
 
 
 def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:

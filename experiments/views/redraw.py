@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError, from_user
+from experiments.options.settings import Settings
 from experiments.pictures.of_run import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
 from experiments.report import write_report
 from experiments.run.folder import RunFolder
-from experiments.run.settings import Settings
 from experiments.tables.csv_rows import read_rows
 from experiments.tables.fidelity_table import FidelityRow, ranking
 from experiments.tables.frontier import read_points

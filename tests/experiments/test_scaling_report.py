@@ -11,8 +11,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
+from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.scaling import Measured, drift_plot, scaling_plot, triangle_plot
-from experiments.run.groups import Budget, parse_budget
 from experiments.tables.scaling_curves import plot_phis
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
@@ -194,5 +194,5 @@ def test_a_budget_is_trainings_or_hours(text: str, budget: Budget) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "1.5", "0", "-3", "0h", "infh", "nanh"])
 def test_a_budget_that_is_neither_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(ValueError, match=r"--budget"):
+    with pytest.raises(ValueError, match=r"^`budget` "):
         parse_budget(text)

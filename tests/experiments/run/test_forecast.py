@@ -125,8 +125,9 @@ def test_the_networks_to_time_are_near_both_ends() -> None:
 def test_a_dry_run_tells_and_trains_nothing(scalenas: Run, tmp_path: Path) -> None:
     run = tmp_path / "run"
     common = ("digits", "--run", run, "--target-macs", "1M", "--devices", "cpu", "--executor", "inline",
-              "--train-images", "64", "--epochs", "2", "--dry-run", "--json")  # fmt: skip
-    status, out, err = scalenas("discover", *common, "--trials", "7", "--confirm", "2", "--confirm-seeds", "2")
+              "--train-images", "64", "--dry-run", "--json")  # fmt: skip
+    status, out, err = scalenas("discover", *common, "--trials", "7", "--epochs", "2", "--confirm", "2",
+                                "--confirm-seeds", "2")  # fmt: skip
     assert status == 0, err
     told = json.loads(out)
     assert told["trainings"] == 7 + 4

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import kendalltau
 
-from experiments.steps.fidelity import BAND, FidelityPlan, parse_fidelity, pick_candidates
+from experiments.options.plans import FidelityPlan
+from experiments.steps.fidelity import BAND, long_fidelity, parse_fidelity, pick_candidates, short_fidelities
 from nas.data.dataset import Dataset
 from nas.evaluation import Failure, Fidelity, Outcome, Report, Request
 from nas.figures import MultiplyAdds
@@ -123,8 +124,8 @@ def test_lengths_are_read_and_the_long_one_is_eight_times_the_longest() -> None:
     assert parse_fidelity("3") == Fidelity(3)
     assert parse_fidelity("3:0.5") == Fidelity(3, 0.5)
     plan = FidelityPlan(fidelity=("3:0.5", "2"))
-    assert plan.short(Fidelity(2)) == (Fidelity(2), Fidelity(3, 0.5))
-    assert plan.long(Fidelity(2)) == Fidelity(16)
+    assert short_fidelities(plan, Fidelity(2)) == (Fidelity(2), Fidelity(3, 0.5))
+    assert long_fidelity(plan, Fidelity(2)) == Fidelity(16)
 
 
 # --- The command ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from experiments.run.settings import Settings
+from experiments.options.settings import Settings
 from experiments.steps.discover import Search, _shared_name
 from nas.score import Score
 

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from experiments.steps.train import TrainPlan
+from experiments.options.plans import TrainPlan
 from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.training.checkpoint import Checkpoints

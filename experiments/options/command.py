@@ -1,0 +1,140 @@
+"""The command's options, made from their declaration, and its help. What is not given is left to the preset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from experiments.options.declaration import Declared, Option, With, declared, written
+from experiments.options.groups import TRAINING
+from experiments.options.plans import FidelityPlan, TrainPlan
+from experiments.options.settings import declared_groups
+
+PLANS: Mapping[str, type] = {"train": TrainPlan, "fidelity": FidelityPlan}
+"""What single commands are asked for beside the settings."""
+
+FIRST: Mapping[str, tuple[str, ...]] = {
+    "run": ("target_macs", "trials", "epochs", "budget"),
+    "discover": ("target_macs", "trials", "epochs", "sampler"),
+    "scale": ("arch", "lengths", "seeds", "budget"),
+    "compare": ("arch", "target_macs", "final_epochs", "final_seeds"),
+    "fidelity": ("fidelity", "candidates", "seeds", "final_epochs"),
+    "train": ("recipe", "epochs", "keep", "weights"),
+}
+"""The options that matter first, which help shows first."""
+
+_TITLES = {"train": "This training", "fidelity": "This check"}
+_COLUMN = 24  # characters of help's first column
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """What every command that trains is told of the command itself; no part of the settings."""
+
+    run_dir: str = field(
+        default="",
+        metadata=Option(
+            help="Run folder; all is written there.", commands=TRAINING, metavar="DIR", flag="--run", required=True
+        ),
+    )
+    preset: str | None = field(
+        default=None,
+        metadata=Option(help="Settings to start from; options override it.", commands=TRAINING, metavar="NAME|FILE"),
+    )
+    as_json: bool = field(
+        default=False, metadata=Option(help="Print the result as JSON.", commands=TRAINING, flag="--json")
+    )
+    dry_run: bool = field(default=False, metadata=Option(
+        help="Say what it would cost; train nothing.", commands=("discover", "scale", "fidelity")))  # fmt: skip
+
+
+class Flag(click.Option):
+    """An option of the command, made from its declaration."""
+
+    def __init__(self, option: Declared, command: str, title: str) -> None:
+        meaning, required = option.meaning(command), option.facts.get("required", False)
+        only = [written(each.name, each.values) for each in option.facts.get("needs", ()) if isinstance(each, With)]
+        notes = [*([] if meaning.unset is None or required else [meaning.unset]), *(f"with {each}" for each in only)]
+        given: dict[str, Any] = {"is_flag": True, "default": None}
+        if option.kind is not bool:
+            given = {"type": _click_type(option), "multiple": option.is_tuple and option.kind is str}
+        super().__init__(
+            [option.flag, option.name],
+            help=f"{meaning.help} [{'; '.join(notes)}]" if notes else meaning.help,
+            metavar=option.facts.get("metavar"),
+            required=required,
+            **given,
+        )
+        self.declared, self.command, self.title = option, command, title
+
+
+class Sections(click.Command):
+    """A command whose help shows its options under headings, those that matter first at the top."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        first = FIRST.get(self.name or "", ())
+        sections: dict[str, list[tuple[str, str]]] = {"What matters first": []} if first else {}
+        params = sorted(self.get_params(ctx), key=lambda each: first.index(each.name) if each.name in first else -1)
+        for param in params:
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                title = "What matters first" if param.name in first else getattr(param, "title", "The run")
+                sections.setdefault(title if first else "Options", []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(term.ljust(_COLUMN), text) for term, text in records], col_max=_COLUMN)
+
+
+def flags(command: str) -> list[click.Parameter]:
+    """All options that a command offers."""
+    return [Flag(option, command, title) for title, group in offered(command).items() for option in group.values()]
+
+
+def offered(command: str) -> Mapping[str, Mapping[str, Declared]]:
+    """The options of a command by heading and name, in the order of its help."""
+    plan = {_TITLES[command]: declared(PLANS[command])} if command in PLANS else {}
+    groups = {**plan, **declared_groups()}
+    groups["The run"] = {**declared(CommonOptions), **groups["The run"]}
+    taken = {name for group in plan.values() for name in group}
+    found = {
+        title: {
+            name: option
+            for name, option in group.items()
+            if title in plan or (command in option.facts.get("commands", ()) and name not in taken)
+        }
+        for title, group in groups.items()
+    }
+    return {title: group for title, group in found.items() if group}
+
+
+def _click_type(option: Declared) -> Any:
+    """How its text is read."""
+    kind = option.kind
+    if option.is_tuple and kind is not str:
+        allowed = option.facts.get("range")
+        return Numbers(kind, option.facts["form"], -math.inf if allowed is None else allowed.low)
+    return kind
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers of one kind, of at least `low`, separated by commas; what: what they are, for people."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float], what: str, low: float) -> None:
+        self.kind, self.what, self.low = kind, what, low
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self.kind(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not {self.what}", param, ctx)
+        if min(numbers) < self.low:
+            self.fail(f"{value!r} is not {self.what}: {min(numbers)} is below {self.low:g}", param, ctx)
+        return numbers

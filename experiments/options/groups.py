@@ -1,0 +1,297 @@
+"""The settings of a run, in groups: what it is of, its data, what trains, and what each step is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from experiments.options.declaration import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    SHARE,
+    Meaning,
+    Option,
+    Range,
+    Where,
+    With,
+    Without,
+    check,
+)
+from nas.score import Score
+
+EXPONENTS: dict[str, tuple[float, ...]] = {"soft": (-0.07,), "hard": (0.0, -1.0), "absolute": (-0.10,)}
+"""MnasNet's soft and hard forms and TuNAS's absolute one, with their published exponents."""
+
+# One option is a paragraph:
+# fmt: off
+
+POOLED = ("run", "discover", "scale", "compare", "fidelity")
+"""The commands that train many networks; `train` trains one."""
+TRAINING = (*POOLED, "train")
+SEARCHING, GROWING, COMPARING = ("run", "discover"), ("run", "scale"), ("run", "compare")
+PROXIED = ("run", "discover", "scale", "fidelity")
+"""The commands that use the short training."""
+
+_IMAGES = Without("benchmark", because="nothing is trained")
+_SEARCHED = Without("arch", commands=("run",), because="the search is skipped")
+_TIMED = (_SEARCHED, _IMAGES, With("cost", ("latency",)))
+_NOMINAL = With("points", ("nominal",))
+
+
+@dataclass(frozen=True)
+class GeneralOptions:
+    """What concerns a run as a whole. arch: names, files or runs; the baseline, or what is to be compared."""
+
+    seed: int = field(default=0, metadata=Option(
+        help="Seed of splits, search and trainings.", commands=TRAINING, metavar="N", range=Range(0, 2**31 - 1)))
+    arch: tuple[str, ...] = field(default=(), metadata=Option(
+        help="A network's name (fitted to the data), a JSON file or a run.",
+        commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
+            "run": Meaning("Grow this baseline; search for none."),
+            "scale": Meaning("The baseline to grow.", "the run's, else efficientnet_b0"),
+            "compare": Meaning("A network to train; repeatable.", "the run's baseline and known ones"),
+            "fidelity": Meaning("A network to rank beside those drawn; repeatable.")}))
+    tensorboard: bool = field(default=False, metadata=Option(
+        help="Log to DIR/tensorboard, for TensorBoard to show.", commands=TRAINING))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Images, or a published table in their place (`benchmark`)."""
+
+    benchmark: str | None = field(default=None, metadata=Option(
+        help="Search a published table (CSV) in place of DATA.", commands=("discover",), metavar="FILE"))
+    resolution: str = field(default="auto", metadata=Option(
+        help="Input size of the baseline.", commands=TRAINING, metavar="PIXELS|auto", unit="pixels", needs=(_IMAGES,),
+        told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
+    train_images: int | None = field(default=None, metadata=Option(
+        help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2), unset="all",
+        needs=(_IMAGES,)))
+    max_unreadable: float = field(default=0.01, metadata=Option(
+        help="Share of unreadable files to skip.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
+        needs=(_IMAGES, Where("files"))))
+    cache: str | None = field(default=None, metadata=Option(
+        help="Where decoded images are kept.", commands=TRAINING, metavar="DIR", unset="DIR/cache", needs=(_IMAGES,)))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """What trains, and how much at a time."""
+
+    devices: str = field(default="auto", metadata=Option(
+        help="auto, cpu, or cuda:0,cuda:1.", commands=TRAINING, metavar="LIST",
+        needs=(Without("executor", ("ray",), because="the cluster has its own"),),
+        told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
+    workers: int | None = field(default=None, metadata=Option(
+        help="Trainings at a time.", commands=POOLED, metavar="N", range=AT_LEAST_1, unset="measured, or one a core",
+        needs=(Without("executor", ("inline",)), _IMAGES)))
+    per_device: int | None = field(default=None, metadata=Option(
+        help="Trainings at a time on each device.", commands=POOLED, metavar="N", range=AT_LEAST_1, unset="measured",
+        needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
+    executor: str = field(default="local", metadata=Option(
+        help="local (processes), inline or ray.", commands=POOLED, metavar="NAME", known=("local", "inline", "ray"),
+        needs=(_IMAGES,)))
+    ray_address: str | None = field(default=None, metadata=Option(
+        help="The Ray cluster's, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
+        needs=(With("executor", ("ray",)),), arguments=("address",)))
+    trial_timeout: float | None = field(default=None, metadata=Option(
+        help="Longest training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=AT_LEAST_1,
+        unset="20 x the forecast", needs=(_IMAGES,)))
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.workers is not None and self.per_device is not None:
+            raise ValueError("`workers` is the number in all, `per_device` that on each: give one of them")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The short training of search and grid."""
+
+    epochs: int = field(default=5, metadata=Option(
+        help="Epochs of one short training.", commands=PROXIED, metavar="N", unit="epochs", range=AT_LEAST_1,
+        needs=(_IMAGES, Where("lengths left open")), told={
+            "discover": Meaning("Epochs of a trial."),
+            "scale": Meaning("Grow by trainings of N and of 2 N epochs."),
+            "fidelity": Meaning("Epochs of the short training to judge.")}))
+    train_fraction: float = field(default=1.0, metadata=Option(
+        help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
+        needs=(_IMAGES,)))
+    plain: bool = field(default=False, metadata=Option(
+        help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
+        needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
+    evaluator: str | None = field(default=None, metadata=Option(
+        help="Trains in place of the built-in (see docs).", commands=POOLED, metavar="MODULE:NAME",
+        needs=(_IMAGES,)))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The search for a baseline."""
+
+    trials: int = field(default=100, metadata=Option(
+        help="Architectures to try.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=(_SEARCHED,)))
+    space: str = field(default="mnasnet", metadata=Option(
+        help="mnasnet, mbconv, or module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        needs=(_SEARCHED, Without("benchmark", because="the table is the space")),
+        told={"fidelity": Meaning("Draw from mnasnet, mbconv or module:function.")}))
+    sampler: str = field(default="default", metadata=Option(
+        help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
+    pruner: str = field(default="none", metadata=Option(
+        help="Stop poor trials: none, halving, hyperband.", commands=SEARCHING, metavar="NAME",
+        needs=(_SEARCHED, _IMAGES, Without("epochs", (1,)))))
+    score: str = field(default="soft", metadata=Option(
+        help="soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
+        needs=(_SEARCHED,)))
+    exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
+        help="w, or w below and above the target.", commands=SEARCHING, metavar="W[,W]",
+        form="a number, or two separated by a comma", unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
+    confirm: int = field(default=3, metadata=Option(
+        help="Best candidates trained again at fresh seeds.", commands=SEARCHING, metavar="N", range=AT_LEAST_0,
+        needs=(_SEARCHED, _IMAGES)))
+    confirm_seeds: int = field(default=3, metadata=Option(
+        help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=AT_LEAST_1,
+        needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
+    storage: str | None = field(default=None, metadata=Option(
+        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,)))
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.exponent is not None and self.score == "hard":
+            raise ValueError("`score` hard has its own exponents (0 and -1): leave out `exponent`, or `score`")
+        if self.exponent is not None and len(self.exponent) not in (1, 2):
+            raise ValueError(f"`exponent` takes one number or two (below and above the target), not {self.exponent}")
+
+    def score_at(self, target: float) -> Score:
+        """The objective at a target. Raises ValueError on a target or exponent out of range."""
+        below, *above = self.exponent or EXPONENTS[self.score]
+        form = "absolute" if self.score == "absolute" else "power"
+        return Score(target, below, above[0] if above else None, form)
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What networks cost: the target, the bounds, and the figure that the score charges for."""
+
+    target_macs: str = field(default="auto", metadata=Option(
+        help="MACs wanted, such as 20M.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
+        unset="auto: B0 at half width", needs=(Where("a network to fit"),),
+        told={
+            "scale": Meaning("Fit a known baseline to so many MACs."),
+            "compare": Meaning("Fit known networks to so many MACs.", "the baseline's, else auto"),
+            "fidelity": Meaning("Draw networks of about so many MACs."),
+            "train": Meaning("Fit a known network to so many MACs.")}))
+    max_macs: str | None = field(default=None, metadata=Option(
+        help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
+        unit="multiply-adds", needs=(_SEARCHED,)))
+    cost: str = field(default="macs", metadata=Option(
+        help="What the score charges: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
+        told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
+    target_cost: float | None = field(default=None, metadata=Option(
+        help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="the space's base",
+        needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
+    max_cost: float | None = field(default=None, metadata=Option(
+        help="Never train a network above this cost.", commands=SEARCHING, metavar="N", range=Range(0, above=True),
+        needs=(_SEARCHED,)))
+    latency_backend: str = field(default="torch", metadata=Option(
+        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
+    latency_device: str = field(default="cpu", metadata=Option(
+        help="Where latency is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
+    latency_batch: int = field(default=1, metadata=Option(
+        help="Images of a measured batch.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=_TIMED))
+    latency_samples: int = field(default=100, metadata=Option(
+        help="Networks measured beforehand.", commands=SEARCHING, metavar="N", range=Range(10), needs=_TIMED))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class GrowthOptions:
+    """The search for scaling coefficients, and the scaling plot."""
+
+    points: str = field(default="matched", metadata=Option(
+        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", arguments=("layout",)))
+    step: float = field(default=0.05, metadata=Option(
+        help="Step of the nominal grid.", commands=GROWING, metavar="X", needs=(_NOMINAL,)))
+    tolerance: float = field(default=0.1, metadata=Option(
+        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", needs=(_NOMINAL,)))
+    seeds: int = field(default=3, metadata=Option(
+        help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=AT_LEAST_1))
+    lengths: tuple[int, ...] = field(default=(), metadata=Option(
+        help="Epochs of the trainings to compare.", commands=GROWING, metavar="N[,N...]", unit="epochs",
+        form="a list of numbers of epochs such as 5,10", range=AT_LEAST_1, unset="--epochs and twice that"))
+    budget: str | None = field(default=None, metadata=Option(
+        help="Trainings for the grid, or hours: 90, 1.5h.", commands=GROWING, metavar="N|HOURSh", unset="all",
+        unit="trainings or hours"))
+    precision: float | None = field(default=None, metadata=Option(
+        help="Stop when every share is known this closely.", commands=GROWING, metavar="SHARE", range=SHARE,
+        needs=(With("budget"),)))
+    plot_phi: float = field(default=2.0, metadata=Option(
+        help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI", range=AT_LEAST_0))
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.budget is not None:
+            parse_budget(self.budget)
+
+
+@dataclass(frozen=True)
+class FinalOptions:
+    """The frontier: how its points are trained, and which there are."""
+
+    final_epochs: int = field(default=20, metadata=Option(
+        help="Epochs of every training on the frontier.", commands=COMPARING, metavar="N", unit="epochs",
+        range=AT_LEAST_1))
+    final_seeds: int = field(default=3, metadata=Option(
+        help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=AT_LEAST_1))
+    family_phi: int = field(default=2, metadata=Option(
+        help="Train the family up to this phi.", commands=("run",), metavar="N", range=AT_LEAST_0))
+    top: int = field(default=3, metadata=Option(
+        help="Best of the search on it, baseline included.", commands=("run",), metavar="N", range=AT_LEAST_1,
+        needs=(Where("a search"),)))
+    rivals: bool = field(default=False, metadata=Option(
+        help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
+        commands=("run",), needs=(Without("family_phi", (0,)),)))
+    references: tuple[str, ...] = field(default=("efficientnet_b0", "mnasnet_a1", "mobilenet_v2"), metadata=Option(
+        help="Known networks on the frontier."))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a coefficient search may spend on its grid: a number of trainings, or hours on all devices together."""
+
+    trainings: int | None = None
+    hours: float | None = None
+
+    def part(self, of: int) -> Budget:
+        """The budget of one of so many equal parts."""
+        return Budget(
+            None if self.trainings is None else self.trainings // of, None if self.hours is None else self.hours / of
+        )
+
+
+def parse_budget(text: str) -> Budget:
+    """`90` is 90 trainings, `1.5h` an hour and a half. Raises ValueError on anything else."""
+    number = text.strip().lower()
+    try:
+        budget = Budget(hours=float(number[:-1])) if number.endswith("h") else Budget(trainings=int(number))
+    except ValueError:
+        raise ValueError(
+            f"`budget` takes a number of trainings such as 90 or hours such as 1.5h, not {text!r}"
+        ) from None
+    if not 0 < (budget.trainings or budget.hours or 0) < math.inf:
+        raise ValueError(f"`budget` must be above 0, not {text}")
+    return budget

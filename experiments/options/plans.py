@@ -1,0 +1,95 @@
+"""What is asked of one command alone: of a full training, and of the check of short ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from experiments.options.declaration import AT_LEAST_0, AT_LEAST_1, SHARE, Option, Range, With, check
+from nas.training.recipe import RECIPES
+
+KEEP = ("best", "last")
+LONG_SEEDS = 1000
+"""Seeds of the long trainings of a check are counted from here, so that they share none with the short ones."""
+
+_TUNED = (With("weights"),)
+
+# One option is a paragraph:
+# fmt: off
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """What is asked of a training. Raises ValueError on a value out of its range.
+
+    epochs: None for the recipe's full length. keep: the weights of the "best" epoch on val, or the "last". weights: a
+    file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 1), or
+    freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit.
+    """
+
+    recipe: str = field(default="fast", metadata=Option(
+        help="fast or paper.", metavar="NAME", known=tuple(RECIPES)))
+    epochs: int | None = field(default=None, metadata=Option(
+        help="Length of the training.", metavar="N", unit="epochs", range=AT_LEAST_1,
+        unset=", ".join(f"{name}: {recipe().full_epochs}" for name, recipe in RECIPES.items())))
+    keep: str = field(default="best", metadata=Option(
+        help="Weights of the epoch best on val, or the last.", metavar="WHICH", known=KEEP))
+    weights: str | None = field(default=None, metadata=Option(
+        help="Fine-tune these (.safetensors, .pth).", metavar="FILE"))
+    body_rate: float | None = field(default=None, metadata=Option(
+        help="Learning rate of all but the classifier.", metavar="SHARE", needs=_TUNED, unset="1",
+        range=Range(0, 1, above=True, hint="see `freeze_body`")))
+    freeze_body: bool = field(default=False, metadata=Option(
+        help="Train the classifier alone.", needs=_TUNED))
+    new_head: bool = field(default=False, metadata=Option(
+        help="A new classifier even where the file's fits.", needs=_TUNED))
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.body_rate is not None and self.freeze_body:
+            raise ValueError("`body_rate` and `freeze_body` exclude each other: a frozen body does not learn")
+
+    @property
+    def rate_factor(self) -> float:
+        """The factor on the learning rate of all but the classifier."""
+        return 1.0 if self.body_rate is None else self.body_rate
+
+
+@dataclass(frozen=True)
+class FidelityPlan:
+    """What is asked of the check. Raises ValueError on a value out of its range.
+
+    candidates: drawn from the space. fidelity: further short trainings, EPOCHS or EPOCHS:SHARE, beside the run's own.
+    seeds: of each short training, final_seeds: of the long one, of final_epochs (None: 8 times the images of the
+    longest short one). bar: the least tau of a fidelity that is recommended.
+    """
+
+    candidates: int = field(default=20, metadata=Option(
+        help="Networks drawn from the space.", metavar="N", range=AT_LEAST_0))
+    fidelity: tuple[str, ...] = field(default=(), metadata=Option(
+        help="A further short training, as 3:0.5; repeatable.", metavar="EPOCHS[:SHARE]"))
+    seeds: int = field(default=2, metadata=Option(
+        help="Seeds of each short training.", metavar="N", range=Range(1, LONG_SEEDS)))
+    final_epochs: int | None = field(default=None, metadata=Option(
+        help="Epochs of the long one.", metavar="N", unit="epochs", range=AT_LEAST_1, unset="8 x the short ones'"))
+    final_seeds: int = field(default=1, metadata=Option(
+        help="Seeds of the long training.", metavar="N", range=AT_LEAST_1))
+    bar: float = field(default=0.7, metadata=Option(
+        help="Least tau of a fidelity to recommend.", metavar="TAU", range=Range(0, 1, above=True, below=True)))
+
+    def __post_init__(self) -> None:
+        check(self)
+        for text in self.fidelity:
+            short_training(text)
+
+
+def short_training(text: str) -> tuple[int, float]:
+    """Epochs and share of the images: `3` is 3 epochs, `3:0.5` 3 epochs of half the images. Raises ValueError on
+    anything else."""
+    epochs, _, share = text.partition(":")
+    try:
+        fidelity = int(epochs), float(share or 1)
+    except ValueError:
+        raise ValueError(f"`fidelity` takes EPOCHS or EPOCHS:SHARE such as 3:0.5, not {text!r}") from None
+    if fidelity[0] not in AT_LEAST_1 or fidelity[1] not in SHARE:
+        raise ValueError(f"`fidelity` needs at least 1 epoch and a share above 0, at most 1, not {text}")
+    return fidelity

@@ -1,0 +1,63 @@
+"""What the effect of an option depends on beside other options: data, networks, devices, and what a folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.options.asked import Asked, Fact
+from experiments.run.folder import RunFolder
+
+
+def _reads_files(asked: Asked) -> bool:
+    return asked.data != "digits"
+
+
+def _leaves_lengths_open(asked: Asked) -> bool:
+    searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not asked.settings.general.arch)
+    return searches or not asked.settings.growth.lengths
+
+
+def _fits_a_network(asked: Asked) -> bool:
+    """Whether a space or a known network is fitted to the target: files and runs are taken as they are."""
+    given, folder = asked.settings.general.arch, RunFolder(Path(asked.common.run_dir))
+    if asked.command == "train":
+        return asked.plan.weights is None and not Path(asked.network or "").exists()
+    if asked.command == "scale" and not given:
+        return not folder.baseline.exists()
+    if asked.command == "compare":
+        given = given or asked.settings.final.references
+    searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not given)
+    return searches or not all(Path(text).exists() for text in given)
+
+
+def _has_a_search(asked: Asked) -> bool:
+    return not asked.settings.general.arch or RunFolder(Path(asked.common.run_dir)).journal("discover").exists()
+
+
+def _trains_on_a_cpu(asked: Asked) -> bool:
+    devices = _devices(asked)
+    alone = asked.command == "train" or asked.settings.pool.executor == "inline"
+    return "cpu" in (devices[:1] if alone else devices)
+
+
+def _shares_devices(asked: Asked) -> bool:
+    return asked.settings.pool.executor != "ray" or any(device != "cpu" for device in _devices(asked))
+
+
+def _devices(asked: Asked) -> list[str]:
+    """The device of each slot. Raises UserError where there are none such."""
+    from experiments.run.pool import Pool  # noqa: PLC0415  loads torch, which few facts need
+
+    return [slot.device for slot in Pool.slots_asked(asked.settings)]
+
+
+FACTS: Mapping[str, Fact] = {
+    "files": Fact(_reads_files, "on the built-in digits"),
+    "lengths left open": Fact(_leaves_lengths_open, "with --lengths, which says them all"),
+    "a network to fit": Fact(_fits_a_network, "here: no known network is fitted to it"),
+    "a search": Fact(_has_a_search, "with --arch: the search is skipped"),
+    "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
+    "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),
+}
+"""By the names that conditions `Where` give them."""
