@@ -47,9 +47,9 @@ def _shares_devices(asked: Asked) -> bool:
 
 def _devices(asked: Asked) -> list[str]:
     """The device of each slot. Raises UserError where there are none such."""
-    from experiments.run.pool import Pool  # noqa: PLC0415  loads torch, which few facts need
+    from experiments.run.pool import WorkerPool  # noqa: PLC0415  loads torch, which few facts need
 
-    return [slot.device for slot in Pool.slots_asked(asked.settings)]
+    return [slot.device for slot in WorkerPool.slots_asked(asked.settings)]
 
 
 FACTS: Mapping[str, Fact] = {

@@ -26,14 +26,15 @@ from search_spaces import ArchSpec, count_macs, count_params
 from tests.helpers.redrawn import expect_same_pictures, tables_alone
 
 Run = Callable[..., tuple[int, str, str]]
-TINY = (
-    "--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", "3",
-    "--epochs", "1", "--train-images", "160", "--confirm", "1", "--confirm-seeds", "2", "--seeds", "1", "--budget", "4",
-    "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1", "--top", "2",
+COMMON = (
+    "--executor", "inline", "--devices", "cpu", "--target-macs", "1M", "--epochs", "1", "--train-images", "160",
+)  # fmt: skip
+SEARCH = ("--sampler", "random", "--trials", "3", "--confirm", "1", "--confirm-seeds", "2")
+GROWTH = (
+    "--seeds", "1", "--budget", "4", "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1",
     "--plot-phi", "1", "--rivals",
 )  # fmt: skip
-OF_THE_SEARCH = ("--sampler", "--trials", "--confirm", "--confirm-seeds", "--top")
-"""Options that have no effect, and are refused, where a baseline is given."""
+TINY = (*COMMON, *SEARCH, *GROWTH, "--top", "2")
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
     "coefficients.json", "family.json", "frontier.csv", "differences.csv", "frontier.png", "frontier.svg",
@@ -164,7 +165,7 @@ def test_a_damaged_journal_is_told_in_one_line(run_dir: Path, scalenas: Run) -> 
 
 def test_more_trials_go_on_from_what_there_is(run_dir: Path, scalenas: Run) -> None:
     first = pd.read_csv(run_dir / "trials.csv")
-    status, _, err = scalenas("discover", "digits", "--run", run_dir, *discover_options(), "--trials", "4")
+    status, _, err = scalenas("discover", "digits", "--run", run_dir, *COMMON, *SEARCH, "--trials", "4")
     assert status == 0, err
     again = pd.read_csv(run_dir / "trials.csv")
     assert list(again["number"]) == [0, 1, 2, 3]
@@ -173,7 +174,7 @@ def test_more_trials_go_on_from_what_there_is(run_dir: Path, scalenas: Run) -> N
 
 def test_another_target_rescores_without_training(run_dir: Path, scalenas: Run) -> None:
     first = pd.read_csv(run_dir / "trials.csv")
-    options = [*discover_options(), "--target-macs", "2M", "--exponent", "-0.5"]
+    options = [*COMMON, *SEARCH, "--target-macs", "2M", "--exponent", "-0.5"]
     status, _, err = scalenas("discover", "digits", "--run", run_dir, *options)
     assert status == 0, err
     again = pd.read_csv(run_dir / "trials.csv")
@@ -189,7 +190,7 @@ def test_another_target_rescores_without_training(run_dir: Path, scalenas: Run) 
 )  # fmt: skip
 def test_another_run_is_refused(run_dir: Path, scalenas: Run, change: tuple[str, str], word: str) -> None:
     before = trainings(run_dir)
-    status, _, err = scalenas("discover", "digits", "--run", run_dir, *discover_options(), *change)
+    status, _, err = scalenas("discover", "digits", "--run", run_dir, *COMMON, *SEARCH, *change)
     assert status == 2
     assert word in err.strip().splitlines()[-1]
     assert trainings(run_dir) == before
@@ -242,15 +243,9 @@ def test_names_are_drawn_as_text(done: Path, tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_ones_own_skips_the_search(tmp_path: Path, scalenas: Run) -> None:
-    kept = [TINY[i] for at in range(0, len(TINY), 2) if TINY[at] not in OF_THE_SEARCH for i in (at, at + 1)
-            if i < len(TINY)]  # fmt: skip
-    status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *kept, "--arch", "mobilenet_v2")
+    status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *COMMON, *GROWTH, "--arch", "mobilenet_v2")
     assert status == 0, err
     assert not (tmp_path / "r" / "discover.journal").exists()
     assert scalenas("inspect", tmp_path / "r", "--num-classes", "10")[0] == 0
     labels = {point.label for point in read_points(tmp_path / "r" / "frontier.csv")}
     assert "baseline" in labels
-
-
-def discover_options() -> tuple[str, ...]:
-    return TINY[: TINY.index("--seeds")]
