@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -15,25 +14,14 @@ class RunFailedError(Exception):
     """The run cannot go on, for a reason that its trials tell. The command ends with status 1."""
 
 
-def as_options(error: Exception, options: Mapping[str, str]) -> str:
-    """The error's text in one line, with the library's words for what the user gives (keys) as options (values)."""
-    text = " ".join(str(error).split())
-    for word, option in options.items():
-        text = re.sub(rf"\b{word}\b", option, text, count=1)
-    return text
-
-
 @contextmanager
-def from_user(where: str = "", options: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Turn ValueErrors and file errors about what the user gave into a UserError, with `where` in front.
-
-    options: see as_options.
-    """
+def from_user(where: str = "") -> Iterator[None]:
+    """Turn ValueErrors and file errors about what the user gave into a UserError, with `where` in front."""
     prefix = f"{where}: " if where else ""
     try:
         yield
     except (ValueError, OSError) as error:
-        raise UserError(prefix + as_options(error, options or {})) from error
+        raise UserError(prefix + " ".join(str(error).split())) from error
 
 
 @contextmanager

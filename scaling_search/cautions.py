@@ -54,7 +54,7 @@ def _resolution(found: CoefficientSearch, native_size: int | None) -> list[str]:
         *lines,
         f"images are {native_size} pixels, {len(beyond)} of {len(asked)} points ask for up to {max(beyond)}: enlarged "
         "images hold no more information, so that what resolution seems to give is only more computation; start "
-        "from a lower --resolution",
+        "from a lower `resolution`",
     ]
 
 
@@ -84,7 +84,7 @@ def _costs(found: CoefficientSearch) -> list[str]:
     if trainings_of(found.results).trained().covariate is not None:
         line += " (the surface takes the cost out)"
     if any(abs(point.nominal_cost - 2) > ROUNDING for point in trained):
-        line += "; --points matched compares at nearly equal cost"
+        line += "; `layout` matched compares at nearly equal cost"
     return [line]
 
 
@@ -99,7 +99,7 @@ def _reach(found: CoefficientSearch) -> list[str]:
     return [
         f"no network near twice the cost divides it as {depth:.1f} to depth, {width:.1f} to width and {resolution:.1f} "
         "to resolution, or nearly so: the surface there is a guess; a baseline with more channels or pixels grows in "
-        "smaller steps (--target-macs, --resolution)"
+        "smaller steps (`target_macs`, `resolution`)"
     ]
 
 

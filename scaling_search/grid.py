@@ -84,7 +84,7 @@ def scaling_points(
     rounding. Raises ValueError for an unknown layout, an empty grid or a baseline that was grown already.
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"points must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+        raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if layout == "nominal":
         grid = coefficient_grid(step, tolerance, low, high)
         return _distinct(arch, ((c, scale_arch(arch, c, 1)) for c in grid), num_classes)

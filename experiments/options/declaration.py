@@ -95,8 +95,8 @@ class Option(TypedDict, total=False):
     option's name in capitals by default. form: what a list takes, for people. unit: of a number, for the table of
     options. range, known: the values allowed.
     needs: the conditions under which it has an effect. unset: what happens without it, where its default does not
-    tell. told: what it means to single commands, where that differs. flag: other than `--name`. arguments: what the
-    library calls it in its messages, beside its name. required: must be given.
+    tell. told: what it means to single commands, where that differs. flag: other than `--name`. aliases: other words of
+    the library's messages for it or for a value of it, and what the user writes. required: must be given.
     """
 
     help: Required[str]
@@ -110,7 +110,7 @@ class Option(TypedDict, total=False):
     unset: str
     told: Mapping[str, Meaning]
     flag: str
-    arguments: tuple[str, ...]
+    aliases: Mapping[str, str]
     required: bool
 
 

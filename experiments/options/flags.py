@@ -20,5 +20,5 @@ def with_flags(message: str) -> str:
 def _flags() -> Mapping[str, str]:
     groups = [*declared_groups().values(), *map(declared, PLANS.values())]
     options = [option for group in groups for option in group.values()]
-    aliases = {alias: option.flag for option in options for alias in option.facts.get("arguments", ())}
-    return {**aliases, **{option.name: option.flag for option in options}}
+    written = {option.name: option.flag for option in options}
+    return dict(pair for option in options for pair in option.facts.get("aliases", {}).items()) | written

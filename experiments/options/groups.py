@@ -96,10 +96,10 @@ class PoolOptions:
         needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
         help="local (processes), inline or ray.", commands=POOLED, metavar="NAME", known=("local", "inline", "ray"),
-        needs=(_IMAGES,)))
+        needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
     ray_address: str | None = field(default=None, metadata=Option(
         help="The Ray cluster's, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
-        needs=(With("executor", ("ray",)),), arguments=("address",)))
+        needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
         help="Longest training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=AT_LEAST_1,
         unset="20 x the forecast", needs=(_IMAGES,)))
@@ -220,7 +220,7 @@ class GrowthOptions:
     """The search for scaling coefficients, and the scaling plot."""
 
     points: str = field(default="matched", metadata=Option(
-        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", arguments=("layout",)))
+        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
         help="Step of the nominal grid.", commands=GROWING, metavar="X", needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from experiments.errors import RunFailedError, UserError, as_options, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.settings import Settings
 from experiments.report import LiveReport
 from experiments.run.folder import RunFolder, open_run_folder
@@ -195,13 +195,10 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
         folder.check(run.identity)
         try:
             yield run
-        except DatabaseLostError as error:
-            lost = as_options(error, {"storage": "--storage"})
-            raise RunFailedError(f"stopped, with all that is finished saved: {lost}") from error
-        except (TooManyFailuresError, WorkersError) as error:
+        except (TooManyFailuresError, WorkersError, DatabaseLostError) as error:
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
         except (JournalError, UnpicklableError) as error:
-            raise UserError(as_options(error, {"InlineExecutor": "--executor inline"})) from error
+            raise UserError(str(error)) from error
         except OSError as error:  # a full disk, a folder that can be written no more
             raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
 

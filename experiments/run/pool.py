@@ -141,7 +141,7 @@ class WorkerPool:
         if asked.executor != "ray":
             with from_user():
                 return resolve_devices(asked.devices, asked.workers, asked.per_device)
-        with from_user(options={"address": "--ray-address"}):
+        with from_user():
             try:
                 from nas.pool.cluster import cluster_slots  # noqa: PLC0415  needs an optional package
             except ModuleNotFoundError:

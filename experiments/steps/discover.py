@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import platform
 import statistics
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from experiments.errors import RunFailedError, UserError, from_user
+from experiments.errors import RunFailedError, from_user
 from experiments.run.context import RunContext
 from experiments.run.folder import write_json
 from experiments.run.naming import resolve_space, resolve_target
@@ -56,9 +55,6 @@ def plan_search(run: RunContext) -> Search:
     rescores. Raises UserError for what the user can mend.
     """
     settings = run.settings
-    bound = settings.figures.max_cost
-    if bound is not None and not 0 < bound < math.inf:
-        raise UserError(f"--max-cost must be a number above 0, not {bound:g}")
     target = resolve_target(settings.figures.target_macs, run.resolution, run.num_classes)
     with from_user():
         score = settings.search.score_at(target)
@@ -89,7 +85,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         with from_user("--target-cost"):
             plan = replace(plan, score=settings.search.score_at(target_cost(run, figure, plan.space)))
     sampler = _sampler(run, plan, figure)
-    with from_user(options={"pruner": "--pruner"}):
+    with from_user():
         pruner = make_pruner(settings.search.pruner, settings.training.epochs)
     run.claim(
         NAME,
@@ -157,7 +153,7 @@ def _open_study(
         return
     driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
-        with from_user(options={"storage": "--storage"}):
+        with from_user():
             shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, figure), driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared.study, shared

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from experiments.errors import UserError, from_user
+from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.of_run import coefficient_pictures, curve_pictures
 from experiments.run.context import RunContext
@@ -88,7 +89,8 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
     moved = supported_drift(analyses, settings.final.final_epochs)
     found = searches[max(searches)]
-    warnings = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
+    told = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
+    warnings = [with_flags(caution) for caution in told]
     members = family(arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes)
     record = {
         **analysis_record(found),
@@ -133,8 +135,6 @@ def _budget(run: RunContext) -> Budget:
     budget = Budget() if asked.budget is None else parse_budget(asked.budget)
     if budget.trainings is not None and budget.part(len(_lengths(run))).trainings == 0:
         raise UserError(f"--budget {asked.budget} is less than one training at each of the lengths")
-    if asked.precision is not None and (asked.budget is None or not 0 < asked.precision <= 1):
-        raise UserError("--precision takes a share above 0, at most 1, and a --budget that it may leave unspent")
     return budget
 
 

@@ -57,7 +57,7 @@ def connect(address: str | None) -> None:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(f"address {address or 'local'}: {one_line(error)}") from None
+        raise ClusterError(f"`address` {address or 'local'}: {one_line(error)}") from None
 
 
 def _check_address(address: str | None) -> None:
@@ -67,7 +67,7 @@ def _check_address(address: str | None) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
         except OSError as error:
-            raise ClusterError(f"address {address}: {error.strerror or error}; is the head node up?") from None
+            raise ClusterError(f"`address` {address}: {error.strerror or error}; is the head node up?") from None
 
 
 class RayExecutor(WorkerExecutor):

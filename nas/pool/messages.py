@@ -67,5 +67,5 @@ def pickled(evaluator: Evaluator) -> bytes:
     except Exception as error:
         raise UnpicklableError(
             f"the evaluator cannot be pickled for worker processes: {one_line(error)}; keep lambdas, open files and "
-            "locks out of it, or train in this process (InlineExecutor)"
+            "locks out of it, or train in this process with `InlineExecutor`"
         ) from None

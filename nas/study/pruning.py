@@ -35,7 +35,7 @@ def make_pruner(name: str, epochs: int) -> BasePruner | None:
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
     if name == "hyperband":
         return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=FACTOR)
-    raise ValueError(f"pruner must be one of {', '.join(PRUNERS)}, not {name!r}")
+    raise ValueError(f"`pruner` must be one of {', '.join(PRUNERS)}, not {name!r}")
 
 
 def is_unpromising(pruner: BasePruner, study: Study, trial: FrozenTrial, score: Callable[[float], float]) -> bool:

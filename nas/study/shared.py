@@ -54,10 +54,10 @@ def open_shared_study(
         parsed = make_url(storage)
     except ArgumentError:
         raise ValueError(
-            f"storage {hide_password(storage)}: not an address such as postgresql://user@host/database"
+            f"`storage` {hide_password(storage)}: not an address such as postgresql://user@host/database"
         ) from None
     if parsed.get_backend_name() != "postgresql":
-        raise ValueError(f"storage {hide_password(storage)}: must be a postgresql:// address")
+        raise ValueError(f"`storage` {hide_password(storage)}: must be a postgresql:// address")
     full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     options = {"pool_pre_ping": True}  # so that a restart of the server between two uses costs nothing
     try:
@@ -68,16 +68,16 @@ def open_shared_study(
                 study_name=name, storage=opened, sampler=sampler, directions=list(directions), load_if_exists=True
             )
     except ModuleNotFoundError:
-        raise ValueError("storage needs psycopg: install scalenas[postgresql]") from None
+        raise ValueError("`storage` needs psycopg: install scalenas[postgresql]") from None
     except (*_DATABASE_ERRORS, RuntimeError) as error:  # the latter where another version of Optuna made the tables
-        raise ValueError(f"storage {hide_password(storage)}: cannot be used: {_reason(error)}") from None
+        raise ValueError(f"`storage` {hide_password(storage)}: cannot be used: {_reason(error)}") from None
     shared = SharedStudy(study, driver, turns)
     try:
         with shared.alive():
             yield shared
     except _DATABASE_ERRORS as error:
         raise DatabaseLostError(
-            f"storage {hide_password(storage)}: lost the database: {_reason(error)}; when it is there again, go on "
+            f"`storage` {hide_password(storage)}: lost the database: {_reason(error)}; when it is there again, go on "
             "with the same command"
         ) from error
     finally:

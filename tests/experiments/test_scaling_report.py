@@ -111,7 +111,7 @@ def test_tiny_images_are_cautioned() -> None:
 def test_one_seed_an_edge_and_unequal_costs_are_cautioned() -> None:
     costs, seeds, edge = cautions(searched(3, (0.0, 0.5, 0.5), "nominal", 1))
     assert "really cost" in costs
-    assert costs.endswith("--points matched compares at nearly equal cost")
+    assert costs.endswith("`layout` matched compares at nearly equal cost")
     assert "no point was trained at two seeds" in seeds
     assert "no growth of depth" in edge
 

@@ -161,7 +161,7 @@ def test_matched_points_cost_twice_the_baseline(baseline: ArchSpec) -> None:
 
 
 def test_an_unknown_layout_is_refused() -> None:
-    with pytest.raises(ValueError, match="points must be one of matched, nominal"):
+    with pytest.raises(ValueError, match="`layout` must be one of matched, nominal"):
         scaling_points(B0, "other")
 
 

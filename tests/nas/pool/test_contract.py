@@ -350,7 +350,7 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(monkeypatch: pytest.Mon
     from nas.pool.cluster import ClusterError, connect  # noqa: PLC0415
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(ClusterError, match=r"^address 127\.0\.0\.1:1: Connection refused; is the head node up\?$"):
+    with pytest.raises(ClusterError, match=r"^`address` 127\.0\.0\.1:1: Connection refused; is the head node up\?$"):
         connect("127.0.0.1:1")
 
 

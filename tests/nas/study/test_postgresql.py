@@ -250,7 +250,7 @@ def test_a_database_that_is_lost_within_a_turn_is_told_in_one_line(server: str, 
     end = ": lost the database: (.+); when it is there again, go on with the same command"
     with pytest.raises(DatabaseLostError) as told:
         lose()
-    found = re.fullmatch("storage " + re.escape(server) + end, str(told.value))
+    found = re.fullmatch("`storage` " + re.escape(server) + end, str(told.value))
     assert found is not None
     assert (found[1] == "a query's own") == (cause is not None)  # not hidden by what the end of the turn meets
 
@@ -314,9 +314,9 @@ def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("nonsense", "storage nonsense: not an address such as postgresql://user@host/database"),
-        ("sqlite:///x.db", "storage sqlite:///x.db: must be a postgresql:// address"),
-        ("postgresql://me:secret@127.0.0.1:1/x", r"storage postgresql://me:\*\*\*@127.0.0.1:1/x: cannot be used: .+"),
+        ("nonsense", "`storage` nonsense: not an address such as postgresql://user@host/database"),
+        ("sqlite:///x.db", "`storage` sqlite:///x.db: must be a postgresql:// address"),
+        ("postgresql://me:secret@127.0.0.1:1/x", r"`storage` postgresql://me:\*\*\*@127.0.0.1:1/x: cannot be used: .+"),
     ],
 )
 def test_an_address_that_is_none_is_told_in_one_line(url: str, text: str) -> None:
@@ -335,7 +335,7 @@ def test_tables_of_another_optuna_are_told_in_one_line(monkeypatch: pytest.Monke
     monkeypatch.setattr("nas.study.shared._turn", lambda *_: contextlib.nullcontext())
     url = "postgresql://me@127.0.0.1:1/x"
     with (
-        pytest.raises(ValueError, match=r"^storage .+: cannot be used: no longer compatible with the table schema$"),
+        pytest.raises(ValueError, match=r"^`storage` .+: cannot be used: no longer compatible with the table schema$"),
         open_shared_study(url, "s", "d", optuna.samplers.RandomSampler()),
     ):
         pass
