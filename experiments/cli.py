@@ -44,7 +44,7 @@ def run(data: str, **given: Any) -> None:
 
     With --arch the search is skipped and that network is the baseline.
     """
-    from experiments.steps.pipeline import run_all  # noqa: PLC0415
+    from experiments.pipeline import run_all  # noqa: PLC0415
 
     with _opened(asked := ask("run", given, data)) as context:
         _answer(run_all(context), asked.common.as_json)
@@ -121,9 +121,9 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
     -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
     """
-    from experiments.pictures.overlay import draw_frontier  # noqa: PLC0415
     from experiments.run.latency_book import measured_in  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
+    from experiments.views.frontier import draw_frontier  # noqa: PLC0415
 
     drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
     _answer(points_table(drawn).to_dict("records"), as_json)
@@ -271,12 +271,16 @@ def main() -> None:
 
 def _opened(asked: Asked) -> AbstractContextManager[Any]:
     """Open the run of a command, unless an option given has no effect."""
+    from experiments.report import LiveReport  # noqa: PLC0415
     from experiments.run.context import open_run  # noqa: PLC0415
     from experiments.run.facts import FACTS  # noqa: PLC0415
+    from experiments.run.folder import RunFolder  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
 
     refuse_idle(asked, FACTS)
-    return open_run(asked.data, asked.common.run_dir, asked.settings, Narrator())
+    narrator = Narrator()
+    page = LiveReport(RunFolder(Path(asked.common.run_dir)), narrator.say)
+    return open_run(asked.data, asked.common.run_dir, asked.settings, narrator, [page])
 
 
 def _answer(value: Any, as_json: bool) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,7 +15,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
 from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
-from nas.files import replacing
 from nas.pareto import knee, pareto_front
 
 
@@ -89,17 +86,6 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
     write_names(axes, names, [_line(axis, front), *families])
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix in one step, the same bytes for the same figure."""
-    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    with (
-        rc_context({"svg.hashsalt": "scalenas"}),  # else ids in the file are random
-        replacing(path, durable=False) as draft,  # redrawn from its table at any time
-        draft.open("wb") as file,
-    ):
-        figure.savefig(file, format=path.suffix.removeprefix("."), dpi=150, metadata=metadata)
 
 
 def _cost(axis: Axis, point: FrontierPoint) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.tables.curves import Measured
 from scaling_search.analysis import Analysis, Trainings
 from scaling_search.drift import Drift
 from scaling_search.region import lattice_nodes
@@ -27,16 +27,6 @@ _BORDER = "C1"
 _BLUR = 0.03
 _SHADES = 12
 _CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One trained network of the scaling plot: MACs, mean accuracy in 0..1, its standard deviation over n seeds."""
-
-    macs: float
-    accuracy: float
-    spread: float | None
-    n: int
 
 
 def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "") -> Figure:

@@ -29,21 +29,21 @@ def write_report(folder: RunFolder, output: Path | None = None) -> Path:
 
 @dataclass
 class LiveReport:
-    """Keeps the page of a run that is going on up to date. Whatever goes wrong is said in one line: a page must not
-    fail a run."""
+    """Keeps the page of a run that is going on up to date, as a listener of the run. Whatever goes wrong is said in one
+    line: a page must not fail a run."""
 
     folder: RunFolder
     say: Callable[[str], None]
     written: float = field(default_factory=time.monotonic)
     took: float = 0.0
 
-    def tick(self) -> None:
-        """Something happened: write the page if the last is a minute old, and old enough to cost 5 % of the time."""
+    def trial_finished(self) -> None:
+        """Write the page if the last is a minute old, and old enough to cost 5 % of the time."""
         if time.monotonic() - self.written > max(60.0, 20 * self.took):
-            self.write()
+            self.results_written()
 
-    def write(self) -> None:
-        """Write the page now, as at the end of a step."""
+    def results_written(self) -> None:
+        """Write the page now."""
         start = time.monotonic()
         try:
             write_report(self.folder)

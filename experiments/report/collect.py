@@ -19,9 +19,8 @@ from experiments.report.drawing import drawing
 from experiments.report.frontier_data import frontier_data
 from experiments.report.guard import Guard
 from experiments.report.importance import importance
-from experiments.run.folder import RunFolder
+from experiments.run.folder import STUDIES, RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
-from experiments.views.status import STUDIES
 from nas.study.store import measured, read_study
 from search_spaces import ArchSpec, fit_arch, format_blocks, reference_arch
 

@@ -7,14 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.settings import Settings
-from experiments.report import LiveReport
 from experiments.run.folder import RunFolder, open_run_folder
 from experiments.run.forecast import Pace
 from experiments.run.pool import WorkerPool
@@ -35,6 +34,14 @@ from nas.training.checkpoint import trial_checkpoints
 from search_spaces import ArchSpec, network_cost
 
 
+class Listener(Protocol):
+    """Somebody who is told how a run gets on, such as its page. Raises nothing."""
+
+    def trial_finished(self) -> None: ...
+
+    def results_written(self) -> None: ...
+
+
 @dataclass
 class RunContext:
     """An opened run: what its steps train on, and where they write."""
@@ -46,6 +53,7 @@ class RunContext:
     slots: tuple[Slot, ...]
     closing: ExitStack = field(default_factory=ExitStack)
     board: Writer | None = None
+    listeners: Sequence[Listener] = ()
 
     @property
     def num_classes(self) -> int:
@@ -64,11 +72,6 @@ class RunContext:
     def final(self) -> Fidelity:
         """The longer training that everything on the frontier gets."""
         return Fidelity(self.settings.final.final_epochs)
-
-    @cached_property
-    def report(self) -> LiveReport:
-        """The run's page."""
-        return LiveReport(self.folder, self.narrator.say)
 
     @cached_property
     def executor(self) -> Executor:
@@ -150,7 +153,13 @@ class RunContext:
         if event.finished and event.request is not None:
             trial_checkpoints(self.folder.checkpoints, event.request).remove()
         if event.finished:
-            self.report.tick()
+            for listener in self.listeners:
+                listener.trial_finished()
+
+    def results_written(self) -> None:
+        """Say that a step has written tables or results."""
+        for listener in self.listeners:
+            listener.results_written()
 
     def cost(self, arch: ArchSpec) -> tuple[int, int]:
         """MACs and parameters with the classes of this data set."""
@@ -173,7 +182,13 @@ def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
 
 
 @contextmanager
-def open_run(data: str | None, path: str | Path, settings: Settings, narrator: Narrator) -> Iterator[RunContext]:
+def open_run(
+    data: str | None,
+    path: str | Path,
+    settings: Settings,
+    narrator: Narrator,
+    listeners: Sequence[Listener] = (),
+) -> Iterator[RunContext]:
     """Open data (None: the table named in the settings) and devices for a run folder, and hold it as its only driver.
 
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
@@ -187,7 +202,7 @@ def open_run(data: str | None, path: str | Path, settings: Settings, narrator: N
         folder.check({"seed": settings.general.seed})
         with from_user(), narrator.counting("decode") as progress:
             problem = _open_problem(data, folder, settings, progress)
-        run = RunContext(folder, settings, narrator, problem, slots)
+        run = RunContext(folder, settings, narrator, problem, slots, listeners=listeners)
         stack.push(run.closing)
         if settings.general.tensorboard:
             run.board = open_writer(folder.path / FOLDER)

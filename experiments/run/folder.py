@@ -18,6 +18,8 @@ from experiments.errors import UserError
 from nas.files import replace_text
 from nas.study.passwords import hide_password
 
+STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
+"""The studies that a run may have, in the order of its steps."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
 

@@ -1,1 +1,1 @@
-"""The steps of a run; none imports another but the pipeline."""
+"""The steps of a run; none imports another: `experiments.pipeline` strings them together."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import RunFailedError, UserError
-from experiments.pictures.of_run import frontier_pictures
+from experiments.pictures.run_folder import frontier_pictures
+from experiments.plans.networks import family_archs, fitted_arch
 from experiments.run.context import RunContext
 from experiments.run.folder import read_json
 from experiments.run.naming import load_arch
-from experiments.steps.scale import family_archs, fitted_arch
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from nas.evaluation import Request
@@ -136,7 +136,7 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
     for each in pairs:
         run.narrator.say(str(each))
-    run.report.write()
+    run.results_written()
     return points
 
 

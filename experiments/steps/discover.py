@@ -9,19 +9,19 @@ import json
 import platform
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.errors import RunFailedError, from_user
+from experiments.plans.outlook import outlook_discover
+from experiments.plans.search import STUDY, Search, plan_search
 from experiments.run.context import RunContext
 from experiments.run.folder import write_json
-from experiments.run.naming import resolve_space, resolve_target
-from experiments.run.outlook import outlook_discover
 from experiments.run.pricing import resolve_figure, target_cost
-from experiments.tables.run_tables import trials_csv
+from experiments.tables.trials import trials_csv
 from nas.evaluation import Request
 from nas.figures import Figure, InSpace, MultiplyAdds, keeps
 from nas.files import replace_text
@@ -36,38 +36,7 @@ from nas.study.store import copy_study, open_study, read_study
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
 from search_spaces.space import size_in_words
 
-NAME = "discover"
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a discovery is about: the objective, the space, the MACs it was fitted to, and those that are wanted."""
-
-    score: Score
-    space: SearchSpace
-    fitted_to: int
-    target_macs: int
-    max_macs: int | None
-
-
-def plan_search(run: RunContext) -> Search:
-    """Resolve target and space. A folder's space keeps the target it was first fitted to, so that another target only
-    rescores. Raises UserError for what the user can mend.
-    """
-    settings = run.settings
-    target = resolve_target(settings.figures.target_macs, run.resolution, run.num_classes)
-    with from_user():
-        score = settings.search.score_at(target)
-    # Trials of one study must mean the same networks, so the space keeps the target that it was fitted to at first.
-    begun = run.folder.journal(NAME).exists()
-    before = run.folder.read().get("space", {}) if begun else {}
-    fitted_to = before.get("fitted_to", target)
-    space = run.problem.space or resolve_space(
-        settings.search.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
-    )
-    limit = settings.figures.max_macs
-    max_macs = None if limit is None else resolve_target(limit, run.resolution, run.num_classes, "--max-macs")
-    return Search(score, space, fitted_to, target, max_macs)
+NAME = STUDY
 
 
 def forecast_discover(run: RunContext) -> dict[str, Any]:
@@ -121,7 +90,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
             copy_study(opened, run.folder.journal(NAME), NAME, plan.score)
     study = read_study(run.folder.journal(NAME), NAME)
     replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
-    run.report.write()
+    run.results_written()
     if not found:
         raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
     found = [candidate for candidate in found if _keeps_bounds(candidate, plan, figure, settings.figures.max_cost)]
@@ -134,7 +103,7 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         best = _recommended(study, found, InSpace(figure, plan.space), plan.score, settings.search.confirm)
     baseline = _confirm(run, plan.score, figure, best)
     write_json(run.folder.baseline, baseline)
-    run.report.write()
+    run.results_written()
     run.narrator.say(
         f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
         f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"

@@ -14,12 +14,12 @@ from scipy.stats import qmc
 
 from experiments.errors import RunFailedError, UserError
 from experiments.options.plans import LONG_SEEDS, FidelityPlan, short_training
-from experiments.pictures.of_run import fidelity_pictures
+from experiments.pictures.run_folder import fidelity_pictures
+from experiments.plans.networks import fitted_arch
+from experiments.plans.outlook import outlook_list
+from experiments.plans.search import plan_search
 from experiments.run.context import RunContext
 from experiments.run.folder import write_json
-from experiments.run.outlook import outlook_list
-from experiments.steps.discover import plan_search
-from experiments.steps.scale import fitted_arch
 from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
@@ -157,7 +157,7 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     }
     write_json(run.folder.path / "fidelity.json", record)
     fidelity_pictures(run.folder.path, ranked, agreement, run.problem.name)
-    run.report.write()
+    run.results_written()
     for line in lines:
         run.narrator.say(line)
     return record

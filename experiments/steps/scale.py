@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -13,14 +12,15 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from experiments.errors import UserError, from_user
 from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
-from experiments.pictures.of_run import coefficient_pictures, curve_pictures
+from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
+from experiments.plans.curves import Curves, curve_requests, plan_curves
+from experiments.plans.networks import baseline_arch
+from experiments.plans.outlook import outlook_scale
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json, write_json
+from experiments.run.folder import write_json
 from experiments.run.forecast import Forecast
-from experiments.run.naming import is_reference, load_arch, resolve_target
-from experiments.run.outlook import outlook_scale
-from experiments.tables.run_tables import analysis_record, curves_csv, grid_csv, grid_records
-from experiments.tables.scaling_curves import curve_requests, train_curves
+from experiments.tables.curves import Measured, curves_csv, measured
+from experiments.tables.grid import analysis_record, grid_csv, grid_records
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.files import replace_text
 from scaling_search import (
@@ -33,7 +33,7 @@ from scaling_search import (
 )
 from scaling_search.drift import supported_drift
 from scaling_search.search import trainings_of
-from search_spaces import ArchSpec, fit_arch
+from search_spaces import ArchSpec
 
 NAME = "scale"
 AXES: dict[str, BaseDistribution] = {
@@ -42,31 +42,6 @@ AXES: dict[str, BaseDistribution] = {
     "gamma": FloatDistribution(1, 2),
     "seed": IntDistribution(0, 2**31),
 }
-
-
-def baseline_arch(run: RunContext) -> ArchSpec:
-    """What is to grow: `--arch`, else this run's baseline, else B0 fitted to the target.
-
-    A known network's name is fitted to the data and the target; a file or another run is taken as it is.
-    """
-    given = run.settings.general.arch
-    if not given and run.folder.baseline.exists():
-        return load_arch(str(run.folder.path))
-    if len(given) > 1:
-        raise UserError("give one --arch to scale")
-    text = given[0] if given else "efficientnet_b0"
-    return fitted_arch(run, text, None)
-
-
-def fitted_arch(run: RunContext, text: str, target_macs: float | None) -> ArchSpec:
-    """A known network fitted to the run's resolution, channels and target (None: the run's), or any other as it is."""
-    arch = load_arch(text)
-    if not is_reference(text):
-        return arch
-    target = target_macs or resolve_target(run.settings.figures.target_macs, run.resolution, run.num_classes)
-    arch = dataclasses.replace(arch, input_channels=run.problem.channels)
-    with from_user(text):
-        return fit_arch(arch, run.resolution, target, num_classes=run.num_classes)
 
 
 def forecast_scale(run: RunContext) -> dict[str, Any]:
@@ -108,10 +83,10 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     coefficient_pictures(run.folder.path, trainings, analyses, moved)
     if settings.growth.plot_phi > 0:
-        curves = train_curves(run, NAME, arch, found.coefficients, found.fidelity)
+        curves = _train_curves(run, plan_curves(run, arch, found.coefficients, found.fidelity))
         replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
         curve_pictures(run.folder.path, curves)
-    run.report.write()
+    run.results_written()
     _say(run, found, record)
     return record
 
@@ -184,6 +159,27 @@ def _search(
     )
 
 
+def _train_curves(run: RunContext, curves: Curves) -> dict[str, list[Measured]]:
+    """Accuracy on val of the networks of the scaling plot: {way: networks}. The grid's trainings are not repeated;
+    networks that could not be trained are missing."""
+    phis = {member.arch.id: member.phi for members in curves.lines.values() for member in members}
+
+    def labels(request: Request) -> Mapping[str, Any]:
+        return {"phi": phis[request.arch.id]}
+
+    requests = list(curves.requests.values())
+    outcomes = run.train(NAME, requests, labels, f"scaling plot, {curves.fidelity.epochs} epochs")
+    lines = {
+        way: [
+            measured(member.macs, accuracies)
+            for member in members
+            if (accuracies := curves.accuracies(member, outcomes))
+        ]
+        for way, members in curves.lines.items()
+    }
+    return {way: points for way, points in lines.items() if points}
+
+
 def _say(run: RunContext, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
     say, best = run.narrator.say, found.coefficients
     trained = sum(result.n > 0 for result in found.results)
@@ -198,8 +194,3 @@ def _say(run: RunContext, found: CoefficientSearch, record: Mapping[str, Any]) -
         say(f"  {record['drift']}")
     for line in record["cautions"]:
         say(f"warning: {line}")
-
-
-def family_archs(path: Path) -> list[tuple[float, ArchSpec]]:
-    """phi and network of every member in a family.json."""
-    return [(float(member["phi"]), ArchSpec.from_dict(member["arch"])) for member in read_json(path)]

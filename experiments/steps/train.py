@@ -14,11 +14,11 @@ import torch
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan
+from experiments.plans.networks import fitted_arch
 from experiments.run.context import RunContext
 from experiments.run.folder import read_json, write_json
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
-from experiments.steps.scale import fitted_arch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.kernels.fast_path import accelerate
@@ -58,7 +58,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
             raise
         raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
     _say(run, record)
-    run.report.write()
+    run.results_written()
     return record
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from optuna.storages import JournalStorage
 
 from experiments.errors import UserError
-from experiments.run.folder import RunFolder
-from experiments.views.status import STUDIES
+from experiments.run.folder import STUDIES, RunFolder
 from nas.study.journal import BatchingJournal
 
 HOST = "127.0.0.1"

@@ -8,13 +8,14 @@ from typing import Any
 
 from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
-from experiments.pictures.of_run import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
+from experiments.pictures.run_folder import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
 from experiments.report import write_report
 from experiments.run.folder import RunFolder
 from experiments.tables.csv_rows import read_rows
+from experiments.tables.curves import read_curves
 from experiments.tables.fidelity_table import FidelityRow, ranking
 from experiments.tables.frontier import read_points
-from experiments.tables.run_tables import read_curves, read_grid
+from experiments.tables.grid import read_grid
 from nas.rank_fidelity import FEWEST
 from scaling_search.drift import supported_drift
 from scaling_search.search import supported_analysis

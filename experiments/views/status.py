@@ -14,10 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.errors import UserError
-from experiments.run.folder import RunFolder, read_json
+from experiments.run.folder import STUDIES, RunFolder, read_json
 from nas.study.store import measured, read_study
-
-STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:

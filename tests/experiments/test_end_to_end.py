@@ -15,10 +15,11 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.errors import UserError
-from experiments.pictures.frontier import frontier_figure, save_figure
+from experiments.pictures.frontier import frontier_figure
+from experiments.pictures.save import save_figure
+from experiments.plans.networks import fitted_arch
 from experiments.run.context import RunContext
 from experiments.steps import compare
-from experiments.steps.scale import fitted_arch
 from experiments.tables.frontier import read_points
 from nas.study.store import read_study
 from scaling_search import Coefficients

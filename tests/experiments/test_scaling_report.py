@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from experiments.options.groups import Budget, parse_budget
-from experiments.pictures.scaling import Measured, drift_plot, scaling_plot, triangle_plot
-from experiments.tables.scaling_curves import plot_phis
+from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
+from experiments.plans.curves import plot_phis
+from experiments.tables.curves import Measured
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
     CoefficientSearch,

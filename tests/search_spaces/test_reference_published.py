@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
-from experiments.pictures.overlay import draw_frontier
 from experiments.tables.frontier import points_csv
 from experiments.tables.published import FAMILIES, PUBLISHED, published_points
+from experiments.views.frontier import draw_frontier
 from search_spaces import ArchSpec, count_macs, count_params, reference_arch, resize
 from search_spaces.reference import mobilenet_v1, mobilenet_v2
 

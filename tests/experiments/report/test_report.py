@@ -98,7 +98,7 @@ def test_names_cannot_leave_their_texts(odd_dir: Path) -> None:
 def test_a_report_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "run.json").write_text("{")
-    LiveReport(RunFolder(tmp_path), said.append).write()
+    LiveReport(RunFolder(tmp_path), said.append).results_written()
     assert len(said) == 1
     assert "run.json" in said[0]
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from experiments.options.settings import Settings
-from experiments.steps.discover import Search, _shared_name
+from experiments.plans.search import Search
+from experiments.steps.discover import _shared_name
 from nas.score import Score
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.pictures.overlay import draw_frontier
 from experiments.tables.frontier import FrontierPoint, points_csv, read_points
+from experiments.views.frontier import draw_frontier
 from tests.helpers.run_folders import made_up_run
 
 POINT = FrontierPoint("net", "reference", "mine", "digits", "test", 3, "fast", 2, 0.5, 0.01, 10**6, 10**4, 16, "0")

@@ -8,8 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.pictures.fidelity import fidelity_figure
-from experiments.pictures.frontier import frontier_figure, save_figure
-from experiments.pictures.scaling import Measured, drift_plot, scaling_plot, triangle_plot
+from experiments.pictures.frontier import frontier_figure
+from experiments.pictures.save import save_figure
+from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
+from experiments.tables.curves import Measured
 from experiments.tables.fidelity_table import Ranking
 from experiments.tables.frontier import FrontierPoint
 from nas.rank_fidelity import Agreement, say_fidelity

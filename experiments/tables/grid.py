@@ -1,48 +1,19 @@
-"""Studies and results as CSV tables, and those that pictures are drawn from read back."""
+"""The coefficient search as a table: grid.csv, written and read back; and its part of coefficients.json."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.study import Study
-from optuna.trial import TrialState
 
-from experiments.pictures.scaling import Measured
 from experiments.tables.csv_rows import SIGNED, read_rows
 from scaling_search import CoefficientSearch, ScalingPoint
 from scaling_search.analysis import Trainings
-from search_spaces import ArchSpec, format_blocks
-
-_ATTRIBUTES = ("accuracy", "macs", "params", "arch_id", "seed", "split", "seconds", "device", "duplicate_of",
-               "failure_kind", "failure_message", "pruned_because", "pruned_at")  # fmt: skip
-
-
-def trials_csv(study: Study) -> str:
-    """One row a finished trial: number, state, score, what was trained and what came out, then its parameters."""
-    rows = []
-    for trial in study.get_trials(deepcopy=False):
-        if not trial.state.is_finished():
-            continue
-        attrs = trial.user_attrs
-        fidelity = attrs.get("fidelity", {})
-        rows.append(
-            {
-                "number": trial.number,
-                "state": trial.state.name.lower(),
-                "score": trial.value if trial.state == TrialState.COMPLETE else None,
-                **{name: attrs.get(name) for name in _ATTRIBUTES},
-                **{name: fidelity.get(name) for name in ("epochs", "train_fraction", "resolution_factor")},
-                "blocks": format_blocks(ArchSpec.from_dict(attrs["arch"])) if "arch" in attrs else None,
-                **trial.params,
-            }
-        )
-    return pd.DataFrame(rows).to_csv(index=False)
 
 
 def grid_records(found: CoefficientSearch) -> list[dict[str, Any]]:
@@ -103,33 +74,6 @@ def _trainings(points: Sequence[Sequence[_GridRow]]) -> Trainings:
         accuracy=np.array([[reached.get(seed, np.nan) for seed in seeds] for reached in accuracies]),
         costs=np.array([rows[0].realised_cost for rows in points]),
     )
-
-
-def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
-    """One row a network of the scaling plot."""
-    rows = [
-        {"way": way, "macs": point.macs, "accuracy": point.accuracy, "accuracy_std": point.spread, "n": point.n}
-        for way, points in lines.items()
-        for point in points
-    ]
-    return pd.DataFrame(rows).to_csv(index=False)
-
-
-@dataclass(frozen=True)
-class _CurveRow:
-    way: str
-    macs: int
-    accuracy: float
-    accuracy_std: float | None
-    n: int
-
-
-def read_curves(path: Path) -> dict[str, list[Measured]]:
-    """The networks of a scaling.csv by the way they grew. Raises UserError as `read_rows` does."""
-    lines: dict[str, list[Measured]] = {}
-    for row in read_rows(path, _CurveRow):
-        lines.setdefault(row.way, []).append(Measured(row.macs, row.accuracy, row.accuracy_std, row.n))
-    return lines
 
 
 def analysis_record(found: CoefficientSearch) -> dict[str, Any]:

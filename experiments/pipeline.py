@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from experiments.plans.networks import baseline_arch
 from experiments.run.context import RunContext
 from experiments.run.folder import write_json
 from experiments.steps.compare import run_compare, run_entries
 from experiments.steps.discover import run_discover
-from experiments.steps.scale import baseline_arch, run_scale
+from experiments.steps.scale import run_scale
 from search_spaces import format_blocks
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.errors import UserError, from_user
-from experiments.pictures.frontier import frontier_figure, save_figure
+from experiments.pictures.frontier import frontier_figure
+from experiments.pictures.save import save_figure
 from experiments.report.frontier_data import frontier_data
 from experiments.report.page import render
 from experiments.tables.frontier import AXES, FrontierPoint, points_csv, read_own_points, read_points
