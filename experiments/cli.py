@@ -1,4 +1,4 @@
-"""The command: `scalenas`, also `python -m experiments`."""
+"""The command: `scalenas`, also `python -m scalenas`."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from nas.score import Score
 if TYPE_CHECKING:
     from nas.data.source import open_dataset
     from nas.evaluation import Fidelity, Outcome, Request
+    from nas.figures import Figure, InSpace, MultiplyAdds, Parameters
     from nas.pool.inline import InlineExecutor
     from nas.samplers import make_sampler
     from nas.search import discover, evaluate_all
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fidelity",
+    "Figure",
+    "InSpace",
     "InlineExecutor",
+    "MultiplyAdds",
     "Outcome",
+    "Parameters",
     "ProxyEvaluator",
     "Request",
     "Score",
@@ -32,8 +37,12 @@ __all__ = [
 
 _HOMES = {
     "Fidelity": "nas.evaluation",
+    "Figure": "nas.figures",
+    "InSpace": "nas.figures",
     "InlineExecutor": "nas.pool.inline",
+    "MultiplyAdds": "nas.figures",
     "Outcome": "nas.evaluation",
+    "Parameters": "nas.figures",
     "ProxyEvaluator": "nas.training.proxy",
     "Request": "nas.evaluation",
     "discover": "nas.search",

@@ -102,11 +102,11 @@ def resolve_space(text: str, target_macs: float, resolution: int, num_classes: i
 
 
 def load_object(text: str, option: str, otherwise: str) -> Any:
-    """What `module:name` names; modules of the working directory are found too. Raises UserError."""
+    """What `module:name` names; modules of the working directory are found too, behind all others. Raises UserError."""
     module, _, name = text.partition(":")
     if not (module and name):
         raise UserError(f"{option} must be {otherwise}, or module:function, not {text!r}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))  # in front, a folder of the user's would hide what is loaded later
     with from_users_code(f"{option} {text}"):
         return getattr(importlib.import_module(module), name)

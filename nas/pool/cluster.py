@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import pickle
 import queue
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, keep_memory, pin_threads
 from nas.pool.worker import lost_device
 
+PACKAGES = ("search_spaces", "nas", "scaling_search", "experiments")
 _PATIENCE = 10.0  # seconds for the head node to answer
 
 
@@ -53,11 +55,25 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     _check_address(address)
-    local = {"include_dashboard": False} if address is None else {"address": address}
+    where: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
+    if not (address or "").startswith("ray://"):  # where Ray's workers look into the driver's folder first
+        where["runtime_env"] = {"worker_process_setup_hook": _loader(PACKAGES)}
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(f"`address` {address or 'local'}: {one_line(error)}") from None
+
+
+def _loader(packages: Sequence[str]) -> Callable[[], None]:
+    """What loads packages in a Ray worker before the driver's working directory is put in front of its path: a folder
+    of the user's there may have the name of one of them. A closure, for those are sent by value, not imported."""
+
+    def load() -> None:
+        for package in packages:
+            with contextlib.suppress(ImportError):  # not installed there: found in the working directory or nowhere
+                importlib.import_module(package)
+
+    return load
 
 
 def _check_address(address: str | None) -> None:
