@@ -21,9 +21,9 @@ _BLOCK = re.compile(
 def parse_blocks(text: str | Iterable[str]) -> tuple[Stage, ...]:
     """Stages from block strings, separated by spaces when one string is given.
 
-    Beyond the sources' notation `_w0.5` is the inner width, `_g3` the groups, `_poolskip` and `_projskip` are the other
-    shortcuts and a trailing `_conv`, `_sepconv` ... another op than mbconv. What only other ops have is left out. Input
-    channels are checked against the stage before. Raises ArchError, naming the block.
+    Beyond the sources' notation `_w0.5` is the inner width, `_g3` the groups, `_poolskip`, `_projskip` and `_padskip`
+    are the other shortcuts and a trailing `_conv`, `_sepconv` ... another op than mbconv. What only other ops have is
+    left out. Input channels are checked against the stage before. Raises ArchError, naming the block.
     """
     blocks = text.split() if isinstance(text, str) else list(text)
     stages: list[Stage] = []

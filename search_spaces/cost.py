@@ -23,6 +23,7 @@ from search_spaces.layers import (
     Layer,
     Linear,
     Norm,
+    PadChannels,
     Pool,
     Repeat,
     Residual,
@@ -201,6 +202,12 @@ def _shuffle(layer: Shuffle, shape: Shape) -> tuple[Cost, Shape]:
     return _NOTHING, shape
 
 
+def _pad_channels(layer: PadChannels, shape: Shape) -> tuple[Cost, Shape]:
+    if layer.channels < shape.channels:
+        raise ValueError(f"{shape.channels} channels cannot be padded to {layer.channels}")
+    return Cost(0, 0, layer.channels * shape.size * shape.size), Shape(layer.channels, shape.size)
+
+
 _NOTHING = Cost(0, 0, 0)
 _FOLD: dict[type, Callable[[Any, Shape], tuple[Cost, Shape]]] = {
     Conv: _conv,
@@ -217,4 +224,5 @@ _FOLD: dict[type, Callable[[Any, Shape], tuple[Cost, Shape]]] = {
     Gate: _gate,
     Concat: _concat,
     Shuffle: _shuffle,
+    PadChannels: _pad_channels,
 }

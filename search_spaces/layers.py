@@ -114,6 +114,13 @@ class Shuffle:
     groups: int
 
 
+@dataclass(frozen=True, slots=True)
+class PadChannels:
+    """Channels of zeros after those that come in, up to `channels` in all."""
+
+    channels: int
+
+
 Layer: TypeAlias = (
     Conv
     | Norm
@@ -129,4 +136,5 @@ Layer: TypeAlias = (
     | Gate
     | Concat
     | Shuffle
+    | PadChannels
 )

@@ -89,6 +89,17 @@ class Shuffle(nn.Module):
         return grouped.transpose(1, 2).reshape(n, channels, height, width)
 
 
+class PadChannels(nn.Module):
+    """Channels of zeros after those that come in, `more` of them."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self.more = more
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, (0, 0, 0, 0, 0, self.more))
+
+
 class Network(nn.Sequential):
     """The modules `stem`, `stages` and `head`, one after another, and the architecture they were built from.
 
@@ -234,6 +245,8 @@ def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PL
             return Concat(build_layer(part, shape) for part in parts)
         case L.Shuffle(groups):
             return Shuffle(groups)
+        case L.PadChannels(channels):
+            return PadChannels(channels - shape.channels)
 
 
 def _build_seq(seq: L.Seq, shape: Shape) -> nn.Sequential:

@@ -13,7 +13,7 @@ from experiments.export.source import Exported
 from nas.files import replace_text
 from nas.training.checkpoint import save_weights
 from search_spaces import count_macs, count_params, format_blocks
-from search_spaces.network import Concat, Gate, GlobalPool, Residual, Shuffle
+from search_spaces.network import Concat, Gate, GlobalPool, PadChannels, Residual, Shuffle
 
 
 def write_standalone(exported: Exported, path: Path) -> float:
@@ -72,6 +72,8 @@ def _source(module: nn.Module, indent: str) -> str:  # noqa: PLR0911, PLR0912  o
             return "GlobalPool()"
         case Shuffle():
             return f"Shuffle({module.groups})"
+        case PadChannels():
+            return f"PadChannels({module.more})"
         case nn.Sequential():
             names = [name for name, _ in module.named_children()]
             parts = [_source(child, deeper) for child in module.children()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, Pool, Residual, Seq
+from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, PadChannels, Pool, Residual, Seq
 from search_spaces.ops.stage import Stage, Style
 
 
@@ -37,4 +37,8 @@ def with_shortcut(body: Layer, stage: Stage, inputs: int, stride: int, style: St
         return Residual(body, Seq((pool, *project)))
     if stage.skip == "project" and changing:
         return Residual(body, Seq((Conv(stage.channels, 1, stride), style.norm)))
+    if stage.skip == "pad" and changing:
+        every = (Pool("max", 1, stride),) if stride > 1 else ()
+        pad = (PadChannels(stage.channels),) if stage.channels != inputs else ()
+        return Residual(body, Seq((*every, *pad)))
     return body if stage.skip == "none" or changing else Residual(body)

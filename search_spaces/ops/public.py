@@ -48,7 +48,7 @@ def has_residual(stage: Stage, inputs: int) -> bool:
 
 def refuse_changing_skip(stage: Stage) -> None:
     """Raise ArchError for the shortcuts that timm's mobile networks lack."""
-    if stage.skip in ("pool", "project"):
+    if stage.skip in ("pool", "project", "pad"):
         raise ArchError(f"timm has no {stage.skip} shortcut")
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from search_spaces.checks import ArchError, Check, integer, number, odd, one_of
 from search_spaces.layers import Act, Layer, Norm
 
-SKIPS = ("identity", "none", "pool", "project")
+SKIPS = ("identity", "none", "pool", "project", "pad")
 
 CHECKS: Mapping[str, Check] = {
     "kernel": odd,
@@ -48,7 +48,7 @@ def numbered(name: str, prefix: str, read: Callable[[str], Any] = float) -> Toke
     return Token(name, f"{re.escape(prefix)}({digits})", read, lambda value: f"{prefix}{value!r}")
 
 
-_SKIP_WORDS = {"noskip": "none", "poolskip": "pool", "projskip": "project"}
+_SKIP_WORDS = {"noskip": "none", "poolskip": "pool", "projskip": "project", "padskip": "pad"}
 SE = numbered("se", "se")
 INNER = numbered("inner", "w")
 GROUPS = numbered("groups", "g", int)
@@ -98,8 +98,9 @@ class Stage:
     def skip(self) -> str:
         """The shortcut.
 
-        "identity" where shapes allow, "none", "pool" (average pool on the shortcut of a strided block) or "project"
-        (identity where shapes allow, a strided 1x1 convolution elsewhere).
+        "identity" where shapes allow, "none", "pool" (average pool on the shortcut of a strided block), or identity
+        where shapes allow and elsewhere a strided 1x1 convolution ("project") or, without parameters, every stride-th
+        pixel with channels of zeros added ("pad"), which no block can do that gets more channels than it gives.
         """
         return "identity"
 
@@ -110,11 +111,13 @@ class Stage:
 
     # What each op says.
 
-    def check(self, where: str, inputs: int) -> None:  # noqa: ARG002  of the ops that care
+    def check(self, where: str, inputs: int) -> None:
         """Raise ArchError, naming the field after `where`, when a field is out of its range or `inputs` do not fit."""
         for name, check in CHECKS.items():
             if hasattr(self, name):
                 check(where + name, getattr(self, name))
+        if self.skip == "pad" and self.channels < inputs:
+            raise ArchError(f"{where}skip: {inputs} channels cannot be padded to {self.channels}")
 
     def canonical(self, inputs: int) -> Self:  # noqa: ARG002
         """The same blocks, fed with `inputs` channels, with every choice that cannot apply set to one value."""
@@ -124,9 +127,9 @@ class Stage:
         """The layers of one block that gets `inputs` channels. The first has the stage's stride, the others 1."""
         raise NotImplementedError
 
-    def least_channels(self, inputs: int, step: int) -> int:  # noqa: ARG002
+    def least_channels(self, inputs: int, step: int) -> int:  # noqa: ARG002  of the ops that care
         """The fewest output channels that a stage fed with `inputs` can have, where they are multiples of `step`."""
-        return 1
+        return inputs if self.skip == "pad" else 1
 
     @property
     def label(self) -> str:
@@ -164,7 +167,7 @@ def applicable_skip(stage: Stage, strided: bool, changing: bool) -> str:
     # A pooled shortcut differs from the identity only where it spans a stride.
     if skip == "pool" and not strided:
         skip = "identity"
-    if skip == "project" and not changing:
+    if skip in ("project", "pad") and not changing:
         skip = "identity"
     # The identity of a stage whose only block changes the shape is none at all.
     if skip == "identity" and stage.layers == 1 and changing:

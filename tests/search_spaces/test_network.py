@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from search_spaces import ArchSpec, StageSpec, StemSpec, build_network, fit_arch, reference_arch
-from search_spaces.network import Concat, Gate, Residual, Shuffle, branch_ends
+from search_spaces.network import Concat, Gate, PadChannels, Residual, Shuffle, branch_ends
 
 ARCH = ArchSpec((StageSpec(channels=8, layers=4, se=0.25),), StemSpec(8), resolution=16, drop_path=0.4)
 
@@ -29,9 +29,10 @@ def test_stochastic_depth_rises_linearly_and_keeps_the_expectation() -> None:
     assert torch.equal(block.eval()(images), 2 * images)
 
 
-def test_gates_scale_channels_and_shuffles_deal_them_out() -> None:
+def test_gates_scale_channels_shuffles_deal_them_out_and_padding_adds_zeros() -> None:
     x = torch.arange(48.0).reshape(1, 12, 2, 2)
     assert torch.equal(Shuffle(3)(x), nn.ChannelShuffle(3)(x))
+    assert torch.equal(PadChannels(2)(x), torch.cat([x, torch.zeros(1, 2, 2, 2)], 1))
     assert torch.equal(Gate(nn.Identity())(x), x * x)
     assert torch.equal(Concat([nn.Identity(), nn.ReLU()])(-x), torch.cat([-x, 0 * x], 1))
 

@@ -27,7 +27,7 @@ function drawArchitecture(arch, widest) {
       parts.push(svg("rect", { x: x + 9 - side / 2, y: middle - side / 2, width: side, height: side, fill: "none", stroke: "#333", "stroke-width": 1.2 }));
     }
     if (stage.se) parts.push(svg("circle", { cx: x + 30, cy: middle, r: 5, fill: "#b5121b" }));
-    const skip = ["pool", "project", "none"].includes(stage.skip) ? `, ${stage.skip === "none" ? "no" : stage.skip} skip` : "";
+    const skip = ["pool", "project", "pad", "none"].includes(stage.skip) ? `, ${stage.skip === "none" ? "no" : stage.skip} skip` : "";
     const kernel = stage.kernel ? ` ${stage.kernel}×${stage.kernel}` : "";
     const times = stage.layers > 1 ? `${stage.layers} × ` : "";
     parts.push(svg("text", { x: x + 44, y: middle - 3 }, `${times}${stage.block}${kernel}${stage.se ? " + SE" : ""}`),

@@ -32,6 +32,7 @@ NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     "member 1": lambda: shallow(MEMBERS.decode(MEMBERS.params(MEMBERS.sample(np.random.default_rng(1), 1)[0]))),
     "member 2": lambda: shallow(MEMBERS.decode(MEMBERS.params(MEMBERS.sample(np.random.default_rng(2), 1)[0]))),
     "shufflenet_v1": lambda: replace(reference_arch("shufflenet_v1"), resolution=32),
+    "resnet20": lambda: shallow(reference_arch("resnet20")),
     "squeezenet1_1": lambda: replace(reference_arch("squeezenet1_1"), resolution=32),
 }
 ALL = ("efficientnet_b0", "mnasnet_a1", "member 1", "member 2")
