@@ -112,7 +112,14 @@ def train(arch: str, data: str, **given: Any) -> None:
     "--published", multiple=True, metavar="FAMILY", help="Overlay published ImageNet figures, such as EfficientNet."
 )
 @click.option("--points", multiple=True, metavar="FILE", help="Overlay points of your own: a CSV (see docs/report.md).")
-@click.option("-x", "--x", type=click.Choice(["macs", "params", "latency"]), default="macs", show_default=True)
+@click.option(
+    "-x",
+    "--x",
+    type=click.Choice(["macs", "params", "latency"]),
+    default="macs",
+    show_default=True,
+    help="What accuracy is drawn against.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
 def frontier(  # noqa: PLR0917  click passes all by name
     runs: tuple[str, ...], output: str, published: tuple[str, ...], points: tuple[str, ...], x: str, as_json: bool
@@ -125,6 +132,8 @@ def frontier(  # noqa: PLR0917  click passes all by name
     from experiments.tables.frontier import points_table  # noqa: PLC0415
     from experiments.views.frontier import draw_frontier  # noqa: PLC0415
 
+    if x == "params" and output.endswith(".csv") and not published:
+        raise UserError("-x params has no effect on a .csv, which has all figures")
     drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
     _answer(points_table(drawn).to_dict("records"), as_json)
 
@@ -132,7 +141,9 @@ def frontier(  # noqa: PLR0917  click passes all by name
 @cli.command()
 @click.argument("arch")
 @click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
-@click.option("--num-classes", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--num-classes", type=click.IntRange(1), metavar="N", default=1000, show_default=True, help="Classes to tell apart."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int, as_json: bool) -> None:
     """MACs and parameters of a network, stage by stage."""
@@ -157,6 +168,8 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
     from experiments.views.status import run_status, status_table, watch_status  # noqa: PLC0415
 
     folder = existing_run_folder(run_dir)
+    if watch and as_json:
+        raise UserError("--json has no effect with --watch, which shows the table")
     if watch:
         watch_status(folder, Console())
     elif as_json:
@@ -168,9 +181,15 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
 @cli.command()
 @click.argument("run_dir", metavar="RUN")
 @click.option(
-    "--study", default="discover", show_default=True, metavar="NAME", help="discover, confirm, scale, compare"
+    "--study",
+    default="discover",
+    show_default=True,
+    metavar="NAME",
+    help="discover, confirm, scale, compare, fidelity.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="N", default=8080, show_default=True, help="Of this machine."
+)
 def dashboard(run_dir: str, study: str, port: int) -> None:
     """Show a run's trials in optuna-dashboard (an optional extra), on this machine alone."""
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
@@ -208,7 +227,9 @@ def redraw(runs: tuple[str, ...]) -> None:
 @click.argument("arch")
 @click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
 @click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
-@click.option("--num-classes", type=click.IntRange(1), help="Classes. [those of the weights or the run, else 1000]")
+@click.option(
+    "--num-classes", type=click.IntRange(1), metavar="N", help="Classes. [those of the weights or the run, else 1000]"
+)
 @click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.errors import UserError, from_user
 from experiments.options.command import PLANS, CommonOptions, offered
-from experiments.options.declaration import Condition, Where, With, declared, written
+from experiments.options.declaration import Condition, Where, With, declared
 from experiments.options.settings import Settings, preset
 
 
@@ -81,12 +81,10 @@ def _unmet(condition: Condition, asked: Asked, facts: Mapping[str, Fact]) -> str
     value = asked.values[condition.name]
     there = value in condition.values if condition.values else value not in (None, (), False)
     if isinstance(condition, With):
-        return None if there else f"without {written(condition.name, condition.values)}"
-    if not there:
-        return None
+        return None if there else condition.words
     because = f": {condition.because}" if condition.because else ""
     of_preset = " of the preset" if condition.name in asked.in_preset else ""
-    return f"with {written(condition.name, (value,) if condition.values else ())}{of_preset}{because}"
+    return f"{condition.words}{of_preset}{because}" if there else None
 
 
 def _taken(given: Mapping[str, Any], group: type) -> dict[str, Any]:

@@ -27,7 +27,9 @@ FIRST: Mapping[str, tuple[str, ...]] = {
 }
 """The options that matter first, which help shows first."""
 
-_TITLES = {"train": "This training", "fidelity": "This check"}
+TITLES: Mapping[str, str] = {"train": "This training", "fidelity": "This check"}
+"""The headings of their options."""
+
 _COLUMN = 24  # characters of help's first column
 
 
@@ -96,7 +98,7 @@ def flags(command: str) -> list[click.Parameter]:
 
 def offered(command: str) -> Mapping[str, Mapping[str, Declared]]:
     """The options of a command by heading and name, in the order of its help."""
-    plan = {_TITLES[command]: declared(PLANS[command])} if command in PLANS else {}
+    plan = {TITLES[command]: declared(PLANS[command])} if command in PLANS else {}
     groups = {**plan, **declared_groups()}
     groups["The run"] = {**declared(CommonOptions), **groups["The run"]}
     taken = {name for group in plan.values() for name in group}

@@ -56,6 +56,11 @@ class With:
     values: tuple[Any, ...] = ()
     commands: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """Where the option has no effect."""
+        return f"without {written(self.name, self.values)}"
+
 
 @dataclass(frozen=True)
 class Without:
@@ -68,6 +73,11 @@ class Without:
     values: tuple[Any, ...] = ()
     commands: tuple[str, ...] = ()
     because: str = ""
+
+    @property
+    def words(self) -> str:
+        """Where the option has no effect."""
+        return f"with {written(self.name, self.values)}"
 
 
 @dataclass(frozen=True)

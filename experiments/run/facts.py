@@ -55,7 +55,7 @@ def _devices(asked: Asked) -> list[str]:
 FACTS: Mapping[str, Fact] = {
     "files": Fact(_reads_files, "on the built-in digits"),
     "lengths left open": Fact(_leaves_lengths_open, "with --lengths, which says them all"),
-    "a network to fit": Fact(_fits_a_network, "here: no known network is fitted to it"),
+    "a network to fit": Fact(_fits_a_network, "where no known network is fitted to it"),
     "a search": Fact(_has_a_search, "with --arch: the search is skipped"),
     "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
     "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),
