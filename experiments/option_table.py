@@ -45,9 +45,9 @@ def option_table() -> str:
             *_declared_rows(declared(plan).values(), (command,)),
             "",
         ]
-    for name, command in cli.commands.items():
+    for name, other in cli.commands.items():
         if name not in TRAINING:
-            lines += [f"## `{name}`\n", *_click_rows(command), ""]
+            lines += [f"## `{name}`\n", *_click_rows(other), ""]
     return "\n".join(lines)
 
 
