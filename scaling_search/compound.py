@@ -72,6 +72,6 @@ def _nominal(arch: ArchSpec, coefficients: Coefficients, phi: float) -> ArchSpec
         arch,
         stem=replace(arch.stem, channels=channels(arch.stem.channels)),
         stages=tuple(stage(value) for value in arch.stages),
-        head=replace(arch.head, channels=channels(arch.head.channels)),
+        head=replace(arch.head, channels=channels(arch.head.channels), pooled=channels(arch.head.pooled)),
         resolution=int(arch.resolution * coefficients.resolution**phi + 0.5),
     )

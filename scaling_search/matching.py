@@ -133,8 +133,9 @@ class _Ladder:
     def __init__(self, arch: ArchSpec, num_classes: int) -> None:
         self.arch = arch
         self._layers = [stage.layers for stage in arch.stages]
-        self._channels = (arch.stem.channels, *(stage.channels for stage in arch.stages), arch.head.channels)
-        self._divisor = suitable_divisor(self._channels[:-1], math.lcm(*(stage.groups for stage in arch.stages)))
+        body = (arch.stem.channels, *(stage.channels for stage in arch.stages))
+        self._channels = (*body, arch.head.channels, arch.head.pooled)
+        self._divisor = suitable_divisor(body, math.lcm(*(stage.groups for stage in arch.stages)))
         base = count_macs(arch, num_classes=num_classes)
         self.doublings: Callable[[_Steps], float] = cache(
             lambda steps: math.log2(count_macs(self.build(steps), num_classes=num_classes) / base)
@@ -142,7 +143,7 @@ class _Ladder:
         self.channels: Callable[[int], tuple[int, ...]] = cache(self._channels_at)
 
     def build(self, steps: _Steps) -> ArchSpec:
-        stem, *stages, head = self.channels(steps.width)
+        stem, *stages, head, pooled = self.channels(steps.width)
         layers = apportion(self._layers, sum(self._layers) + steps.layers)
         pixels = self.arch.resolution // 2 * 2 + 2 * steps.resolution if steps.resolution else self.arch.resolution
         return replace(
@@ -152,7 +153,7 @@ class _Ladder:
                 replace(stage, channels=wide, layers=deep)
                 for stage, wide, deep in zip(self.arch.stages, stages, layers, strict=True)
             ),
-            head=replace(self.arch.head, channels=head),
+            head=replace(self.arch.head, channels=head, pooled=pooled),
             resolution=pixels,
         )
 
@@ -228,5 +229,5 @@ def _with_channels_of(arch: ArchSpec, other: ArchSpec) -> ArchSpec:
         arch,
         stem=replace(arch.stem, channels=other.stem.channels),
         stages=tuple(replace(stage, channels=wide.channels) for stage, wide in stages),
-        head=replace(arch.head, channels=other.head.channels),
+        head=replace(arch.head, channels=other.head.channels, pooled=other.head.pooled),
     )

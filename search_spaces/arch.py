@@ -14,7 +14,7 @@ from search_spaces.checks import ArchError, integer, known_fields, number, odd, 
 from search_spaces.ops import Stage, read_stage
 
 STEM_KINDS = ("conv", "squeezenet", "xception")
-HEAD_KINDS = ("linear", "squeezenet")
+HEAD_KINDS = ("linear", "squeezenet", "mobilenet_v3", "mobilenet_v4")
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
 
 
@@ -38,14 +38,22 @@ class StemSpec:
 class HeadSpec:
     """The last 1x1 convolution before global pooling and the classifier; 0 channels leaves it out.
 
-    kind: "linear" (pool, then classify) or "squeezenet" (classify every position, then pool).
+    kind: "linear" (pool, then classify), "squeezenet" (classify every position, then pool), "mobilenet_v3" (pool, a 1x1
+    convolution with bias to `pooled` channels, activation, classify) or "mobilenet_v4" (the same with a norm in place
+    of the bias). pooled: 0 for the other kinds.
     """
 
     channels: int = 1280
     kind: str = "linear"
+    pooled: int = 0
+
+    @property
+    def pools_first(self) -> bool:
+        """Whether a convolution follows the pooling."""
+        return self.kind in ("mobilenet_v3", "mobilenet_v4")
 
 
-_IMPLIED = {"pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,)}
+_IMPLIED = {"pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,), "pooled": (0,)}
 """Values left out of the identity: fields that were added later keep the ids of networks that do not use them."""
 _ALWAYS = {"expand": 1, "se": 0.0, "skip": "identity"}
 """What the identity says of a stage whose op lacks these fields: every stage had them when ids were first given."""
@@ -157,6 +165,9 @@ def _check(arch: ArchSpec) -> None:
     one_of("stem.kind", arch.stem.kind, STEM_KINDS)
     integer("head.channels", arch.head.channels, 0)
     one_of("head.kind", arch.head.kind, HEAD_KINDS)
+    integer("head.pooled", arch.head.pooled, int(arch.head.pools_first))
+    if arch.head.pooled and not arch.head.pools_first:
+        raise ArchError(f"head.pooled: must be 0 in a {arch.head.kind} head, not {arch.head.pooled}")
     for i, stage in enumerate(arch.stages):
         if not isinstance(stage, Stage):
             raise ArchError(f"stages[{i}]: must be a stage, not {type(stage).__name__}")

@@ -37,9 +37,14 @@ def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
 def head_layers(arch: ArchSpec, num_classes: int) -> Layer:
     """The layers after the last stage, classifier included."""
     style = _style(arch)
-    last = (Conv(arch.head.channels), style.norm, style.act) if arch.head.channels else ()
+    last: tuple[Layer, ...] = (Conv(arch.head.channels), style.norm, style.act) if arch.head.channels else ()
     if arch.head.kind == "squeezenet":
         return Seq((*last, Dropout(arch.dropout), Conv(num_classes, bias=True), style.act, GlobalPool(), Flatten()))
+    if arch.head.pools_first:
+        bias = arch.head.kind == "mobilenet_v3"
+        norm = () if bias else (style.norm,)
+        last = (*last, GlobalPool(), Conv(arch.head.pooled, bias=bias), *norm, style.act)
+        return Seq((*last, Flatten(), Dropout(arch.dropout), Linear(num_classes)))
     return Seq((*last, GlobalPool(), Flatten(), Dropout(arch.dropout), Linear(num_classes)))
 
 

@@ -76,7 +76,7 @@ def _with_strides(arch: ArchSpec, strides: list[int]) -> ArchSpec:
 
 
 def resize(arch: ArchSpec, width: float = 1.0, depth: float = 1.0, divisor: int | None = None) -> ArchSpec:
-    """All channel counts (stem and head too) times `width`, rounded to `divisor`; layers times `depth`, rounded up.
+    """All channel counts (stem's and head's too) times `width`, rounded to `divisor`; layers times `depth`, rounded up.
 
     divisor None takes the one that suits the narrowest of them. With divisor 8 this is EfficientNet's scaling. Where
     convolutions are grouped, channels are multiples of the groups too.
@@ -93,8 +93,8 @@ def resize(arch: ArchSpec, width: float = 1.0, depth: float = 1.0, divisor: int 
         channels = max(scaled(stage.channels), stage.least_channels(inputs, step))
         stages.append(replace(stage, channels=channels, layers=round_layers(stage.layers * depth)))
         inputs = channels
-    head = replace(arch.head, channels=scaled(arch.head.channels) if arch.head.channels else 0)
-    return replace(arch, stem=stem, head=head, stages=tuple(stages))
+    head, pooled = (scaled(channels) if channels else 0 for channels in (arch.head.channels, arch.head.pooled))
+    return replace(arch, stem=stem, head=replace(arch.head, channels=head, pooled=pooled), stages=tuple(stages))
 
 
 def _step(arch: ArchSpec, width: float, divisor: int | None = None) -> int:

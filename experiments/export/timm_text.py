@@ -22,8 +22,8 @@ _ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish"
 def timm_strings(arch: ArchSpec) -> list[str]:
     """One block string a stage, as timm's `decode_arch_def` takes them. Raises UserError, naming what timm lacks."""
     arch = canonical(arch)
-    if arch.stem.kind != "conv" or arch.stem.pool != 1 or not arch.head.channels:
-        raise UserError("timm's EfficientNet has a stem without pooling, and a 1x1 convolution as its head")
+    if (arch.stem.kind, arch.stem.pool, arch.head.kind) != ("conv", 1, "linear") or not arch.head.channels:
+        raise UserError("timm's EfficientNet has a stem without pooling, and a 1x1 convolution before it pools")
     return [_stage(stage, inputs, number) for number, (stage, inputs) in enumerate(arch.fed_stages(), 1)]
 
 

@@ -61,7 +61,8 @@ archs = st.builds(
         pool=st.sampled_from([1, 2]),
         kind=st.sampled_from(["conv", "squeezenet", "xception"]),
     ),
-    head=st.builds(HeadSpec, channels=st.sampled_from([0, 32]), kind=st.sampled_from(["linear", "squeezenet"])),
+    head=st.builds(HeadSpec, channels=st.sampled_from([0, 32]), kind=st.sampled_from(["linear", "squeezenet"]))
+    | st.builds(HeadSpec, st.sampled_from([0, 32]), st.sampled_from(["mobilenet_v3", "mobilenet_v4"]), st.just(24)),
     resolution=st.sampled_from([16, 32]),
     activation=st.sampled_from(["silu", "relu"]),
     dropout=st.sampled_from([0.0, 0.2]),
@@ -248,6 +249,8 @@ def altered(path: str, value: object) -> str:
         ("stages.0.inner", 0, r"stages\[0\].inner: must be a number"),
         ("stages.0.groups", 0, r"stages\[0\].groups: must be an integer"),
         ("stages.0.op", "shuffle", r"stages\[0\].channels: must be more than the 32 that come in, not 16"),
+        ("head.pooled", 8, "head.pooled: must be 0 in a linear head, not 8"),
+        ("head.kind", "mobilenet_v3", "head.pooled: must be an integer of at least 1, not 0"),
         ("head.channels", -1, "head.channels: must be an integer of at least 0"),
         ("resolution", 0, "resolution: must be an integer of at least 1"),
         ("activation", "swish", "activation: must be one of silu"),

@@ -177,7 +177,8 @@ SPECS = open_or_not(
         stages=TUPLES,
         resolution=st.integers(4, 20),
         stem=varied(StemSpec(), channels=st.integers(4, 8), stride=st.integers(1, 2)),
-        head=varied(HeadSpec(), channels=st.sampled_from([0, 16])),
+        head=varied(HeadSpec(), channels=st.sampled_from([0, 16]))
+        | varied(HeadSpec(16, "mobilenet_v3", 8), kind=st.sampled_from(["mobilenet_v3", "mobilenet_v4"])),
         activation=st.sampled_from(["relu", "silu"]),
     )
 )

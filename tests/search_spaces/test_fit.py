@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from search_spaces import (
     ArchSpec,
     Choice,
+    HeadSpec,
     SearchSpace,
     StageSpec,
     auto_resolution,
@@ -138,6 +141,8 @@ def test_resizing_scales_stem_and_head_and_leaves_a_missing_head_out() -> None:
     assert (grown.stem.channels, grown.stages[0].channels, grown.head.channels) == (48, 24, 1920)
     assert grown.stages[0].layers == 3
     assert resize(arch) == arch
+    pooled = replace(arch, head=HeadSpec(960, "mobilenet_v3", pooled=1280))
+    assert resize(pooled, 1.5, divisor=8).head == HeadSpec(1440, "mobilenet_v3", pooled=1920)
 
 
 # --- Spaces as such ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from search_spaces import ArchError, build_network, count_macs, count_params, fi
 from search_spaces.blocks import format_blocks, parse_blocks
 from search_spaces.ops.basic import Basic
 from search_spaces.reference import REFERENCE_NAMES, cifar_resnet
+from tests.helpers.parity import hooked_macs
 
 MILLIONS = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85}
 """Parameters in the paper's table 6."""
@@ -53,22 +54,6 @@ class CifarResNet(nn.Module):
         return out
 
 
-def hooked_macs(network: nn.Module, images: Tensor) -> int:
-    total = 0
-
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        assert isinstance(module, nn.Conv2d | nn.Linear)
-        total += module.weight.numel() * (output.shape[-1] ** 2 if isinstance(module, nn.Conv2d) else 1)
-
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        network(images)
-    return total
-
-
 @pytest.mark.parametrize("depth", MILLIONS)
 def test_costs_and_logits_are_those_of_the_papers_network(depth: int) -> None:
     arch, theirs = reference_arch(f"resnet{depth}"), CifarResNet((depth - 2) // 6).eval()
@@ -84,7 +69,7 @@ def test_costs_and_logits_are_those_of_the_papers_network(depth: int) -> None:
     with torch.no_grad():
         torch.testing.assert_close(ours(images), theirs(images))
     params = sum(p.numel() for p in theirs.parameters())
-    assert (count_params(arch, 10), count_macs(arch, None, 10)) == (params, hooked_macs(theirs, images[:1]))
+    assert (count_params(arch, 10), count_macs(arch, None, 10)) == (params, hooked_macs(theirs, 32))
     assert round(params / 1e6, 2) == pytest.approx(MILLIONS[depth], abs=0.0101)
 
 

@@ -1,73 +1,62 @@
-"""Logits of public implementations, met by our networks filled through the weight loader.
+"""Public implementations, met by our networks: their costs, and their logits with weights through the loader.
 
-The fixtures are optional data: each names a public model, the keys and shapes of its state dict, which a formula
-fills, and the logits that the public implementation gives for a formula's images.
+Each fixture names a public model, the keys and shapes of its state dict, which a formula fills, and the logits that the
+public implementation gives for a formula's images. Those beside these tests are made by `parity/make.py`; more are
+optional data.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from search_spaces import build_network, reference_arch
+from search_spaces import ArchSpec, build_network, count_macs, count_params, reference_arch
 from search_spaces.weights import load_weights
+from tests.helpers.parity import filled, images
 from tests.helpers.shared_data import SHARED
 
-FIXTURES = sorted(SHARED.joinpath("reference", "parity").glob("*.json"))
+OPTIONAL = sorted(SHARED.joinpath("reference", "parity").glob("*.json"))
+FIXTURES = sorted(Path(__file__).parent.joinpath("parity").glob("*.json"))
 OURS = {
     "mobilenetv1_100": "mobilenet_v1",
     "mobilenetv2_100": "mobilenet_v2",
+    "mobilenetv3_large_100": "mobilenet_v3_large",
+    "mobilenetv3_small_100": "mobilenet_v3_small",
+    "mobilenetv4_conv_small": "mobilenet_v4_conv_small",
+    "efficientnetv2_s": "efficientnet_v2_s",
     "semnasnet_100": "mnasnet_a1",
     "mnasnet1_0": "mnasnet_b1",
     "legacy_xception": "xception",
 }
+AT_OTHER_SIZES = ("tf_efficientnet_lite3", "tf_efficientnet_lite4")
+"""timm runs them at more pixels than the authors."""
 
 
-def filled(keys: Iterable[tuple[str, list[int]]]) -> dict[str, torch.Tensor]:
-    """The state dict by the fixtures' formula."""
-    state = {}
-    number = 0
-    for key, shape in keys:
-        if key.endswith("num_batches_tracked"):
-            state[key] = torch.zeros(shape, dtype=torch.int64)
-            continue
-        size = int(np.prod(shape))
-        z = np.random.RandomState(number).standard_normal(size)
-        if key.endswith("running_var"):
-            values = np.exp(0.3 * z)
-        elif key.endswith("weight") and len(shape) == 1:
-            values = 1 + 0.1 * z
-        elif len(shape) == 1:
-            values = 0.1 * z
-        else:
-            values = z * np.sqrt(2 / (size / shape[0]))
-        state[key] = torch.from_numpy(values.reshape(shape).astype(np.float32))
-        number += 1
-    return state
+def arch_of(model: str) -> ArchSpec:
+    """Our network of timm's or torchvision's name."""
+    name = model.removeprefix("tf_")
+    return reference_arch(OURS.get(name, name))
 
 
-def images(resolution: int) -> torch.Tensor:
-    """Two images by the fixtures' formula, (2, 3, resolution, resolution)."""
-    b, c, h, w = np.ogrid[:2, :3, :resolution, :resolution]
-    return torch.from_numpy(np.sin(0.05 * (b + 1) * h + 0.083 * (c + 1) * w + b).astype(np.float32))
-
-
-@pytest.mark.skipif(not FIXTURES, reason="optional parity fixtures not found; set SCALENAS_SHARED")
-@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
-def test_logits_are_those_of_the_public_implementation(path: Path) -> None:
+@pytest.mark.parametrize("path", [*FIXTURES, *OPTIONAL], ids=lambda path: path.stem)
+def test_costs_and_logits_are_those_of_the_public_implementation(path: Path) -> None:
     fixture = json.loads(path.read_text())
-    arch = reference_arch(OURS.get(fixture["model"], fixture["model"]))
-    assert arch.resolution == fixture["resolution"]
+    arch = arch_of(fixture["model"])
+    if fixture["model"] not in AT_OTHER_SIZES:
+        assert arch.resolution == fixture["resolution"]
+    assert count_params(arch) == fixture["params"]
+    for size, macs in fixture.get("macs", {}).items():
+        assert count_macs(arch, int(size)) == macs
     # Another epsilon than the fixture's, so that the loader has to set it.
-    network = build_network(arch).eval()
+    network = build_network(replace(arch, norm_eps=2e-3)).eval()
     load_weights(network, filled(fixture["keys"]))
     with torch.no_grad():
-        logits = network(images(fixture["resolution"])).double().numpy()
+        logits = network(images(fixture.get("logits_resolution", fixture["resolution"]))).double().numpy()
     spread = np.array(fixture["logits_std"])
     difference = np.abs(logits[:, :8] - np.array(fixture["logits_first8"])) / spread[:, None]
     assert difference.max() <= 1e-4

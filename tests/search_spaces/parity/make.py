@@ -1,0 +1,65 @@
+"""Make the fixtures beside this file: what timm's networks cost, and answer with weights and images by formula.
+
+    python -m tests.search_spaces.parity.make [NAME ...]
+
+Needs the packages timm and torchvision, which nothing else of the project does; the fixtures say timm's version. The
+images are 91 pixels wide, an odd number, at which TensorFlow's padding is not PyTorch's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from tests.helpers.parity import filled, hooked_macs, images
+
+MODELS = (
+    "efficientnet_lite0",
+    "mobilenetv3_large_100",
+    "mobilenetv3_small_100",
+    "mobilenetv4_conv_small",
+    "tf_efficientnet_b0",
+    *(f"tf_efficientnet_lite{i}" for i in range(5)),
+    "tf_efficientnetv2_s",
+    "tf_mobilenetv3_large_100",
+)
+SMALL = 91
+
+
+def fixture(name: str) -> dict[str, Any]:
+    """The facts of one of timm's networks."""
+    network = timm.create_model(name).eval()
+    resolution = network.default_cfg["input_size"][-1]
+    macs = {str(size): hooked_macs(network, size) for size in (resolution, SMALL)}
+    keys = [(key, list(value.shape)) for key, value in network.state_dict().items()]
+    network.load_state_dict(filled(keys))
+    with torch.no_grad():
+        logits = network(images(SMALL)).double()
+    return {
+        "source": "timm",
+        "version": timm.__version__,
+        "model": name,
+        "resolution": resolution,
+        "batchnorm_eps": sorted({module.eps for module in network.modules() if isinstance(module, nn.BatchNorm2d)}),
+        "params": sum(parameter.numel() for parameter in network.parameters()),
+        "macs": macs,
+        "logits_resolution": SMALL,
+        "logits_first8": logits[:, :8].tolist(),
+        "logits_mean": logits.mean(1).tolist(),
+        "logits_std": logits.std(1, correction=0).tolist(),
+        "argmax": logits.argmax(1).tolist(),
+        "keys": keys,
+    }
+
+
+if __name__ == "__main__":
+    for model in sys.argv[1:] or MODELS:
+        path = Path(__file__).with_name(f"timm_{model}.json")
+        path.write_text(json.dumps(fixture(model), separators=(",", ":")))
+        print(path.name)
