@@ -44,7 +44,9 @@ from nas.data.dataset import Dataset
 from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.pool.slots import keep_memory
-from nas.training.loop import DivergedError, Training, measure, repeatable
+from nas.training.fit import Validation, fit
+from nas.training.loop import DivergedError, Training, repeatable
+from nas.training.objective import FROM_SCRATCH
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import OneCycle, Recipe, fast, paper
 from scaling_search import Coefficients, Shares, family
@@ -105,11 +107,10 @@ def train(dataset: Dataset, arch: ArchSpec, recipe: Recipe, epochs: int, seed: i
         if recipe.name == "adamw":
             training.optimizer = adamw_optimizer(training.network, recipe)
         try:
-            for epoch in range(1, epochs + 1):
-                training.run_epoch(epoch)
+            state = fit(training, FROM_SCRATCH, Validation.of_proxy(feeds[1], len(feeds[0])), None, lambda _: True)
         except DivergedError:
             return 0.0
-        return measure(training.result, feeds[1])
+        return state.curve[-1]
 
 
 def adamw_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

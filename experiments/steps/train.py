@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,14 +19,22 @@ from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
-from nas.kernels.fast_path import accelerate
-from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
-from nas.training.loop import DivergedError, Training, measure, out_of_memory, prepare_network, repeatable
+from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights
+from nas.training.fit import Validation, fit
+from nas.training.loop import (
+    DivergedError,
+    Training,
+    measure,
+    out_of_memory,
+    place_network,
+    prepare_network,
+    repeatable,
+)
+from nas.training.objective import InitialWeights, Objective
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
-from search_spaces import ArchSpec, build_network, load_weights
+from search_spaces import ArchSpec, build_network
 from search_spaces.network import Network, freeze_body
-from search_spaces.weights import WeightsError
 
 NAME = "train"
 
@@ -50,6 +56,8 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
             ready = _prepare(run, evaluator.dataset, arch, plan, device)
             result = run.folder.path / "train.json"
             record: dict[str, Any] = read_json(result) if result.exists() else ready.run(run)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
     except DivergedError as error:
         raise RunFailedError(f"the training diverged: {error}; try another --seed or --recipe") from error
     except (MemoryError, RuntimeError) as error:
@@ -82,44 +90,41 @@ class _FullTraining:
     arch: ArchSpec
     dataset: Dataset
     training: Training
+    objective: Objective
     val: Feed
     test: Feed | None
 
     def run(self, run: RunContext) -> dict[str, Any]:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
         checkpoints = Checkpoints(run.folder.path / "checkpoint")
-        state = self._train(run, checkpoints)
+        state = self._fit(run, checkpoints)
         training, last = self.training, len(state.curve)
         epoch = state.best if self.plan.keep == "best" else last
         if epoch != last:
             checkpoints.load_best(training, state)
-        test = None if self.test is None else measure(training.result, self.test)
+        test = None if self.test is None else measure(training.result, self.test, self.objective.metric)
         save_weights(training.result, run.folder.path / "weights.safetensors")
         record = self._record(run, state, epoch, test)
         write_json(run.folder.path / "train.json", record)
         checkpoints.remove()
         return record
 
-    def _train(self, run: RunContext, checkpoints: Checkpoints) -> TrainingState:
-        training, epochs = self.training, self.training.epochs
-        with from_user():
-            state = checkpoints.restore(training)
-        if state is None:
-            state = TrainingState(threads=torch.get_num_threads())
-        else:
-            torch.set_num_threads(state.threads)  # sums come out the same with the same threads
-            run.narrator.say(f"going on after epoch {len(state.curve)} of {epochs}")
+    def _fit(self, run: RunContext, checkpoints: Checkpoints) -> TrainingState:
+        epochs = self.training.epochs
         with run.narrator.task("train", epochs) as task:
-            for epoch in range(len(state.curve) + 1, epochs + 1):
-                start = time.perf_counter()
-                training.run_epoch(epoch)
-                accuracy = measure(training.result, self.val)
-                state = state.after(accuracy, time.perf_counter() - start)
-                checkpoints.save(training, state)
-                task.reach(epoch, f"val {100 * accuracy:.1f} %")
+
+            def on_epoch(state: TrainingState) -> bool:
+                epoch = len(state.curve)
+                if epoch == state.restored:
+                    torch.set_num_threads(state.threads)  # sums come out the same with the same threads
+                    run.narrator.say(f"going on after epoch {epoch} of {epochs}")
+                    return True
+                task.reach(epoch, f"val {100 * state.curve[-1]:.1f} %")
                 if run.board is not None:
-                    write_epoch(run.board, accuracy, epoch)
-        return state
+                    write_epoch(run.board, state.curve[-1], epoch)
+                return True
+
+            return fit(self.training, self.objective, Validation(self.val, self.val), checkpoints, on_epoch)
 
     def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> dict[str, Any]:
         plan, recipe = self.plan, self.training.recipe
@@ -167,9 +172,10 @@ def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan,
         )
     network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
     assert isinstance(network, Network)
+    objective = Objective(initial=None if plan.weights is None else InitialWeights(plan.weights, plan.new_head))
     with from_user():
-        if plan.weights is not None:
-            classifier = "the file's" if _load(network, plan) else "a new one"
+        if objective.initial is not None:
+            classifier = "the file's" if objective.initial.load_into(network) else "a new one"
             run.narrator.say(f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}")
         feeds = {
             split: open_feed(
@@ -178,33 +184,17 @@ def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan,
             for split, count in dataset.counts.items()
             if count
         }
-    run.claim(NAME, _identity(arch, recipe, epochs, plan), {"training": dataclasses.asdict(plan)})
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and not run.settings.training.plain:
-        accelerate(network)
+    if plan.freeze_body:
+        freeze_body(network)
+    run.claim(NAME, _identity(arch, recipe, epochs, plan, objective), {"training": dataclasses.asdict(plan)})
+    place_network(network, device, plain=run.settings.training.plain)
     seed = run.settings.general.seed
     training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
-    return _FullTraining(plan, arch, dataset, training, feeds["val"], feeds.get("test"))
+    return _FullTraining(plan, arch, dataset, training, objective, feeds["val"], feeds.get("test"))
 
 
-def _load(network: Network, plan: TrainPlan) -> bool:
-    """Fill the network from the file; returns whether its classifier too, which needs one of its shape in the file."""
-    source = str(plan.weights)
-    head = not plan.new_head
-    try:
-        load_weights(network, source, head=head)
-    except WeightsError:
-        if not head:
-            raise
-        load_weights(network, source, head=False)
-        head = False
-    if plan.freeze_body:
-        freeze_body(network)
-    return head
-
-
-def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan) -> Mapping[str, Any]:
+def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan, objective: Objective) -> Mapping[str, Any]:
     """What may not change while a training goes on."""
     identity: dict[str, Any] = {
         "trained network": f"{arch.id} (dropout {arch.dropout:g}, stochastic depth {arch.drop_path:g})",
@@ -213,11 +203,10 @@ def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan) -> M
         "kept weights": plan.keep,
         "starting weights": None,
     }
-    if plan.weights is not None:
+    if objective.initial is not None:
         body = "frozen" if plan.freeze_body else f"at {plan.rate_factor:g} of the rate"
         head = "new classifier" if plan.new_head else "classifier kept where it fits"
-        digest = hashlib.sha256(Path(plan.weights).read_bytes()).hexdigest()[:16]
-        identity["starting weights"] = f"{digest}, body {body}, {head}"
+        identity["starting weights"] = f"{objective.initial.digest}, body {body}, {head}"
     return identity
 
 

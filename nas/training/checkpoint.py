@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,20 +30,31 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a training has behind it: the val accuracy after each epoch, wall seconds, and torch's threads."""
+    """What a training has behind it: the value on val after each epoch, wall seconds, and torch's threads.
+
+    restored, earlier: how many of the epochs, and of the seconds, are those of a checkpoint that was gone on from.
+    """
 
     curve: tuple[float, ...] = ()
     seconds: float = 0.0
     threads: int = 1
+    restored: int = 0
+    earlier: float = 0.0
+
+    @property
+    def news(self) -> range:
+        """The epochs (from 1) that whoever is told of each state has not been told of: the last, or all restored."""
+        last = len(self.curve)
+        return range(1 if last == self.restored else last, last + 1)
 
     @property
     def best(self) -> int:
-        """The epoch (from 1) of the highest val accuracy, the first of equals."""
+        """The epoch (from 1) of the highest value, the first of equals."""
         return self.curve.index(max(self.curve)) + 1
 
-    def after(self, accuracy: float, seconds: float) -> TrainingState:
+    def after(self, value: float, seconds: float) -> TrainingState:
         """One epoch further."""
-        return replace(self, curve=(*self.curve, accuracy), seconds=self.seconds + seconds)
+        return replace(self, curve=(*self.curve, value), seconds=self.seconds + seconds)
 
 
 @dataclass(frozen=True)
@@ -52,10 +64,24 @@ class Checkpoints:
     epoch-N.safetensors holds the network (and its average), epoch-N.pt the optimiser, random numbers and TrainingState,
     best-N.safetensors the weights after the best epoch where they are wanted. Each file is put in place in one step and
     the .pt comes last, so that a checkpoint is there as a whole or not at all; older files go when it is.
+
+    worthwhile: None where every epoch must be kept, the last too. Else only the epochs of trainings that are expected
+    to take longer than so many seconds are, and not the last; a full disk then costs the way back, not the training.
     """
 
     folder: Path
     keep_best: bool = True
+    worthwhile: float | None = None
+
+    def keep(self, training: Training, state: TrainingState) -> None:
+        """Keep the state after an epoch, where that is wanted (see `worthwhile`)."""
+        if self.worthwhile is None:
+            self.save(training, state)
+            return
+        done = len(state.curve)
+        if done < training.epochs and state.seconds / done * training.epochs > self.worthwhile:
+            with contextlib.suppress(OSError):
+                self.save(training, state)
 
     def save(self, training: Training, state: TrainingState) -> None:
         """Keep the state after an epoch."""
@@ -102,7 +128,8 @@ class Checkpoints:
             torch.set_rng_state(record["random"])
             if record["random_cuda"] is not None and _on_gpu(training):
                 torch.cuda.set_rng_state(record["random_cuda"], training.train.device)
-            return TrainingState(tuple(record["curve"]), record["seconds"], record["threads"])
+            curve, seconds = tuple(record["curve"]), record["seconds"]
+            return TrainingState(curve, seconds, record["threads"], restored=len(curve), earlier=seconds)
         except _DAMAGED as error:
             line = " ".join(str(error).split())[:120]
             raise CheckpointError(
@@ -127,9 +154,9 @@ class Checkpoints:
         return [path for pattern in ("epoch-*", "best-*") for path in self.folder.glob(pattern)]
 
 
-def trial_checkpoints(folder: Path, request: Request) -> Checkpoints:
+def trial_checkpoints(folder: Path, request: Request, worthwhile: float = 60.0) -> Checkpoints:
     """Where, under `folder`, the training that `request` asks for is kept while it is not finished."""
-    return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False)
+    return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False, worthwhile=worthwhile)
 
 
 def save_weights(network: nn.Module, path: Path, *, durable: bool = True) -> None:

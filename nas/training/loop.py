@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from nas.data.augment import draw_epoch
 from nas.data.feed import Feed
+from nas.kernels.fast_path import accelerate
+from nas.training.objective import ACCURACY, FROM_SCRATCH, Metric, Objective
 from nas.training.optimizer import Average, make_optimizer, set_rate
 from nas.training.recipe import Recipe
 from search_spaces import ArchSpec
@@ -52,6 +53,14 @@ def prepare_network(
     return network
 
 
+def place_network(network: nn.Module, device: torch.device, *, plain: bool = False) -> nn.Module:
+    """The network on `device` in channels_last layout; on the CPU with our compiled operations, unless `plain`."""
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and not plain:
+        accelerate(network)
+    return network
+
+
 @dataclass
 class Training:
     """A network on its way through `epochs` of `recipe` on the images of `train`.
@@ -83,7 +92,7 @@ class Training:
         """What is measured and kept: the averaged network where the recipe averages, else the network itself."""
         return self.network if self.average is None else self.average.network
 
-    def run_epoch(self, epoch: int) -> None:
+    def run_epoch(self, epoch: int, objective: Objective = FROM_SCRATCH) -> None:
         """Train for epoch `epoch` (from 1). Raises DivergedError when the loss is not finite."""
         recipe = self.recipe
         batch = recipe.batch_for(len(self.train))
@@ -93,7 +102,7 @@ class Training:
         for step, (images, labels) in enumerate(self.batches(epoch, batch)):
             progress = ((epoch - 1) * steps + step + 0.5) / (self.epochs * steps)
             set_rate(self.optimizer, recipe.rate_at(progress, batch, self.epochs))
-            total += self.step(images, labels)
+            total += self.step(images, labels, objective)
             if self.average is not None:
                 self.average.update(self.network)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
@@ -105,12 +114,12 @@ class Training:
         draws = draw_epoch(len(feed), self.seed, epoch, feed.device, auto_augment=augmentation.auto_augment)
         return feed.shuffled(size, draws, augmentation, flip=self.flip)
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def step(self, images: Tensor, labels: Tensor, objective: Objective = FROM_SCRATCH) -> Tensor:
         """One step of gradient descent; the loss, detached and not waited for."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=labels.device)
         for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
-            loss = F.cross_entropy(self.network(part), answers, label_smoothing=self.recipe.label_smoothing)
+            loss = objective.loss_of(self.network(part), part, answers, self.recipe.label_smoothing)
             loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -119,20 +128,22 @@ class Training:
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed, micro_batches: int = 1) -> float:
-    """The accuracy in 0..1 over all images of the feed, in batches of the usual size divided by `micro_batches`.
+def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, micro_batches: int = 1) -> float:
+    """The metric's value over all images of the feed, in batches of the usual size divided by `micro_batches`.
 
     Raises DivergedError when a logit is not finite.
     """
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=feed.device)
+    predicted = torch.empty_like(feed.labels)
+    done = 0
     total = torch.zeros((), device=feed.device)
-    for images, labels in feed.in_order(EVAL_BATCH[feed.device.type] // micro_batches):
+    for images, _ in feed.in_order(EVAL_BATCH[feed.device.type] // micro_batches):
         logits = network(images)
-        correct += (logits.argmax(1) == labels).sum()
+        predicted[done : done + len(images)] = logits.argmax(1)
+        done += len(images)
         total += logits.abs().mean()
     _check_finite(total, "the network's outputs are not finite")
-    return int(correct) / len(feed)
+    return metric.of(predicted, feed.labels)
 
 
 def images_watched(train: int, val: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,17 +13,18 @@ from torch import nn
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.evaluation import Failure, Outcome, Report, Request
-from nas.kernels.fast_path import accelerate
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
+from nas.training.fit import Validation, fit
 from nas.training.loop import (
     DivergedError,
     Training,
-    images_watched,
     measure,
     out_of_memory,
+    place_network,
     prepare_network,
     repeatable,
 )
+from nas.training.objective import FROM_SCRATCH, Objective
 from nas.training.recipe import Recipe, fast
 from search_spaces import ArchSpec, build_network
 
@@ -37,7 +37,8 @@ class ProxyEvaluator:
     torch as it is: executors set it for their slots. build(arch, num_classes) makes the network from torch's global
     random numbers. checkpoints: a folder where a training that takes longer than `checkpoint_after` seconds is kept
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
-    stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too.
+    stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too. objective: what is
+    minimised and measured; requests must ask for its `method`.
     """
 
     dataset: Dataset
@@ -47,17 +48,23 @@ class ProxyEvaluator:
     checkpoints: Path | None = None
     checkpoint_after: float = 60.0
     plain: bool = False
+    objective: Objective = FROM_SCRATCH
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
-        """Train, reporting the val accuracy after each epoch, and return the accuracy on the request's split.
+        """Train, reporting the objective's metric on val after each epoch, and return it on the request's split.
 
-        Until the last epoch the reported accuracy is that on a sample of val (see images_watched).
+        Until the last epoch the reported value is that on a sample of val (see images_watched).
 
         Equal requests give equal bits with equal threads on one kind of device, unless batches are in parts (see
         Request.micro_batches): the batch norms then see smaller ones. For split "test" the training is the
-        same, the accuracy is measured once at the end, and `val_accuracy` is among the metrics. Failures: `diverged`
-        when the loss is not finite, `oom` when memory runs out.
+        same, the test images are measured on once, at the end, and `val_accuracy` is among the metrics. Failures:
+        `diverged` when the loss is not finite, `oom` when memory runs out. Raises ValueError where the request asks for
+        another method than the objective's.
         """
+        if request.method != self.objective.method:
+            raise ValueError(
+                f"the request asks for the method {request.method!r}, the evaluator's is {self.objective.method!r}"
+            )
         start = time.perf_counter()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -78,7 +85,9 @@ class ProxyEvaluator:
         return replace(outcome, seconds=seconds, device=device, metrics={**outcome.metrics, **parts})
 
     def _run_repeatably(self, request: Request, device: torch.device, report: Report) -> Outcome:
-        kept = None if self.checkpoints is None else trial_checkpoints(self.checkpoints, request)
+        kept = None
+        if self.checkpoints is not None:
+            kept = trial_checkpoints(self.checkpoints, request, self.checkpoint_after)
         try:
             with repeatable(request.seed, device):
                 return self._run(request, device, report, kept)
@@ -103,37 +112,17 @@ class ProxyEvaluator:
             self.dataset.flip,
             micro_batches=request.micro_batches,
         )
-        before = (kept.restore(training) if kept is not None else None) or TrainingState()
-        curve = tuple(self._fit(training, val, report, before, kept))
-        if final is val:
-            return Outcome(accuracy=curve[-1], curve=curve, seconds=before.seconds)
-        accuracy = measure(training.result, final, request.micro_batches)
-        return Outcome(accuracy=accuracy, curve=curve, seconds=before.seconds, metrics={"val_accuracy": curve[-1]})
 
-    def _fit(
-        self, training: Training, val: Feed, report: Report, progress: TrainingState, kept: Checkpoints | None
-    ) -> list[float]:
-        """Train to the end or until the report says stop; the val accuracy after each epoch, all of them reported."""
-        go_on = True
-        few = val.sample(images_watched(len(training.train), len(val)))
-        for epoch, accuracy in enumerate(progress.curve, 1):
-            go_on &= report(epoch, accuracy)
-        for epoch in range(len(progress.curve) + 1, training.epochs + 1):
-            if not go_on:
-                break
-            start = time.perf_counter()
-            training.run_epoch(epoch)
-            accuracy = measure(training.result, val if epoch == training.epochs else few, training.micro_batches)
-            progress = progress.after(accuracy, time.perf_counter() - start)
-            go_on = report(epoch, accuracy)
-            if kept is not None and epoch < training.epochs:
-                self._keep(training, progress, kept)
-        return list(progress.curve)
+        def on_epoch(state: TrainingState) -> bool:
+            return all([report(epoch, state.curve[epoch - 1]) for epoch in state.news])  # noqa: C419  all are told
 
-    def _keep(self, training: Training, progress: TrainingState, kept: Checkpoints) -> None:
-        if progress.seconds / len(progress.curve) * training.epochs > self.checkpoint_after:
-            with contextlib.suppress(OSError):  # a full disk costs the way back, not the training
-                kept.save(training, progress)
+        metric = self.objective.metric
+        state = fit(training, self.objective, Validation.of_proxy(val, len(train)), kept, on_epoch)
+        value, metrics = state.curve[-1], dict[str, float]()
+        if final is not val:
+            metrics[f"val_{metric.name}"] = value
+            value = measure(training.result, final, metric, request.micro_batches)
+        return Outcome(value=value, metric=metric.name, curve=state.curve, seconds=state.earlier, metrics=metrics)
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:
         resolution = max(1, round(request.arch.resolution * request.fidelity.resolution_factor))
@@ -143,9 +132,8 @@ class ProxyEvaluator:
         )
 
     def network(self, arch: ArchSpec, epochs: int, device: torch.device) -> nn.Module:
-        """A fresh network for a training of `epochs` on `device`."""
-        fresh = prepare_network(self.build, arch, self.dataset.num_classes, self.recipe, epochs)
-        network: nn.Module = fresh.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if device.type == "cpu" and not self.plain:
-            accelerate(network)
-        return network
+        """A network on `device` as a training of `epochs` begins with it."""
+        network = prepare_network(self.build, arch, self.dataset.num_classes, self.recipe, epochs)
+        if self.objective.initial is not None:
+            self.objective.initial.load_into(network)
+        return place_network(network, device, plain=self.plain)

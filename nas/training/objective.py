@@ -1,0 +1,162 @@
+"""What a training aims at: its loss, the metric it is judged by, the weights it starts from, and a teacher."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from nas import evaluation
+from search_spaces import load_weights
+from search_spaces.weights import WeightsError
+
+_DIGITS = 16  # of a digest
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss by name. of(logits (B, C), labels (B,) int64, label smoothing in 0..1) -> the batch's mean, a scalar."""
+
+    name: str
+    of: Callable[[Tensor, Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name. of(predicted classes (N,), labels (N,), both int64) -> a value in 0..1, the more the better."""
+
+    name: str
+    of: Callable[[Tensor, Tensor], float]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """The mean cross-entropy against labels that give each other class an equal part of `label_smoothing`."""
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """The share of images whose class is predicted."""
+    return int((predicted == labels).sum()) / len(labels)
+
+
+CROSS_ENTROPY = Loss("cross_entropy", cross_entropy)
+ACCURACY = Metric(evaluation.ACCURACY, accuracy)
+
+
+@dataclass(frozen=True, eq=False)
+class InitialWeights:
+    """Weights that a network starts from. source: as load_weights takes it. new_head: a fresh classifier even where
+    the source's would fit.
+    """
+
+    source: str | Path | Mapping[str, Tensor]
+    new_head: bool = False
+
+    def load_into(self, network: nn.Module) -> bool:
+        """Fill the network; returns whether its classifier too, which needs one of its shape in the source.
+
+        Raises WeightsError.
+        """
+        head = not self.new_head
+        try:
+            load_weights(network, self.source, head=head)
+        except WeightsError:
+            if not head:
+                raise
+            load_weights(network, self.source, head=False)
+            head = False
+        return head
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits over the file, or over the tensors of a state dict."""
+        if isinstance(self.source, Mapping):
+            return _digest(self.source)
+        return hashlib.sha256(Path(self.source).read_bytes()).hexdigest()[:_DIGITS]
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network that the student is to imitate on the same images, with the share `weight` (0..1] of the loss.
+
+    Knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2):
+    both distributions are softened by `temperature` (above 0), and the term is multiplied by its square so that its
+    gradients stay of one size. Raises ValueError on a number out of its range.
+    """
+
+    network: nn.Module
+    weight: float = 0.5
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise ValueError(f"a teacher's weight must be above 0 and at most 1, not {self.weight:g}")
+        if self.temperature <= 0:
+            raise ValueError(f"a teacher's temperature must be above 0, not {self.temperature:g}")
+
+    def loss(self, logits: Tensor, images: Tensor) -> Tensor:
+        """The mean divergence of the student's softened distribution (logits (B, C)) from the teacher's."""
+        with torch.no_grad():
+            wanted = F.softmax(self.network(images) / self.temperature, dim=1)
+        given = F.log_softmax(logits / self.temperature, dim=1)
+        return F.kl_div(given, wanted, reduction="batchmean") * self.temperature**2
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits over its weights."""
+        return _digest(self.network.state_dict())
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training minimises (`loss`, partly imitation of the `teacher`), is measured by, and starts from."""
+
+    loss: Loss = CROSS_ENTROPY
+    metric: Metric = ACCURACY
+    initial: InitialWeights | None = None
+    teacher: Teacher | None = None
+
+    @cached_property
+    def method(self) -> str:
+        """What tells its figures from the accuracy of a training from scratch, which is ""; see Request.method."""
+        parts = {
+            "loss": None if self.loss.name == CROSS_ENTROPY.name else self.loss.name,
+            "metric": None if self.metric.name == ACCURACY.name else self.metric.name,
+            "from": None if self.initial is None else self.initial.digest + "+new_head" * self.initial.new_head,
+            "teacher": None
+            if self.teacher is None
+            else f"{self.teacher.digest}*{self.teacher.weight:g}@{self.teacher.temperature:g}",
+        }
+        return ",".join(f"{name}={text}" for name, text in parts.items() if text is not None)
+
+    def place(self, device: torch.device) -> None:
+        """Have the teacher, if any, ready on `device`."""
+        if self.teacher is not None:
+            self.teacher.network.to(device).eval()
+
+    def loss_of(self, logits: Tensor, images: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        """The loss of a batch, a scalar with a gradient: logits (B, C) of the images (B, ...), labels (B,)."""
+        loss = self.loss.of(logits, labels, label_smoothing)
+        if self.teacher is None:
+            return loss
+        weight = self.teacher.weight
+        return (1 - weight) * loss + weight * self.teacher.loss(logits, images)
+
+
+FROM_SCRATCH = Objective()
+"""The accuracy of a training from scratch by cross-entropy."""
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    content = hashlib.sha256()
+    for name, value in state.items():
+        plain = value.detach().cpu().contiguous()
+        content.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        content.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()[:_DIGITS]
