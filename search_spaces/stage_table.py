@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class StageTable:
         self._sizes = [len(choice.values) for choice in self._choices]
         self._blocks = blocks
         self._shapes = shapes
-        self._specs: dict[int, Stage] = {}
+        self._runs: dict[int, _Run] = {}
         self._incoming: list[int] = []
         self._costs = np.zeros((0, 2), np.int64)
         self._after = np.zeros(0, np.int64)
@@ -111,18 +111,27 @@ class StageTable:
 
     def _fill(self, entry: int) -> None:
         place, own = divmod(entry, math.prod(self._sizes))
-        if own not in self._specs:
-            self._specs[own] = self._spec(own)
-        *costs, after = self._blocks.stage(self._specs[own], self._shapes[self._incoming[place]])
+        if own not in self._runs:
+            self._runs[own] = self._run(own)
+        *costs, after = self._blocks.cost(self._runs[own], self._shapes[self._incoming[place]])
         self._costs[entry] = costs
         self._after[entry] = self._shapes.index(after)
 
-    def _spec(self, own: int) -> Stage:
+    def _run(self, own: int) -> _Run:
         """The stage of a combination of own choices."""
         indices = np.unravel_index(own, self._sizes) if self._sizes else ()
         params = {choice.name: choice.values[i] for choice, i in zip(self._choices, indices, strict=True)}
-        spec: Stage = decide(self._stage, params)
-        return spec
+        stage = decide(self._stage, params)
+        first = replace(stage, layers=1)
+        return _Run(first, replace(first, stride=1), stage.layers - 1)
+
+
+class _Run(NamedTuple):
+    """A stage as its single blocks: the first, and `more` that are alike."""
+
+    first: Stage
+    further: Stage
+    more: int
 
 
 class _Blocks:
@@ -132,15 +141,13 @@ class _Blocks:
         self._arch = arch
         self._known: dict[tuple[Stage, Shape], tuple[int, int, Shape]] = {}
 
-    def stage(self, stage: Stage, shape: Shape) -> tuple[int, int, Shape]:
+    def cost(self, stage: _Run, shape: Shape) -> tuple[int, int, Shape]:
         """MACs and parameters of a stage that gets `shape`, and the shape that leaves it."""
-        single = replace(stage, layers=1)
-        macs, params, after = self._block(single, shape)
-        more = stage.layers - 1
-        if not more:
+        macs, params, after = self._block(stage.first, shape)
+        if not stage.more:
             return macs, params, after
-        further = self._block(replace(single, stride=1), after)
-        return macs + more * further[0], params + more * further[1], after
+        further = self._block(stage.further, after)
+        return macs + stage.more * further[0], params + stage.more * further[1], after
 
     def _block(self, single: Stage, shape: Shape) -> tuple[int, int, Shape]:
         key = single, shape

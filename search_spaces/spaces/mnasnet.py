@@ -8,17 +8,17 @@ from functools import partial
 from search_spaces.arch import ArchSpec
 from search_spaces.choices import OneOf, vary
 from search_spaces.fit import fit_strides
-from search_spaces.ops import Stage, StageSpec
+from search_spaces.ops import MBConv, PlainConv, SepConv, Stage
 from search_spaces.reference import MOBILENET_V2
 from search_spaces.rounding import round_channels, suitable_divisor
 from search_spaces.space import StagedSpace, staged_space
 from search_spaces.spaces.fitting import fit_space, layers_around, median_macs
 
 _OPS = {
-    "conv": StageSpec(op="conv"),
-    "sepconv": StageSpec(op="sepconv"),
-    "mbconv3": StageSpec(op="mbconv", expand=3),
-    "mbconv6": StageSpec(op="mbconv", expand=6),
+    "conv": PlainConv(),
+    "sepconv": SepConv(),
+    "mbconv3": MBConv(expand=3),
+    "mbconv6": MBConv(expand=6),
 }
 _FILTERS = (75, 100, 125)
 
