@@ -27,7 +27,7 @@ from search_spaces import (
     staged_space,
     vary,
 )
-from search_spaces.choices import Params, Varied
+from search_spaces.spaces.choices import Params, Varied
 
 ACCURACY_COLUMNS = ("accuracy", "acc", "top1", "test_accuracy", "valid_accuracy")
 MODES = ("fit", "exact")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.arch import ArchSpec, HeadSpec, StemSpec
 from search_spaces.blocks import format_blocks, parse_blocks
 from search_spaces.checks import ArchError
-from search_spaces.choices import Choice, OneOf, vary
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
 from search_spaces.ops import Stage, StageSpec
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
-from search_spaces.space import SearchSpace, StagedSpace, staged_space
 from search_spaces.spaces import SPACES, mbconv_space, mnasnet_space
-from search_spaces.table import CostTable, cost_table
+from search_spaces.spaces.choices import Choice, OneOf, vary
+from search_spaces.spaces.space import SearchSpace, StagedSpace, staged_space
+from search_spaces.spaces.table import CostTable, cost_table
 
 if TYPE_CHECKING:
     from search_spaces.network import build_network

@@ -34,7 +34,7 @@ from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
 from nas.study.store import copy_study, open_study, read_study
 from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
-from search_spaces.space import size_in_words
+from search_spaces.spaces.space import size_in_words
 
 NAME = STUDY
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces import ArchSpec, SearchSpace
-from search_spaces.choices import Params
+from search_spaces.spaces.choices import Params
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -18,7 +18,21 @@ from search_spaces.ops.shuffle import ShuffleUnit
 from search_spaces.ops.stage import CHECKS, Stage
 from search_spaces.ops.xception import XceptionBlock
 
-__all__ = ["OPS", "Stage", "StageSpec", "read_stage"]
+__all__ = [
+    "OPS",
+    "Basic",
+    "Bottleneck",
+    "Fire",
+    "MBConv",
+    "PlainConv",
+    "SepConv",
+    "Separable",
+    "ShuffleUnit",
+    "Stage",
+    "StageSpec",
+    "XceptionBlock",
+    "read_stage",
+]
 
 OPS: dict[str, type[Stage]] = {
     "conv": PlainConv,

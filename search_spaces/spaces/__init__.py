@@ -1,12 +1,12 @@
-"""The spaces that come with it, by name."""
+"""Spaces of networks as data: choices inside specs, tables of costs, and the spaces that have names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from search_spaces.space import StagedSpace
 from search_spaces.spaces.mbconv import mbconv_space
 from search_spaces.spaces.mnasnet import mnasnet_space
+from search_spaces.spaces.space import StagedSpace
 
 __all__ = ["SPACES", "mbconv_space", "mnasnet_space"]
 

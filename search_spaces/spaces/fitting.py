@@ -8,8 +8,8 @@ import numpy as np
 
 from search_spaces.arch import ArchSpec
 from search_spaces.fit import resize, solve_width
-from search_spaces.space import StagedSpace
-from search_spaces.table import cost_table
+from search_spaces.spaces.space import StagedSpace
+from search_spaces.spaces.table import cost_table
 
 SAMPLE = 150
 TOLERANCE = 0.25

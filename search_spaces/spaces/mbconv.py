@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 
 from search_spaces.arch import ArchSpec
-from search_spaces.choices import OneOf, Varied, vary
 from search_spaces.fit import fit_arch, fit_strides
 from search_spaces.ops import Stage
 from search_spaces.reference import EFFICIENTNET_B0
-from search_spaces.space import StagedSpace, staged_space
+from search_spaces.spaces.choices import OneOf, Varied, vary
 from search_spaces.spaces.fitting import TOLERANCE, fit_space, layers_around, median_macs
+from search_spaces.spaces.space import StagedSpace, staged_space
 
 MARGIN = 0.05
 """The error of the median of a sample of encodings, with room to spare."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 from search_spaces.arch import ArchSpec
-from search_spaces.choices import OneOf, vary
 from search_spaces.fit import fit_strides
 from search_spaces.ops import MBConv, PlainConv, SepConv, Stage
 from search_spaces.reference import MOBILENET_V2
 from search_spaces.rounding import round_channels, suitable_divisor
-from search_spaces.space import StagedSpace, staged_space
+from search_spaces.spaces.choices import OneOf, vary
 from search_spaces.spaces.fitting import fit_space, layers_around, median_macs
+from search_spaces.spaces.space import StagedSpace, staged_space
 
 _OPS = {
     "conv": PlainConv(),

@@ -24,7 +24,7 @@ from search_spaces import (
     stage_costs,
 )
 from search_spaces.reference import mobilenet_v2
-from search_spaces.space import size_in_words
+from search_spaces.spaces.space import size_in_words
 from tests.helpers.counting import built_costs
 from tests.helpers.shared_data import shared_file
 

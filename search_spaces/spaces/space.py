@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
 from search_spaces.arch import ArchSpec, canonical
-from search_spaces.choices import Choice, OneOf, Params, choices_of, decide
+from search_spaces.spaces.choices import Choice, OneOf, Params, choices_of, decide
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import stage_layers
-from search_spaces.choices import Choice, choices_of, decide
 from search_spaces.cost import Shape, layer_cost
 from search_spaces.ops import Stage
+from search_spaces.spaces.choices import Choice, choices_of, decide
 
 Costs = NDArray[np.int64]
 """MACs and parameters, shape (n, 2)."""

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import head_layers, stem_layers
-from search_spaces.choices import OneOf, Varied, choices_of, decide, nodes
 from search_spaces.cost import input_shape, layer_cost
-from search_spaces.space import StagedSpace
-from search_spaces.stage_table import Costs, Rows, StageTables, present
+from search_spaces.spaces.choices import OneOf, Varied, choices_of, decide, nodes
+from search_spaces.spaces.space import StagedSpace
+from search_spaces.spaces.stage_table import Costs, Rows, StageTables, present
 
 _WIDEST = 2**20
 """Entries that a stage's table may have for one shape; of a stage with more, some choices are made first, too."""
