@@ -14,6 +14,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from benchmarks.machine import machine
 from search_spaces import ArchSpec, StagedSpace, build_network, cost_table, count_macs, mbconv_space, mnasnet_space
 
 CLASSES = 1000
+Value = TypeVar("Value")
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
     for space in (mnasnet_space(), mbconv_space()):
         archs = members(space, options.networks)
         report(f"{space.name}: count_macs, one network, cold", timed(count_macs, archs))
-        tables = timed(lambda seed, s=space: count_by_table(s, options.encodings, seed), range(options.repeats))
+        tables = timed(partial(count_by_table, space, options.encodings), range(options.repeats))
         report(f"{space.name}: {options.encodings} encodings by table, filling included", tables)
         report(f"{space.name}: fvcore, network built beforehand", timed_fvcore(archs[: options.fvcore]))
 
@@ -69,7 +72,7 @@ def timed_fvcore(archs: list[ArchSpec]) -> list[float]:
         return timed(count, jobs)
 
 
-def timed(function: Callable[[object], object], values: Iterable[object]) -> list[float]:
+def timed(function: Callable[[Value], object], values: Iterable[Value]) -> list[float]:
     """Seconds of each call."""
     seconds = []
     for value in values:

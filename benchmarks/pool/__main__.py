@@ -27,7 +27,7 @@ import optuna
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Outcome, Report, Request
 from nas.machine import usable_cores
-from nas.pool.executor import Event, Executor, Finished, Reported
+from nas.pool.executor import Event, Executor, Finished, Judge, Reported
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.samplers import make_sampler
@@ -67,7 +67,7 @@ class SimulatedSlots:
     def free_slots(self) -> int:
         return self._free
 
-    def submit(self, ticket: int, request: Request) -> None:  # noqa: ARG002
+    def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:  # noqa: ARG002
         self._free -= 1
         curve = sorted(self._random.random() for _ in range(self._reports))
         self._running.append((ticket, deque(curve)))

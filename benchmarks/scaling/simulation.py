@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,8 @@ def run_cell(cell: Cell, grids: list[Layout], runs: int) -> Row:
     mean = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
     for name in ("error", "rival_error"):
         mean[name] **= 0.5
-    return Row(**asdict(cell), runs=runs, **{name: round(value, 4) for name, value in mean.items()})
+    found: dict[str, Any] = asdict(cell) | {name: round(value, 4) for name, value in mean.items()}
+    return Row(runs=runs, **found)
 
 
 def main() -> None:

@@ -48,10 +48,11 @@ def read_results() -> dict[Run, float]:
 def best_rate(done: Done, network: str, name: str, epochs: int) -> float:
     """The rate of the best tuning runs of a network at this length. Raises ValueError when one of them is missing."""
     tried = {
-        rate: [done.get(Run(network, name, rate, epochs, seed)) for seed in TUNING_SEEDS[epochs]]
+        rate: [done[run] for seed in TUNING_SEEDS[epochs] if (run := Run(network, name, rate, epochs, seed)) in done]
         for rate in RATES[name]
     }
-    means = {rate: statistics.fmean(map(float, found)) for rate, found in tried.items() if None not in found}
+    whole = {rate: found for rate, found in tried.items() if len(found) == len(TUNING_SEEDS[epochs])}
+    means = {rate: statistics.fmean(found) for rate, found in whole.items()}
     if len(means) < len(tried):
         raise ValueError(f"the rate of {name} for {epochs} epochs is not tuned yet: run it first")
     return max(means, key=lambda rate: means[rate])

@@ -66,14 +66,14 @@ def equalize(images: Tensor) -> Tensor:
 
 def color(images: Tensor, factor: Tensor) -> Tensor:
     """Between the image in grey (factor 0) and the image (1), or beyond (up to 2)."""
-    return _blend(_grey(images), images, factor)
+    return blend(_grey(images), images, factor)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Between the mean of its grey (factor 0) and the image (1), or beyond (up to 2)."""
     count = images.shape[1] * images.shape[2]
     total = _grey(images).sum((1, 2), keepdim=True)
-    return _blend((2 * total + count) // (2 * count), images, factor)
+    return blend((2 * total + count) // (2 * count), images, factor)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     sums = columns[:, :, :-2] + columns[:, :, 1:-1] + columns[:, :, 2:] + 4 * values[:, 1:-1, 1:-1]
     smooth = values.clone()
     smooth[:, 1:-1, 1:-1] = (2 * sums + 13) // 26
-    return _blend(smooth, images, factor)
+    return blend(smooth, images, factor)
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _grey(images: Tensor) -> Tensor:
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)[..., None]
 
 
-def _blend(plain: Tensor, images: Tensor, factor: Tensor) -> Tensor:
+def blend(plain: Tensor, images: Tensor, factor: Tensor) -> Tensor:
     """plain + factor * (images - plain) in single precision, clipped and rounded down; `plain` broadcasts."""
     base = plain.float()
     mixed = base + _each(factor, images, torch.float32) * (images - base)

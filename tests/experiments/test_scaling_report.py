@@ -17,6 +17,7 @@ from experiments.plans.curves import plot_phis
 from experiments.tables.curves import Measured
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import (
+    Analysis,
     CoefficientSearch,
     ScalingPoint,
     cautions,
@@ -55,10 +56,10 @@ def searched(epochs: int, optimum: Optimum, layout: str = "matched", seeds: int 
     return search_coefficients(BASE, evaluate, fidelity=Fidelity(epochs), points=points, seeds=range(seeds))
 
 
-def analyses_of(optima: dict[int, Optimum]) -> dict:
+def analyses_of(optima: dict[int, Optimum]) -> dict[int, Analysis]:
     found = {epochs: searched(epochs, optimum).analysis for epochs, optimum in optima.items()}
     assert all(found.values())
-    return found
+    return {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
 
 
 def test_an_optimum_that_moves_in_line_is_drawn_on() -> None:
@@ -156,14 +157,16 @@ def test_pictures_show_what_was_found() -> None:
     assert found.analysis is not None
     triangle = triangle_plot(trainings_of(found.results), found.analysis)
     axes = triangle.axes[0]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = axes.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["21 networks, 42 trainings", "90 % region of the optimum", "expected optimum", "(1.2, 1.1, 1.15)"]
     assert f"alpha {found.analysis.coefficients.depth:.2f}" in axes.get_title()
     lines = {"compound": [Measured(1e6, 0.5, 0.01, 3), Measured(2e6, 0.6, None, 1)], "depth only": []}
     plot = scaling_plot(lines).axes[0]
     assert [tick.get_text() for tick in plot.get_xticklabels()] == ["1 M", "2 M"]
     analyses = analyses_of({3: (0.3, 0.3, 0.4), 5: (0.3, 0.3, 0.4)})
-    for figure in (triangle, plot.figure, drift_plot(drift(analyses, 20), analyses)):
+    for figure in (triangle, scaling_plot(lines), drift_plot(drift(analyses, 20), analyses)):
         image = BytesIO()
         figure.savefig(image, format="png")
         assert image.getvalue().startswith(b"\x89PNG")

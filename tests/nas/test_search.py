@@ -51,8 +51,8 @@ def search(
         sampler = make_sampler(sampler, seed=0, macs=macs_of, score=SCORE)
     study = open_study(path, "discover", ["maximize"], sampler, SCORE)
     with contextlib.closing(executor or InlineExecutor(evaluator or Formula())) as opened:
-        options = {"fidelity": FIDELITY, "seed": 0, "cost": cost} | options
-        discover(space, SCORE, sampler, opened, study, trials=trials, **options)
+        asked: dict[str, Any] = {"fidelity": FIDELITY, "seed": 0, "cost": cost} | options
+        discover(space, SCORE, sampler, opened, study, trials=trials, **asked)
     return study
 
 
@@ -271,7 +271,8 @@ def test_what_costs_too_much_is_not_trained(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for name, index in (("max_macs", 0), ("max_params", 1)):
         limit = cost(arch(8))[index]
-        study = search(tmp_path / name, space=PAIR, evaluator=Formula(log=str(log)), **{name: limit})
+        bound: dict[str, Any] = {name: limit}
+        study = search(tmp_path / name, space=PAIR, evaluator=Formula(log=str(log)), **bound)
         assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
         for trial in study.trials:
             assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)

@@ -136,10 +136,12 @@ def test_choices_that_apply_do(one: Stage, other: Stage) -> None:
 
 def test_rates_and_growth_are_not_part_of_the_id_but_resolution_and_eps_are() -> None:
     arch = reference_arch("efficientnet_b0")
-    for same in ({"dropout": 0.5}, {"drop_path": 0.0}, {"phi": 1.0}):
-        assert replace(arch, **same).id == arch.id
-    for different in ({"resolution": 225}, {"norm_eps": 1e-5}, {"activation": "relu"}, {"input_channels": 1}):
-        assert replace(arch, **different).id != arch.id
+    for same in (replace(arch, dropout=0.5), replace(arch, drop_path=0.0), replace(arch, phi=1.0)):
+        assert same.id == arch.id
+    assert replace(arch, resolution=225).id != arch.id
+    assert replace(arch, norm_eps=1e-5).id != arch.id
+    assert replace(arch, activation="relu").id != arch.id
+    assert replace(arch, input_channels=1).id != arch.id
 
 
 def test_known_networks_differ() -> None:

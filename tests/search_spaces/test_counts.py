@@ -14,6 +14,7 @@ from search_spaces import (
     ArchSpec,
     SearchSpace,
     StagedSpace,
+    StageSpec,
     cost_table,
     count_macs,
     count_params,
@@ -109,7 +110,7 @@ def test_a_measured_benchmark_has_the_same_parameters_to_the_last_digit() -> Non
     assert len(rows) == 4138
     for row in rows:
         stages = tuple(
-            type(stage)(
+            StageSpec(
                 kernel=row[f"stage{i}_kernel"],
                 stride=stage.stride,
                 expand=row[f"stage{i}_expand"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_the_fixed_width_space_meets_it_too_and_holds_b0s_choices(target: float,
     rows = space.sample(np.random.default_rng(77), 200)
     costs = [count_macs(space.decode(space.params(row)), None, 10) for row in rows]
     assert abs(np.median(costs) / target - 1) <= 0.25
-    params = {}
+    params: dict[str, Any] = {}
     for i, stage in enumerate(reference_arch("efficientnet_b0").stages, 1):
         params |= {f"s{i}.{name}": getattr(stage, name) for name in ("expand", "kernel", "layers", "se")}
     assert space.decode(params).id == space.base.id

@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,8 +50,8 @@ def exported(arch: ArchSpec, classes: int = 7) -> Exported:
     network = build_network(arch, classes)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 2)
+            module.get_buffer("running_mean").normal_(0, 0.2)
+            module.get_buffer("running_var").uniform_(0.5, 2)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0, 0.2)
     network.eval()
@@ -219,7 +220,8 @@ def test_what_timm_would_round_otherwise_is_refused() -> None:
     """timm rounds expanded channels to multiples of 8, and squeezed ones to the nearest."""
     arch = reference_arch("efficientnet_b0")
     narrow = replace(arch, stages=(replace(arch.stages[0], channels=20), *arch.stages[1:]))
-    slim = replace(narrow, stages=(narrow.stages[0], replace(narrow.stages[1], expand=3), *narrow.stages[2:]))
+    fewer: dict[str, Any] = {"expand": 3}
+    slim = replace(narrow, stages=(narrow.stages[0], replace(narrow.stages[1], **fewer), *narrow.stages[2:]))
     with pytest.raises(UserError, match=r"stage 2: timm rounds 60 expanded channels to a multiple of 8"):
         timm_strings(slim)
     # 20 x 6 is a multiple of 8; 0.25 of 28 is 7 for both, of 30 it is 7 for one and 8 for the other.
@@ -259,6 +261,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, scalenas: Run) -> None:
         assert (status, word in err, err.count("\n")) == (2, True, 1), err
         assert [file.name for file in tmp_path.iterdir()] == ["d.py"]
     arch = json.loads(reference_arch("mobilenet_v2").to_json())
+    record: object
     for record in ({}, [], {"arch": {}}, {"arch": arch}, {"arch": arch, "classes": ["a"], "weights": None}):
         (tmp_path / "train.json").write_text(json.dumps(record))
         status, _, err = scalenas("export", tmp_path, "-o", tmp_path / "a.json")

@@ -124,6 +124,7 @@ def test_without_the_record_there_is_no_page(tmp_path: Path, content: str) -> No
 
 def test_status_names_a_damaged_file(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "mine", 3)
+    content: object
     for content in ([], {}, 3):
         (folder / "coefficients.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match=r"coefficients\.json"):

@@ -181,12 +181,12 @@ def test_the_command_trains_compares_and_goes_on(tmp_path: Path, scalenas: Run) 
     seeds = table.groupby("training").seed.unique().map(set)
     assert seeds["long"].isdisjoint(seeds["short"])
     wide = table.pivot_table(index="network", columns=["epochs", "seed"], values="accuracy")
-    long = wide[16].mean(axis=1)
+    long = wide[16].T.mean()
     by_name = {each["name"]: each for each in record["stand_ins"]}
     wanted = np.mean([kendalltau(wide[2][seed], long).statistic for seed in (0, 1)])
     assert by_name["2 epochs, one seed"]["tau"]["value"] == pytest.approx(wanted)
     assert by_name["1 epoch, mean of 2 seeds"]["tau"]["value"] == pytest.approx(
-        kendalltau(wide[1].mean(axis=1), long).statistic
+        kendalltau(wide[1].T.mean(), long).statistic
     )
     macs = table.groupby("network").macs.first()
     assert by_name["MACs alone"]["tau"]["value"] == pytest.approx(kendalltau(macs, long).statistic)

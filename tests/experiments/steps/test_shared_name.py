@@ -13,7 +13,8 @@ from nas.score import Score
 
 def name(**asked: Any) -> str:
     """The name with some of what a driver asks changed."""
-    given = {"how": "multiply-adds", "space": "mnasnet", "fitted_to": 9, "max_macs": None, "score": Score(9), "seed": 0}
+    given: dict[str, Any] = {"how": "multiply-adds", "space": "mnasnet", "fitted_to": 9, "max_macs": None, "seed": 0}
+    given["score"] = Score(9)
     settings = Settings().with_given({key: value for key, value in asked.items() if key not in given})
     given |= asked
     run: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings)

@@ -101,8 +101,8 @@ def test_an_operation_gives_pillows_values(name: str, size: int, channels: int, 
 def test_every_pair_of_values_is_mixed_as_by_pillow(factor: float) -> None:
     plain, image = np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2)
     wanted = np.asarray(Image.blend(Image.fromarray(plain.copy()), Image.fromarray(image.copy()), factor))
-    both = (torch.from_numpy(each.copy())[None, :, :, None] for each in (plain, image))
-    assert farthest(ours._blend(*both, torch.tensor([factor]).double())[0, :, :, 0], wanted) <= ENHANCED
+    first, second = (torch.from_numpy(each.copy())[None, :, :, None] for each in (plain, image))
+    assert farthest(ours.blend(first, second, torch.tensor([factor]).double())[0, :, :, 0], wanted) <= ENHANCED
 
 
 def test_colour_leaves_grey_images_alone() -> None:

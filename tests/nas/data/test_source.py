@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def contents(dataset: Dataset, split: str) -> list[bytes]:
 
 
 def class_counts(dataset: Dataset, split: str) -> list[int]:
-    return np.bincount(load_split(dataset, split).labels, minlength=dataset.num_classes).tolist()
+    return list(map(int, np.bincount(load_split(dataset, split).labels, minlength=dataset.num_classes)))
 
 
 # --- Layouts -----------------------------------------------------------------------------------------------------
@@ -374,6 +375,6 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
         ({"max_resolution": 0}, "max_resolution must be at least 1"),
     ],
 )
-def test_options_out_of_range(tmp_path: Path, options: dict[str, float], message: str) -> None:
+def test_options_out_of_range(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         open_dataset("digits", tmp_path, **options)

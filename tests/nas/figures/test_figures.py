@@ -115,7 +115,7 @@ def test_a_column_answers_by_network_and_by_rows(table: BenchmarkTable) -> None:
     archs = [table.space.decode(table.space.params(row)) for row in rows]
     assert figure.of_rows(table.space, rows).tolist() == pytest.approx([figure.of(each) for each in archs])
     assert (figure.name, figure.unit, figure.how) == ("chip_ms", "", "column chip_ms")
-    first = table.space.indices(table.frame.iloc[0].to_dict())[None]
+    first = table.space.indices({str(name): value for name, value in table.frame.iloc[0].items()})[None]
     exact = Column(replace(table, mode="exact"), "chip_ms")
     assert exact.of_rows(table.space, first).tolist() == [1.0]
     absent = exact.of_rows(table.space, rows)

@@ -109,7 +109,7 @@ def test_strips_of_large_images_add_up() -> None:
 def test_the_same_losses_as_the_plain_path_over_fifty_steps() -> None:
     """Within 1 % of the loss: two orders of one sum part slowly, and faster the higher the learning rate."""
     torch.manual_seed(0)
-    plain = build_network(ARCH, 10).to(memory_format=torch.channels_last).train()
+    plain = build_network(ARCH, 10).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     fast = accelerate(copy.deepcopy(plain))
     x = channels_last(128, 3, 12, 12)
     y = (x.mean((1, 2, 3)) * 200).long() % 10
@@ -215,9 +215,10 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda module: type(module).__name__)
 @pytest.mark.parametrize("shape", [(2, 1, 3, 5), (3, 12, 2, 3), (2, 17, 9, 9), (70, 40, 8, 8)])
 def test_norm_and_activation_are_pytorchs_in_float64(shape: tuple[int, ...], activation: nn.Module) -> None:
-    plain = nn.Sequential(nn.BatchNorm2d(shape[1], eps=1e-3), copy.deepcopy(activation))
-    nn.init.normal_(plain[0].weight)
-    nn.init.normal_(plain[0].bias)
+    norm = nn.BatchNorm2d(shape[1], eps=1e-3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    plain = nn.Sequential(norm, copy.deepcopy(activation))
     ours, exact = accelerate(copy.deepcopy(plain)), copy.deepcopy(plain).double()
     x = channels_last(*shape) * 2 + 5 * torch.randn(shape[1], 1, 1)
     gradient = channels_last(*shape)

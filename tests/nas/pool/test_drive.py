@@ -43,7 +43,7 @@ def end(ticket: int) -> Finished:
 
 @pytest.mark.timeout(60)
 def test_a_trial_that_is_not_wanted_any_more_is_cancelled_and_the_others_go_on() -> None:
-    rounds = [[Reported(0, 1, 0.1), Reported(0, 2, 0.2), Reported(1, 1, 0.1)], [end(1)], [end(2)]]
+    rounds: list[list[Event]] = [[Reported(0, 1, 0.1), Reported(0, 2, 0.2), Reported(1, 1, 0.1)], [end(1)], [end(2)]]
     executor = Playback(2, rounds)
     told: list[Event] = []
 

@@ -110,8 +110,8 @@ def test_batches_in_parts_take_the_same_steps(digits: Dataset, micro_batches: in
         training = Training(Plain(10), fast(), feed, 1, 0, flip=False, micro_batches=parts)
         training.run_epoch(1)
         weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
-    start = torch.manual_seed(0) and Plain(10)
-    begun = torch.cat([p.detach().flatten() for p in start.parameters()])
+    torch.manual_seed(0)
+    begun = torch.cat([p.detach().flatten() for p in Plain(10).parameters()])
     assert (weights[0] - begun).norm() > 0.1
     torch.testing.assert_close(weights[1], weights[0], rtol=1e-3, atol=1e-5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ def test_costs_and_bounds_may_want_parameters_that_no_trial_has_had(name: str) -
         size = trial.suggest_int("size", 1, 5)
         return size / 10 + trial.suggest_int("deep" if kind == "b" else "wide", 1, 4) / 10
 
-    def macs(params: dict[str, Any]) -> float:
-        return 1e6 * (params["size"] + params["deep" if params["kind"] == "b" else "wide"])
+    def macs(params: Mapping[str, Any]) -> float:
+        return 1e6 * float(params["size"] + params["deep" if params["kind"] == "b" else "wide"])
 
     sampler = make_sampler(name, seed=0, macs=macs, score=Score(4e6), feasible=lambda params: macs(params) < 9e6)
     study = optuna.create_study(direction="maximize", sampler=sampler)

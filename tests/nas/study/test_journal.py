@@ -75,7 +75,7 @@ def test_nothing_reaches_the_file_before_the_end(path: Path) -> None:
 def test_an_exception_ends_a_batch_without_loss(path: Path) -> None:
     study = batching(path)
     with pytest.raises(KeyError), batch(study):
-        study.tell(study.ask(), {}["no value"])
+        study.tell(study.ask(), dict[str, float]()["no value"])
     assert [trial.state for trial in plain(path).trials] == [TrialState.RUNNING]
     use(study)
 
