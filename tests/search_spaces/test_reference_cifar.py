@@ -59,8 +59,8 @@ def test_costs_and_logits_are_those_of_the_papers_network(depth: int) -> None:
     arch, theirs = reference_arch(f"resnet{depth}"), CifarResNet((depth - 2) // 6).eval()
     torch.manual_seed(0)
     for norm in (module for module in theirs.modules() if isinstance(module, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.running_var, 0.5, 2)
-        nn.init.normal_(norm.running_mean, 0, 0.1)
+        nn.init.uniform_(norm.get_buffer("running_var"), 0.5, 2)
+        nn.init.normal_(norm.get_buffer("running_mean"), 0, 0.1)
     ours = build_network(arch, 10).eval()
     # The modules with weights come in the same order.
     values = theirs.state_dict().values()

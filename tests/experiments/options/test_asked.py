@@ -26,20 +26,19 @@ CONDITIONS = [
 def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
     """Other options beside which a condition does not hold; None where the command has none such."""
     if isinstance(condition, Where):
-        return {
+        one_length: dict[str, dict[str, Any]] = {
+            "scale": {"lengths": (1,)}, "run": {"lengths": (1,), "arch": ("mobilenet_v2",)}
+        }  # fmt: skip
+        not_fitted: dict[str, dict[str, Any] | None] = {"discover": None, "fidelity": None, "train": {}}
+        others: dict[str, dict[str, Any] | None] = {
             "files": {},
-            "lengths left open": {"scale": {"lengths": (1,)}, "run": {"lengths": (1,), "arch": ("mobilenet_v2",)}}.get(
-                command
-            ),
-            "a network to fit": None
-            if command in ("discover", "fidelity")
-            else {}
-            if command == "train"
-            else {"arch": ("net.json",)},
+            "lengths left open": one_length.get(command),
+            "a network to fit": not_fitted.get(command, {"arch": ("net.json",)}),
             "a search": {"arch": ("mobilenet_v2",)},
             "a CPU": {"devices": "cuda:0"},
             "devices to share": {"executor": "ray"},
-        }[condition.fact]
+        }
+        return others[condition.fact]
     if condition.commands and command not in condition.commands:
         return None
     if isinstance(condition, With):

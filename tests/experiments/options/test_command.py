@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_every_option_comes_from_the_declaration(command: str) -> None:
     assert set(FIRST[command]) <= set(params)
     settings, plan = Settings().flat(), PLANS.get(command)
     for name, param in params.items():
-        if plan is None or name not in plan.__dataclass_fields__:
+        if plan is None or name not in {field.name for field in dataclasses.fields(plan)}:
             assert param.title == "The run" or name in settings
 
 

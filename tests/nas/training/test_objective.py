@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,12 +73,22 @@ def everything(dataset: Dataset) -> Validation:
     return Validation(val, val)
 
 
+def noting(told: list[float]) -> Callable[[int, float], bool]:
+    """A report that keeps what it is told, and has the training go on."""
+
+    def report(_: int, value: float) -> bool:
+        told.append(value)
+        return True
+
+    return report
+
+
 # --- The driver ----------------------------------------------------------------------------------------------------
 
 
 def test_search_full_training_and_a_loop_by_hand_come_to_the_same_bits(digits: Dataset) -> None:
     told: list[float] = []
-    outcome = ProxyEvaluator(digits).evaluate(REQUEST, "cpu", lambda _, value: told.append(value) is None)
+    outcome = ProxyEvaluator(digits).evaluate(REQUEST, "cpu", noting(told))
     with repeatable(4, CPU):
         state = fit(training_of(digits), FROM_SCRATCH, everything(digits), None, lambda _: True)
     with repeatable(4, CPU):
@@ -127,7 +138,7 @@ def test_the_metric_is_measured_told_and_named(digits: Dataset) -> None:
     told: list[float] = []
     evaluator = ProxyEvaluator(digits, objective=objective)
     asked = replace(REQUEST, split="test", method=objective.method)
-    outcome = evaluator.evaluate(asked, "cpu", lambda _, value: told.append(value) is None)
+    outcome = evaluator.evaluate(asked, "cpu", noting(told))
     with repeatable(4, CPU):
         training = training_of(digits)
         fit(training, FROM_SCRATCH, everything(digits), None, lambda _: True)
