@@ -113,7 +113,9 @@ class StageTable:
         place, own = divmod(entry, math.prod(self._sizes))
         if own not in self._runs:
             self._runs[own] = self._run(own)
-        *costs, after = self._blocks.cost(self._runs[own], self._shapes[self._incoming[place]])
+        run, shape = self._runs[own], self._shapes[self._incoming[place]]
+        run.stage.check("", shape.channels)
+        *costs, after = self._blocks.cost(run, shape)
         self._costs[entry] = costs
         self._after[entry] = self._shapes.index(after)
 
@@ -123,12 +125,13 @@ class StageTable:
         params = {choice.name: choice.values[i] for choice, i in zip(self._choices, indices, strict=True)}
         stage = decide(self._stage, params)
         first = replace(stage, layers=1)
-        return _Run(first, replace(first, stride=1), stage.layers - 1)
+        return _Run(stage, first, replace(first, stride=1), stage.layers - 1)
 
 
 class _Run(NamedTuple):
     """A stage as its single blocks: the first, and `more` that are alike."""
 
+    stage: Stage
     first: Stage
     further: Stage
     more: int
@@ -141,13 +144,13 @@ class _Blocks:
         self._arch = arch
         self._known: dict[tuple[Stage, Shape], tuple[int, int, Shape]] = {}
 
-    def cost(self, stage: _Run, shape: Shape) -> tuple[int, int, Shape]:
+    def cost(self, run: _Run, shape: Shape) -> tuple[int, int, Shape]:
         """MACs and parameters of a stage that gets `shape`, and the shape that leaves it."""
-        macs, params, after = self._block(stage.first, shape)
-        if not stage.more:
+        macs, params, after = self._block(run.first, shape)
+        if not run.more:
             return macs, params, after
-        further = self._block(stage.further, after)
-        return macs + stage.more * further[0], params + stage.more * further[1], after
+        further = self._block(run.further, after)
+        return macs + run.more * further[0], params + run.more * further[1], after
 
     def _block(self, single: Stage, shape: Shape) -> tuple[int, int, Shape]:
         key = single, shape

@@ -38,7 +38,7 @@ class CostTable:
     def count(self, indices: Rows) -> Costs:
         """Costs of rows of value indices, shape (n, choices) -> (n, 2): MACs and parameters.
 
-        Raises ValueError when a row's layers do not fit together, as counting its network does.
+        Raises ValueError when a row makes no network, or one whose layers do not fit together.
         """
         total = np.empty((len(indices), 2), np.int64)
         for members in _groups(indices[:, self._early]):

@@ -284,6 +284,23 @@ def test_a_stage_of_very_many_choices_is_counted_all_the_same() -> None:
     assert cost_table(space, 10).count(rows).tolist() == counted_singly(space, rows, 10)
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (vary(STAGE, kernel=OneOf("x", (3, 4))), "kernel: must be odd, not 4"),
+        (vary(STAGE, layers=OneOf("x", (1, 0))), "layers: must be an integer of at least 1, not 0"),
+        (OneOf("x", (0, 1), (STAGE, StageSpec("shuffle", channels=4))), "channels: must be more than the 8"),
+    ],
+)
+def test_the_table_refuses_what_makes_no_network_and_counts_the_rest(spec: Any, message: str) -> None:
+    space = staged_space("odd", vary(ARCH, stages=(spec,)))
+    table = cost_table(space, 10)
+    for row in ([[1]], [[0], [1]]):
+        with pytest.raises(ArchError, match=message):
+            table.count(np.array(row))
+    assert table.count(np.array([[0]])).tolist() == counted_singly(space, np.array([[0]]), 10)
+
+
 def test_a_row_whose_layers_do_not_fit_is_refused_and_others_are_counted() -> None:
     stem = vary(StemSpec(channels=8), kind=OneOf("kind", ("conv", "squeezenet")))
     space = staged_space("small", vary(ARCH, resolution=2, stem=stem))
