@@ -10,14 +10,15 @@ from nas.score import Score
 if TYPE_CHECKING:
     from nas.data.source import open_dataset
     from nas.evaluation import Fidelity, Outcome, Request
-    from nas.figures import Figure, InSpace, MultiplyAdds, Parameters
+    from nas.figures import Figure, InSpace, MultiplyAdds, Parameters, counts
     from nas.pool.inline import InlineExecutor
     from nas.samplers import make_sampler
-    from nas.search import discover, evaluate_all
+    from nas.search import Bound, SearchPlan, discover, evaluate_all
     from nas.study.store import open_study
     from nas.training.proxy import ProxyEvaluator
 
 __all__ = [
+    "Bound",
     "Fidelity",
     "Figure",
     "InSpace",
@@ -28,6 +29,8 @@ __all__ = [
     "ProxyEvaluator",
     "Request",
     "Score",
+    "SearchPlan",
+    "counts",
     "discover",
     "evaluate_all",
     "make_sampler",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Bound": "nas.search",
     "Fidelity": "nas.evaluation",
     "Figure": "nas.figures",
     "InSpace": "nas.figures",
@@ -45,6 +49,8 @@ _HOMES = {
     "Parameters": "nas.figures",
     "ProxyEvaluator": "nas.training.proxy",
     "Request": "nas.evaluation",
+    "SearchPlan": "nas.search",
+    "counts": "nas.figures",
     "discover": "nas.search",
     "evaluate_all": "nas.search",
     "make_sampler": "nas.samplers",

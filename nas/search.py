@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
-from nas.evaluation import Fidelity, Outcome, Request
+from nas.evaluation import Outcome, Request
+from nas.figures import Figure
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
-from nas.study.shared import SharedBookkeeping, SharedStudy
-from nas.study.store import charged, measured, outcome_attrs, request_attrs, stored_outcome
-from nas.study.trials import Bookkeeping, Cost, OnProgress, Progress, Space, is_final
+from nas.study.attributes import DUPLICATE_OF, measured, request_attrs, stored_cost
+from nas.study.drivers import Alone
+from nas.study.ending import trained
+from nas.study.known import known_of
+from nas.study.ledger import Ledger, OnEvent, TrialEvent
+from nas.study.plan import Bound, SearchPlan, Space
+from nas.study.shared import SharedStudy
+from nas.study.trials import SearchTrials
 from search_spaces import ArchSpec
 
 __all__ = [
-    "Candidate", "Progress", "Space", "TooManyFailuresError", "candidates", "discover", "evaluate_all", "unanswered",
+    "Bound", "Candidate", "SearchPlan", "Space", "TooManyFailuresError", "TrialEvent", "candidates", "discover",
+    "evaluate_all", "unanswered",
 ]  # fmt: skip
 
 
@@ -44,7 +49,7 @@ def candidates(study: Study, score: Callable[[float, float], float]) -> list[Can
     """The architectures that the study trained, best score first; of equals the smaller, then the earlier."""
     by_arch: dict[str, list[FrozenTrial]] = defaultdict(list)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if measured(trial.user_attrs) is not None and "duplicate_of" not in trial.user_attrs:
+        if measured(trial.user_attrs) is not None and DUPLICATE_OF not in trial.user_attrs:
             by_arch[trial.user_attrs["arch_id"]].append(trial)
     found = [_candidate(trials, score) for trials in by_arch.values()]
     return sorted(found, key=lambda c: (-c.score, c.macs, c.number))
@@ -56,67 +61,41 @@ def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]
     macs, params = first["macs"], first["params"]
     arch = ArchSpec.from_dict(first["arch"])
     return Candidate(
-        arch, accuracy, macs, params, score(accuracy, charged(trials[0]) or macs), len(trials), trials[0].number
+        arch, accuracy, macs, params, score(accuracy, stored_cost(trials[0]) or macs), len(trials), trials[0].number
     )
 
 
 def discover(
-    space: Space,
-    score: Callable[[float, float], float],
+    plan: SearchPlan,
     sampler: BaseSampler,
     executor: Executor,
-    study: Study,
+    study: Study | SharedStudy,
     *,
-    trials: int,
-    fidelity: Fidelity,
-    seed: int,
-    cost: Cost,
-    max_macs: float | None = None,
-    max_params: float | None = None,
-    on_event: OnProgress = lambda _: None,
-    shared: SharedStudy | None = None,
-    priced: Callable[[ArchSpec], float] | None = None,
-    max_cost: float | None = None,
-    pruner: BasePruner | None = None,
+    on_event: OnEvent = lambda _: None,
 ) -> list[Candidate]:
-    """Search until the study holds `trials` trials, those there already included, and return its candidates.
+    """Search until the study holds the plan's trials, those there already included, and return its candidates.
 
     Trials that an earlier run left unfinished go on first, under their own numbers. A request that is answered in the
-    journal is not trained again: the trial takes that outcome, and `duplicate_of` names the other. Networks above
-    max_macs or max_params, and parameters that decode to none, are told to the sampler without training. Where the
-    study is `shared`, other drivers do the same meanwhile, and the search ends when all trials have.
-
-    priced: the second argument of `score`, in place of MACs; kept with each trial as its attribute `cost`. Networks
-    for which it is above max_cost are not trained either.
-    pruner: stops trials early by the scores of their epochs; what it stops is a trial like others, told to the sampler
-    as pruned, but no candidate. It is asked by the search alone: `study.pruner` is left as it is, since samplers would
-    see but one of Hyperband's brackets of trials through it.
+    journal is not trained again: the trial takes that outcome, and `duplicate_of` names the other. Networks over a
+    bound, and parameters that decode to none, are told to the sampler without training. Where the study is shared,
+    other drivers do the same meanwhile, and the search ends when all trials have. A trial that the pruner stops is one
+    like others, told to the sampler as pruned, but no candidate.
 
     Raises KeyboardInterrupt when interrupted, TooManyFailuresError and what the executor raises, all with what is
     finished stored.
     """
-    study.sampler = sampler
-    limits = (("MACs", max_macs), ("parameters", max_params))
-    common = (space, score, study, trials, fidelity, seed, cost, limits, on_event)
-    search = (
-        Bookkeeping(*common, priced=priced, max_cost=max_cost, pruner=pruner)
-        if shared is None
-        else SharedBookkeeping(*common, shared=shared, priced=priced, max_cost=max_cost, pruner=pruner)
-    )
-    drive(search.jobs(), executor, search.handle, None if pruner is None else search.judge)
-    return candidates(study, score)
+    drivers, opened = (study, study.study) if isinstance(study, SharedStudy) else (Alone(), study)
+    opened.sampler = sampler
+    search = SearchTrials(plan, Ledger(opened, plan.trials, on_event), drivers)
+    drive(search.jobs(), executor, search.handle, None if plan.pruner is None else search.judge)
+    return candidates(opened, plan.score)
 
 
 def unanswered(requests: Sequence[Request], study: Study) -> list[Request]:
     """Those of the requests, each once, that `evaluate_all` would train."""
-    answers = _answers(study)
-    return [request for key, request in {request.key: request for request in requests}.items() if key not in answers]
-
-
-def _answers(study: Study) -> dict[str, Outcome]:
-    """What the study holds, by the requests' keys, but failures that may have been bad luck."""
-    stored = {trial.user_attrs.get("request_key"): stored_outcome(trial) for trial in study.get_trials(deepcopy=False)}
-    return {str(key): outcome for key, outcome in stored.items() if outcome is not None and is_final(outcome)}
+    known = known_of(study)
+    wanted = {request.key: request for request in requests}
+    return [request for key, request in wanted.items() if key not in known.answers]
 
 
 def evaluate_all(
@@ -124,52 +103,42 @@ def evaluate_all(
     executor: Executor,
     study: Study,
     *,
-    cost: Cost,
-    score: Callable[[float, float], float] = lambda accuracy, _: accuracy,
-    params_of: Callable[[Request], Mapping[str, Any]] = lambda _: {},
-    distributions: Mapping[str, BaseDistribution] | None = None,
-    attrs_of: Callable[[Request], Mapping[str, Any]] = lambda _: {},
-    on_event: OnProgress = lambda _: None,
+    figures: tuple[Figure, ...],
+    score: Callable[[float, float], float] = lambda value, _: value,
+    labels: Callable[[Request], Mapping[str, Any]] = lambda _: {},
+    axes: Mapping[str, BaseDistribution] | None = None,
+    on_event: OnEvent = lambda _: None,
 ) -> dict[str, Outcome]:
     """Train the requests in their order, each once, and return the outcome of each by its key.
 
     What the study holds already is not trained again, but failures that may have been bad luck. Each outcome becomes a
-    trial of the study when it is there, with the value `score(accuracy, macs)`, the parameters that params_of gives
-    (each with its distribution in `distributions`) and, beside the usual ones, the attributes that attrs_of gives.
+    trial of the study when it is there, with the value `score(value, first figure)` and with `figures` (see SearchPlan)
+    among its attributes. labels: what to note about a request beside that; those named in `axes`, with their
+    distributions, become parameters of its trial, the others attributes.
 
     Raises what `discover` raises.
     """
+    known, axes = known_of(study), axes or {}
     wanted = {request.key: request for request in requests}
-    outcomes = {key: outcome for key, outcome in _answers(study).items() if key in wanted}
-    open_requests = unanswered(requests, study)
-
-    def progress(number: int, **news: Any) -> None:
-        on_event(Progress(number, open_requests[number], len(outcomes), len(wanted), **news))
+    outcomes = {key: known.answers[key][1] for key in wanted if key in known.answers}
+    left = [request for key, request in wanted.items() if key not in outcomes]
+    ledger = Ledger(study, len(wanted), on_event, known, len(outcomes))
 
     def jobs() -> Iterator[tuple[int, Request]]:
-        for number, request in enumerate(open_requests):
-            progress(number)
+        for number, request in enumerate(left):
+            ledger.tell_running(number, request)
             yield number, request
 
     def handle(event: Event) -> tuple[int, ...]:
+        request = left[event.ticket]
         if not isinstance(event, Finished):
-            progress(event.ticket, epoch=event.epoch, accuracy=event.accuracy)
+            ledger.tell_running(event.ticket, request, event)
             return ()
-        request = open_requests[event.ticket]
-        macs, params = cost(request.arch)
-        value = event.outcome.value
-        trial = create_trial(
-            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-            value=None if value is None else score(value, macs),
-            params=dict(params_of(request)),
-            distributions=dict(distributions or {}),
-            user_attrs={**request_attrs(request, macs, params), **attrs_of(request), **outcome_attrs(event.outcome)},
-            intermediate_values=dict(enumerate(event.outcome.curve, 1)),
-        )
-        trial.datetime_start = datetime.now() - timedelta(seconds=event.outcome.seconds)
-        study.add_trial(trial)
+        counted = {figure.name: figure.of(request.arch) for figure in figures}
+        attrs = {**request_attrs(request, counted), **labels(request)}
+        ending = trained(event.outcome, lambda value: score(value, counted[figures[0].name]))
         outcomes[request.key] = event.outcome
-        progress(event.ticket, finished=True, outcome=event.outcome)
+        ledger.add(event.ticket, request, ending, attrs=attrs, axes=axes)
         return ()
 
     drive(jobs(), executor, handle)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from experiments import FrontierPoint, draw_frontier, frontier_figure, measured_point, read_points, save_figure
     from nas import (
+        Bound,
         Fidelity,
         Figure,
         InlineExecutor,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         ProxyEvaluator,
         Request,
         Score,
+        SearchPlan,
+        counts,
         discover,
         evaluate_all,
         make_sampler,
@@ -99,6 +102,7 @@ __all__ = [
     "Analysis",
     "ArchError",
     "ArchSpec",
+    "Bound",
     "Choice",
     "CoefficientSearch",
     "Coefficients",
@@ -120,6 +124,7 @@ __all__ = [
     "Request",
     "ScalingPoint",
     "Score",
+    "SearchPlan",
     "SearchSpace",
     "Shares",
     "Stage",
@@ -134,6 +139,7 @@ __all__ = [
     "cost_table",
     "count_macs",
     "count_params",
+    "counts",
     "discover",
     "draw_frontier",
     "drift",

@@ -26,17 +26,17 @@ import optuna
 
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Outcome, Report, Request
+from nas.figures import counts
 from nas.machine import usable_cores
 from nas.pool.executor import Event, Executor, Finished, Judge, Reported
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.samplers import make_sampler
 from nas.score import Score
-from nas.search import discover
+from nas.search import SearchPlan, TrialEvent, discover
 from nas.study.store import open_study
-from nas.study.trials import Progress
 from nas.training.proxy import ProxyEvaluator
-from search_spaces import ArchSpec, fit_arch, mnasnet_space, network_cost, reference_arch
+from search_spaces import fit_arch, mnasnet_space, reference_arch
 
 TARGET = 20e6
 RESOLUTION = 32
@@ -92,17 +92,11 @@ class SimulatedSlots:
     def close(self) -> None: ...
 
 
-def cost(arch: ArchSpec) -> tuple[int, int]:
-    """MACs and parameters for ten classes."""
-    counted = network_cost(arch, None, 10)
-    return counted.macs, counted.params
-
-
 def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[tuple[float, float]]:
     """Run a search with random sampling; wall and CPU time at each trial's end."""
     ends: list[tuple[float, float]] = []
 
-    def note(event: Progress) -> None:
+    def note(event: TrialEvent) -> None:
         if event.finished:
             ends.append((time.perf_counter(), time.process_time()))
 
@@ -110,10 +104,8 @@ def search(executor: Executor, folder: Path, trials: int, epochs: int) -> list[t
     score = Score(target_macs=TARGET)
     sampler = make_sampler("random", seed=0, score=score)
     study = open_study(folder / "discover.journal", "discover", sampler=sampler, score=score)
-    discover(
-        space, score, sampler, executor, study,
-        trials=trials, fidelity=Fidelity(epochs), seed=0, cost=cost, on_event=note,
-    )  # fmt: skip
+    plan = SearchPlan(space, score, Fidelity(epochs), trials, counts(10))
+    discover(plan, sampler, executor, study, on_event=note)
     return ends
 
 

@@ -25,9 +25,10 @@ from optuna.trial import TrialState
 
 from benchmarks.rows import read_rows
 from nas.evaluation import Fidelity, Outcome, Report, Request
+from nas.figures import Figure, Parameters
 from nas.pool.inline import InlineExecutor
 from nas.score import Score
-from nas.search import discover
+from nas.search import SearchPlan, discover
 from nas.study.pruning import make_pruner
 from nas.study.store import read_study
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
@@ -64,6 +65,18 @@ class Playback:
         return self.drawn[arch.stages[0].channels - 1]
 
 
+@dataclass(frozen=True)
+class RecordedMacs(Figure):
+    """Multiply-adds of the networks that were trained."""
+
+    playback: Playback
+    name = "macs"
+    words = "multiply-adds of recorded trainings"
+
+    def of(self, arch: ArchSpec) -> int:
+        return self.playback.of(arch).macs
+
+
 class InOrder(optuna.samplers.RandomSampler):
     """Trial i is the network of i + 1 channels."""
 
@@ -88,10 +101,9 @@ def play(drawn: tuple[Recorded, ...], pruner: BasePruner | None, name: str) -> P
     sampler = InOrder(seed=0)
     study = optuna.create_study(study_name=name, direction="maximize", sampler=sampler)
     space = SearchSpace("recorded", (Choice("channels", tuple(range(1, len(drawn) + 1))),), _decode)
-    discover(
-        space, score, sampler, InlineExecutor(playback), study, trials=len(drawn), fidelity=Fidelity(epochs), seed=0,
-        cost=lambda arch: (playback.of(arch).macs, 1), pruner=pruner,
-    )  # fmt: skip
+    figures = (RecordedMacs(playback), Parameters())
+    plan = SearchPlan(space, score, Fidelity(epochs), len(drawn), figures, pruner=pruner)
+    discover(plan, sampler, InlineExecutor(playback), study)
     values = [t.value for t in study.trials if t.state == TrialState.COMPLETE and t.value is not None]
     spent = sum(len(trial.intermediate_values) for trial in study.trials)
     return Played(spent, 100 * max(values), len(drawn) - len(values))

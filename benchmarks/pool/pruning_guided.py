@@ -26,12 +26,13 @@ from optuna.trial import TrialState
 
 from benchmarks.samplers.planted import Problem, planted_small
 from nas.evaluation import Fidelity, Outcome, Report, Request
+from nas.figures import Figure, Parameters
 from nas.pool.inline import InlineExecutor
 from nas.samplers import make_sampler
 from nas.samplers.base import HistorySampler
 from nas.samplers.grid import Rows
 from nas.score import Score
-from nas.search import discover
+from nas.search import SearchPlan, discover
 from nas.study.pruning import make_pruner
 from search_spaces import ArchSpec, StageSpec
 
@@ -57,8 +58,17 @@ class Numbered:
     def row(self, arch: ArchSpec) -> Rows:
         return np.array(np.unravel_index(arch.stages[0].channels - 1, tuple(self.problem.grid.sizes)))[None]
 
-    def macs(self, arch: ArchSpec) -> int:
-        return int(self.problem.macs_of_rows(self.row(arch))[0])
+
+@dataclass(frozen=True, eq=False)
+class PlantedMacs(Figure):
+    """Multiply-adds by the problem's own word."""
+
+    space: Numbered
+    name = "macs"
+    words = "multiply-adds of the planted problem"
+
+    def of(self, arch: ArchSpec) -> int:
+        return int(self.space.problem.macs_of_rows(self.space.row(arch))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +104,12 @@ def search(sampler: str, pruner: BasePruner | None, seed: int, *, estimates: boo
     if isinstance(made, HistorySampler) and not estimates:
         made._reader.read = functools.partial(made._reader.read, estimates=False)  # type: ignore[method-assign]
     study = optuna.create_study(study_name=f"seed {seed}", direction="maximize", sampler=made)
-    found = discover(
-        space, score, made, InlineExecutor(MadeUp(space, noise, seed)), study, trials=TRIALS, fidelity=Fidelity(EPOCHS),
-        seed=0, cost=lambda arch: (space.macs(arch), 1), pruner=pruner,
-    )  # fmt: skip
+    macs = PlantedMacs(space)
+    plan = SearchPlan(space, score, Fidelity(EPOCHS), TRIALS, (macs, Parameters()), pruner=pruner)
+    found = discover(plan, made, InlineExecutor(MadeUp(space, noise, seed)), study)
     best = found[0].arch
     spent = sum(len(t.intermediate_values) for t in study.trials if t.state != TrialState.RUNNING)
-    return spent, 100 * score(float(problem.accuracy(space.row(best))[0]), space.macs(best))
+    return spent, 100 * score(float(problem.accuracy(space.row(best))[0]), macs.of(best))
 
 
 def main() -> None:

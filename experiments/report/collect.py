@@ -21,7 +21,8 @@ from experiments.report.guard import Guard
 from experiments.report.importance import importance
 from experiments.run.folder import STUDIES, RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
-from nas.study.store import measured, read_study
+from nas.study.attributes import measured
+from nas.study.store import read_study
 from search_spaces import ArchSpec, fit_arch, format_blocks, reference_arch
 
 PICTURES = (

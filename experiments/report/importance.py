@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.study.store import measured
+from nas.study.attributes import measured
 
 LEAST_TRIALS = 12
 SHOWN = 12

@@ -21,12 +21,13 @@ from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
 from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.figures import MultiplyAdds, Parameters, counts
 from nas.pool.crew import WorkersError
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor
 from nas.pool.messages import UnpicklableError
 from nas.pool.slots import Slot
-from nas.search import Progress, evaluate_all, unanswered
+from nas.search import TrialEvent, evaluate_all, unanswered
 from nas.study.passwords import hide_password
 from nas.study.shared import DatabaseLostError
 from nas.study.store import JournalError, open_study, run_lock
@@ -74,6 +75,11 @@ class RunContext:
         return Fidelity(self.settings.final.final_epochs)
 
     @cached_property
+    def figures(self) -> tuple[MultiplyAdds, Parameters]:
+        """What is counted of every network, with the classes of this data set."""
+        return counts(self.num_classes)
+
+    @cached_property
     def executor(self) -> Executor:
         """What trains; started when the first training is asked for."""
         return self.pool.executor
@@ -117,7 +123,6 @@ class RunContext:
         labels: what to note about each request; those named in `axes` become parameters of its trial, the others
         attributes.
         """
-        axes = axes or {}
         study = open_study(self.folder.journal(name), name)
         left = unanswered(requests, study)
         self.pool.calibrate([request.arch for request in left])
@@ -127,10 +132,9 @@ class RunContext:
                 requests,
                 self.executor,
                 study,
-                cost=self.cost,
-                params_of=lambda request: {key: value for key, value in labels(request).items() if key in axes},
-                attrs_of=lambda request: {key: value for key, value in labels(request).items() if key not in axes},
-                distributions=axes,
+                figures=self.figures,
+                labels=labels,
+                axes=axes,
                 on_event=lambda event: self.note(task, event, pace),
             )
 
@@ -139,7 +143,7 @@ class RunContext:
         path = self.folder.journal(name)
         return unanswered(requests, open_study(path, name)) if path.exists() else list(requests)
 
-    def note(self, task: Task, event: Progress, pace: Pace | None = None) -> None:
+    def note(self, task: Task, event: TrialEvent, pace: Pace | None = None) -> None:
         """Say what happened to one trial, and forget what was kept of it while it ran."""
         left = None
         if pace is not None and event.finished:
@@ -167,7 +171,7 @@ class RunContext:
         return counted.macs, counted.params
 
 
-def note_trial(task: Task, event: Progress, left: float | None = None) -> None:
+def note_trial(task: Task, event: TrialEvent, left: float | None = None) -> None:
     """Say where a step stands after what happened to one trial. left: seconds that are expected still."""
     if not event.finished:
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from experiments.errors import UserError
-from nas.study.trials import Progress
+from nas.search import TrialEvent
 from search_spaces import count_macs, count_params
 
 FOLDER = "tensorboard"
@@ -39,7 +39,7 @@ def write_epoch(writer: Writer, accuracy: float, epoch: int) -> None:
     writer.flush()
 
 
-def write_trial(writer: Writer, step: str, event: Progress, num_classes: int) -> None:
+def write_trial(writer: Writer, step: str, event: TrialEvent, num_classes: int) -> None:
     """The scalars of a trial that has finished, by its number: its value in 0..1, multiply-adds, parameters and
     seconds, each under the name of its step. Nothing for a trial without a value."""
     outcome = event.outcome

@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,12 @@ from experiments.run.folder import write_json
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
 from nas.evaluation import Request
-from nas.figures import Figure, InSpace, MultiplyAdds, keeps
+from nas.figures import Figure, InSpace, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
 from nas.samplers.recommend import recommend
 from nas.score import Score
-from nas.search import Candidate, discover
+from nas.search import Bound, Candidate, SearchPlan, discover
 from nas.study.passwords import hide_password
 from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
@@ -41,67 +41,36 @@ NAME = STUDY
 
 def forecast_discover(run: RunContext) -> dict[str, Any]:
     """Say, and return, what the search would cost; nothing is trained but a few steps to time them."""
-    plan = plan_search(run)
-    return outlook_discover(run, plan.space, plan.target_macs, plan.max_macs).record
+    search = plan_search(run)
+    return outlook_discover(run, search.space, search.target_macs, search.max_macs).record
 
 
 def run_discover(run: RunContext) -> dict[str, Any]:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
-    settings = run.settings
-    plan = plan_search(run)
-    figure = resolve_figure(run, plan.space)
+    search = plan_search(run)
+    figure = resolve_figure(run, search.space)
     if figure.name != "macs":
         with from_user("--target-cost"):
-            plan = replace(plan, score=settings.search.score_at(target_cost(run, figure, plan.space)))
-    sampler = _sampler(run, plan, figure)
-    with from_user():
-        pruner = make_pruner(settings.search.pruner, settings.training.epochs)
+            score = run.settings.search.score_at(target_cost(run, figure, search.space))
+            search = replace(search, score=score)
+    plan = _plan(run, search, figure)
+    sampler = _sampler(run, plan, search.score, InSpace(figure, search.space))
     run.claim(
         NAME,
-        {"space": plan.space.name, "epochs": settings.training.epochs,
-         "train fraction": settings.training.train_fraction, "cost": figure.how},
-        {"space": {"name": plan.space.name, "fitted_to": plan.fitted_to, "size": plan.space.size, **_base(plan.space)},
-         "score": dataclasses.asdict(plan.score),
+        {"space": search.space.name, "epochs": plan.fidelity.epochs, "train fraction": plan.fidelity.train_fraction,
+         "cost": figure.how},
+        {"space": {"name": search.space.name, "fitted_to": search.fitted_to, "size": search.space.size,
+                   **_base(search.space)},
+         "score": dataclasses.asdict(search.score),
          "cost": {"name": figure.name, "words": figure.words, "unit": figure.unit, "how": figure.how}},
     )  # fmt: skip
-    _announce(run, plan, figure)
-    outlook = outlook_discover(run, plan.space, plan.target_macs, plan.max_macs)
-    pace = outlook.pace
-    study_opened = _open_study(run, plan, figure, sampler)
-    with study_opened as (opened, shared), run.narrator.task("search", settings.search.trials) as task:
-        found = discover(
-            plan.space,
-            plan.score,
-            sampler,
-            run.executor,
-            opened,
-            trials=settings.search.trials,
-            fidelity=run.proxy,
-            seed=settings.general.seed,
-            cost=run.cost,
-            max_macs=plan.max_macs,
-            on_event=lambda event: run.note(task, event, pace),
-            shared=shared,
-            priced=None if figure.name == "macs" else figure.of,
-            max_cost=settings.figures.max_cost,
-            pruner=pruner,
-        )
-        if shared is not None:  # the folder's own copy, for the steps to come
-            copy_study(opened, run.folder.journal(NAME), NAME, plan.score)
-    study = read_study(run.folder.journal(NAME), NAME)
-    replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
-    run.results_written()
-    if not found:
-        raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
-    found = [candidate for candidate in found if _keeps_bounds(candidate, plan, figure, settings.figures.max_cost)]
-    if not found:
-        raise RunFailedError(
-            "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
-        )
-    best = found
-    if run.problem.noisy:
-        best = _recommended(study, found, InSpace(figure, plan.space), plan.score, settings.search.confirm)
-    baseline = _confirm(run, plan.score, figure, best)
+    _announce(run, search, figure)
+    pace = outlook_discover(run, search.space, search.target_macs, search.max_macs).pace
+    with _open_study(run, search, figure, sampler) as study, run.narrator.task("search", plan.trials) as task:
+        found = discover(plan, sampler, run.executor, study, on_event=lambda event: run.note(task, event, pace))
+        if isinstance(study, SharedStudy):  # the folder's own copy, for the steps to come
+            copy_study(study.study, run.folder.journal(NAME), NAME, search.score)
+    baseline = _choose(run, search, figure, found, plan.bounds)
     write_json(run.folder.baseline, baseline)
     run.results_written()
     run.narrator.say(
@@ -111,50 +80,82 @@ def run_discover(run: RunContext) -> dict[str, Any]:
     return baseline
 
 
+def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
+    settings = run.settings
+    with from_user():
+        pruner = make_pruner(settings.search.pruner, settings.training.epochs)
+    bounds = ((run.figures[0], search.max_macs), (figure, settings.figures.max_cost))
+    return SearchPlan(
+        search.space,
+        search.score,
+        run.proxy,
+        settings.search.trials,
+        run.figures,
+        seed=settings.general.seed,
+        charge=None if figure.name == "macs" else figure,
+        bounds=tuple(Bound(bounded, most) for bounded, most in bounds if most is not None),
+        pruner=pruner,
+    )
+
+
+def _choose(
+    run: RunContext, search: Search, figure: Figure, found: list[Candidate], bounds: Sequence[Bound]
+) -> dict[str, Any]:
+    """The baseline, of all that were found; writes trials.csv."""
+    study = read_study(run.folder.journal(NAME), NAME)
+    replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
+    run.results_written()
+    if not found:
+        raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
+    # A network may have been trained under other bounds than those of now.
+    found = [each for each in found if all(bound.figure.of(each.arch) <= bound.most for bound in bounds)]
+    if not found:
+        raise RunFailedError(
+            "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
+        )
+    best = found
+    if run.problem.noisy:
+        cost = InSpace(figure, search.space)
+        best = _recommended(study, found, cost, search.score, run.settings.search.confirm)
+    return _confirm(run, search.score, figure, best)
+
+
 @contextlib.contextmanager
-def _open_study(
-    run: RunContext, plan: Search, figure: Figure, sampler: BaseSampler
-) -> Iterator[tuple[Study, SharedStudy | None]]:
+def _open_study(run: RunContext, search: Search, figure: Figure, sampler: BaseSampler) -> Iterator[Study | SharedStudy]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
     url = run.settings.search.storage
     if url is None:
-        yield open_study(run.folder.journal(NAME), NAME, ("maximize",), sampler, plan.score), None
+        yield open_study(run.folder.journal(NAME), NAME, ("maximize",), sampler, search.score)
         return
     driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, _shared_name(run, plan, figure), driver, sampler))
+            shared = stack.enter_context(open_shared_study(url, _shared_name(run, search, figure), driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
-        yield shared.study, shared
+        yield shared
 
 
-def _shared_name(run: RunContext, plan: Search, figure: Figure) -> str:
+def _shared_name(run: RunContext, search: Search, figure: Figure) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
     settings, training = run.settings, run.settings.training
     asked = [
-        dict(run.identity), plan.space.name, plan.fitted_to, plan.max_macs, dataclasses.asdict(plan.score),
+        dict(run.identity), search.space.name, search.fitted_to, search.max_macs, dataclasses.asdict(search.score),
         figure.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
 
-def _sampler(run: RunContext, plan: Search, figure: Figure) -> BaseSampler:
-    cost, macs = InSpace(figure, plan.space), InSpace(MultiplyAdds(run.num_classes), plan.space)
-    limits = ((macs, plan.max_macs), (cost, run.settings.figures.max_cost))
+def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> BaseSampler:
+    known = {cost.figure: cost}
+    bounded = [(known.get(bound.figure, InSpace(bound.figure, cost.space)), bound.most) for bound in plan.bounds]
     with from_user():
         return make_sampler(
             run.settings.search.sampler,
-            seed=run.settings.general.seed,
+            seed=plan.seed,
             macs=cost,
-            score=plan.score,
-            feasible=keeps([(bounded, most) for bounded, most in limits if most is not None]),
+            score=score,
+            feasible=keeps(bounded),
         )
-
-
-def _keeps_bounds(candidate: Candidate, plan: Search, figure: Figure, max_cost: float | None) -> bool:
-    """Whether a network is within the bounds of now; it may have been trained under others."""
-    within = plan.max_macs is None or candidate.macs <= plan.max_macs
-    return within and (max_cost is None or figure.of(candidate.arch) <= max_cost)
 
 
 def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score, top: int) -> list[Candidate]:
@@ -213,18 +214,18 @@ def _base(space: SearchSpace) -> dict[str, Any]:
     return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
 
 
-def _announce(run: RunContext, plan: Search, figure: Figure) -> None:
+def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     say = run.narrator.say
     say(f"data: {run.problem.name}, {run.problem.summary}")
-    if isinstance(plan.space, StagedSpace):
-        widths = " ".join(str(stage.channels) for stage in plan.space.base.stages)
-        say(f"space: {plan.space.name}, {size_in_words(plan.space)}, base widths {widths}")
-        say(f"plan: {stride_plan(plan.space.base)}")
+    if isinstance(search.space, StagedSpace):
+        widths = " ".join(str(stage.channels) for stage in search.space.base.stages)
+        say(f"space: {search.space.name}, {size_in_words(search.space)}, base widths {widths}")
+        say(f"plan: {stride_plan(search.space.base)}")
     else:
-        say(f"space: {plan.space.name}, {plan.space.size:.2g} encodings")
-    if plan.fitted_to != plan.target_macs:
-        first = f"{plan.fitted_to / 1e6:.3g} M MACs"
+        say(f"space: {search.space.name}, {search.space.size:.2g} encodings")
+    if search.fitted_to != search.target_macs:
+        first = f"{search.fitted_to / 1e6:.3g} M MACs"
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
-    wanted = plan.score.target_macs
+    wanted = search.score.target_macs
     target = f"{wanted / 1e6:.3g} M MACs" if figure.name == "macs" else f"{wanted:.4g} {figure.unit} ({figure.how})"
     say(f"target: {target}; trials: {run.settings.search.trials} x {run.settings.training.epochs} epochs")

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from experiments.errors import UserError
 from experiments.run.folder import STUDIES, RunFolder, read_json
-from nas.study.store import measured, read_study
+from nas.study.attributes import measured
+from nas.study.store import read_study
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:

@@ -17,6 +17,10 @@ class MultiplyAdds(Figure):
     name = "macs"
     words = "FLOPs (multiply-adds)"
     how = "multiply-adds"
+    noun = "MACs"
+
+    def number(self, value: float) -> str:
+        return f"{value:,.0f}"
 
     def of(self, arch: ArchSpec) -> int:
         return _counted(arch, self.num_classes)[0]
@@ -33,6 +37,10 @@ class Parameters(Figure):
     num_classes: int = 1000
     name = "params"
     words = "parameters"
+    noun = "parameters"
+
+    def number(self, value: float) -> str:
+        return f"{value:,.0f}"
 
     def of(self, arch: ArchSpec) -> int:
         return _counted(arch, self.num_classes)[1]

@@ -42,6 +42,15 @@ class Figure(Protocol):
     def how(self) -> str:
         return self.words
 
+    @property
+    def noun(self) -> str:
+        """What there are so many of, for people."""
+        return self.unit or self.name
+
+    def number(self, value: float) -> str:
+        """A value without its unit, for people."""
+        return f"{value:,.6g}"
+
     def of(self, arch: ArchSpec) -> float:
         """The value of one network. Raises ValueError where there is none."""
         ...

@@ -1,5 +1,101 @@
-"""The attributes of a trial in its study: their names, and what is read back from them."""
+"""The attributes of a trial in its study: their names, what is stored in them, and what is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from nas.evaluation import ACCURACY, Failure, Fidelity, Outcome, Request
+from search_spaces import ArchSpec
 
 REPEAT = "scalenas:repeat"
 """System attribute by which a sampler says that it knows this network, and wants it trained again with a seed not used
 yet."""
+
+COST = "cost"
+"""The figure that the score charges for, where that is not the MACs."""
+
+DUPLICATE_OF = "duplicate_of"
+"""The number of the trial that asked for the same before, and whose end this one shares."""
+
+UNTRAINED_BECAUSE = "pruned_because"
+"""Why a trial was not trained, or not to the end: for people. Files say `pruned` for what was refused, too."""
+
+METRIC_VALUE = "metric_value"
+VALUES = (ACCURACY, METRIC_VALUE)
+"""The user attributes of a trial's value: the first, or the second beside `metric`, the name of another metric."""
+
+
+def request_attrs(request: Request, figures: Mapping[str, float]) -> dict[str, Any]:
+    """The user attributes that say what a trial trains, with the network's figures (`macs`, `params`) under their
+    names; `stored_request` reads them back.
+
+    What tells that there is a request comes after all that it needs, so that a kill between two writes leaves a whole
+    one or none.
+    """
+    return {
+        "arch_id": request.arch.id,
+        "arch": asdict(request.arch),
+        **figures,
+        "seed": request.seed,
+        "fidelity": asdict(request.fidelity),
+        "split": request.split,
+        **({"method": request.method} if request.method else {}),
+        "request_key": request.key,
+    }
+
+
+def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
+    """The user attributes that say what came out; `stored_outcome` reads them back.
+
+    What tells that there is an outcome comes last, so that a kill between two writes leaves a whole one or none.
+    """
+    attrs: dict[str, Any] = {
+        "seconds": outcome.seconds,
+        "device": outcome.device,
+        "curve": list(outcome.curve),
+        "metrics": dict(outcome.metrics),
+    }
+    if outcome.failure is not None:
+        return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
+    if outcome.metric != ACCURACY:
+        return attrs | {"metric": outcome.metric, METRIC_VALUE: outcome.value}
+    return attrs | {ACCURACY: outcome.value}
+
+
+def measured(attrs: Mapping[str, Any]) -> float | None:
+    """The value of its metric that a trial with these user attributes came to; None where it came to none."""
+    value: float | None = attrs.get(ACCURACY, attrs.get(METRIC_VALUE))
+    return value
+
+
+def stored_cost(trial: FrozenTrial) -> float | None:
+    """The figure that the score of a trial charges for: COST, else the MACs; None where it has neither."""
+    cost: float | None = trial.user_attrs.get(COST, trial.user_attrs.get("macs"))
+    return cost
+
+
+def stored_request(trial: FrozenTrial) -> Request | None:
+    """What the trial trains, or None when it was never submitted."""
+    attrs = trial.user_attrs
+    if "request_key" not in attrs:
+        return None
+    arch = ArchSpec.from_dict(attrs["arch"])
+    fidelity = Fidelity(**attrs["fidelity"])
+    return Request(arch, fidelity, attrs["seed"], attrs["split"], method=attrs.get("method", ""))
+
+
+def stored_outcome(trial: FrozenTrial) -> Outcome | None:
+    """What the trial gave, or None when its outcome is not in the journal."""
+    attrs: Mapping[str, Any] = trial.user_attrs
+    common = {name: attrs[name] for name in ("seconds", "device", "metrics") if name in attrs}
+    common["curve"] = tuple(attrs.get("curve", ()))
+    value = measured(attrs)
+    if value is not None:
+        return Outcome(value=value, metric=attrs.get("metric", ACCURACY), **common)
+    if "failure_kind" in attrs:
+        return Outcome(failure=Failure(attrs["failure_kind"], attrs["failure_message"]), **common)
+    return None

@@ -6,9 +6,9 @@ import contextlib
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import sqlalchemy
@@ -19,11 +19,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from nas.evaluation import Outcome, Request
-from nas.pool.drive import LATER, Job
 from nas.study.passwords import hide_password
 from nas.study.store import Direction
-from nas.study.trials import Bookkeeping
 
 _DRIVER = "driver"  # trial attribute: who runs it
 _BEAT = "scalenas:alive:"  # study attribute of each driver, renewed while it lives
@@ -93,11 +90,14 @@ def _reason(error: Exception) -> str:
 
 @dataclass
 class SharedStudy:
-    """A study, this driver's name in it, and what it knows of other drivers' lives."""
+    """A study that several drivers fill (`nas.study.drivers.Drivers`): this one's name in it, and what it knows of the
+    others' lives.
+    """
 
     study: Study
     driver: str
     turns: sqlalchemy.Engine
+    alone = False
     _beats: dict[str, tuple[Any, float]] = field(default_factory=dict)  # driver -> its last beat, and when that was new
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
@@ -135,114 +135,33 @@ class SharedStudy:
             self._beats[driver] = (beat, now)
         return now - self._beats[driver][1] > _DEAD_AFTER
 
+    def claim(self, trial: Trial) -> None:
+        """Note that this driver runs the trial."""
+        trial.set_user_attr(_DRIVER, self.driver)
 
-@dataclass
-class SharedBookkeeping(Bookkeeping):
-    """The bookkeeping of one driver among several. Each asks and stores in its turn, and sees what the others run and
-    know.
+    def lost(self, numbers: Collection[int]) -> Collection[int]:
+        """Those of this driver's trials that another one took over."""
+        trials = self.study.get_trials(deepcopy=False) if numbers else []
+        return {number for number in numbers if not self._is_mine(trials[number])}
 
-    A trial that asks what another driver trains waits for it. What a dead driver left is taken over; should that one
-    come back, it lets go of it. The search ends when all trials have, whoever runs them.
-    """
+    def _is_mine(self, trial: FrozenTrial) -> bool:
+        return trial.state == TrialState.RUNNING and trial.user_attrs.get(_DRIVER) == self.driver
 
-    shared: SharedStudy | None = None
-    known: set[int] = field(default_factory=set)  # finished trials already remembered
-    elsewhere: list[tuple[Trial, Request, float]] = field(default_factory=list)  # and cost; waiting for another driver
+    def may_take(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial is this driver's, left by a kill, or one of a driver that is dead."""
+        owner = trial.user_attrs.get(_DRIVER)
+        return owner == self.driver or self.is_dead(str(owner))
 
-    def jobs(self) -> Iterator[Job]:
-        assert self.shared is not None
-        while True:
-            with self.shared.turn():
-                job = self._next(self.shared)
-            if job == "end":
-                return
-            yield job
-
-    def _next(self, shared: SharedStudy) -> Job | Literal["end"]:
-        trials = self._learn()
-        asked = [waiting for waiting in self.elsewhere if self._is_mine(trials[waiting[0].number])]
-        self.elsewhere = []
-        for i, waiting in enumerate(asked):
-            job = self._place(*waiting)
-            if job is not None:
-                self.elsewhere += asked[i + 1 :]
-                return job
-        if asked:
-            trials = self._learn()  # some of them were answered just now
-        mine = {trial.number for trial, _, _ in self.elsewhere} | self.running.keys() | self._waiting_here()
-        running = [frozen for frozen in trials if frozen.state == TrialState.RUNNING and frozen.number not in mine]
-        for frozen in running:
-            owner = frozen.user_attrs.get(_DRIVER)
-            if owner == shared.driver or shared.is_dead(str(owner)):
-                return self._take(self._resume(frozen))
-        if self._begun() < self.trials:
-            return self._take(self.study.ask(self.space.distributions()))
-        return LATER if mine or running else "end"
-
-    def _learn(self) -> list[FrozenTrial]:
-        """All trials as they are now, with those remembered that have finished, whoever ran them."""
-        trials = self.study.get_trials(deepcopy=False)
-        for frozen in trials:
-            if frozen.state.is_finished() and frozen.number not in self.known:
-                self.known.add(frozen.number)
-                self._remember(frozen)
-        return trials
-
-    @contextlib.contextmanager
-    def _batch(self, *, durable: bool = False) -> Iterator[None]:
-        """A turn, in which nobody takes over what this driver writes to."""
-        assert self.shared is not None
-        with self.shared.turn():
-            self._let_go()
-            with super()._batch(durable=durable):
-                yield
-
-    def _let_go(self) -> None:
-        """Forget the trials that others took over while this driver was silent; `elsewhere` is looked through later."""
-        trials = self.study.get_trials(deepcopy=False)
-        for number, running in list(self.running.items()):
-            running.waiting = [trial for trial in running.waiting if self._is_mine(trials[trial.number])]
-            if not self._is_mine(trials[number]):
-                del self.running[number]
-                self.dropped.add(number)
-                self.elsewhere += [(trial, running.request, running.cost) for trial in running.waiting]
-        self.unwritten = [(trial, report) for trial, report in self.unwritten if trial.number in self.running]
-
-    def _is_mine(self, frozen: FrozenTrial) -> bool:
-        assert self.shared is not None
-        return frozen.state == TrialState.RUNNING and frozen.user_attrs.get(_DRIVER) == self.shared.driver
-
-    def _take(self, trial: Trial) -> Job:
-        assert self.shared is not None
-        trial.set_user_attr(_DRIVER, self.shared.driver)
-        return self._prepare(trial)
-
-    def _waiting_here(self) -> set[int]:
-        return {trial.number for running in self.running.values() for trial in running.waiting}
-
-    def _place(self, trial: Trial, request: Request, cost: float) -> Job:
-        answered = request.key in self.answers or request.key in self.pruned
-        if not answered and self._is_trained_elsewhere(trial, request):
-            self.elsewhere.append((trial, request, cost))
-            return None
-        return super()._place(trial, request, cost)
-
-    def _is_trained_elsewhere(self, trial: Trial, request: Request) -> bool:
-        """Whether a trial of another living driver, earlier than this one, asks the same: waiting for earlier ones
-        alone, none waits in a circle.
+    def is_asked_elsewhere(self, number: int, key: str) -> bool:
+        """Whether a trial of another living driver, earlier than trial `number`, asks for the request with that key:
+        waiting for earlier ones alone, none waits in a circle.
         """
-        assert self.shared is not None
-        for frozen in self.study.get_trials(deepcopy=False)[: trial.number]:
-            attrs = frozen.user_attrs
-            if frozen.state == TrialState.RUNNING and attrs.get("request_key") == request.key:
-                owner = str(attrs.get(_DRIVER))
-                if owner != self.shared.driver and not self.shared.is_dead(owner):
+        for trial in self.study.get_trials(deepcopy=False)[:number]:
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get("request_key") == key:
+                owner = str(trial.user_attrs.get(_DRIVER))
+                if owner != self.driver and not self.is_dead(owner):
                     return True
         return False
-
-    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None, **news: Any) -> None:
-        self.known.add(trial.number)
-        super()._end(trial, request, outcome, **news)
 
 
 @contextlib.contextmanager

@@ -7,26 +7,21 @@ import fcntl
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from nas.evaluation import ACCURACY, Failure, Fidelity, Outcome, Request
 from nas.files import replacing
 from nas.score import Score
+from nas.study.attributes import measured, stored_cost
 from nas.study.journal import BatchingJournal, batch, parse_record
 from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
-from search_spaces import ArchSpec
-
-METRIC_VALUE = "metric_value"
-VALUES = (ACCURACY, METRIC_VALUE)
-"""The user attributes of a trial's value: the first, or the second beside `metric`, the name of another metric."""
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
 _log = logging.getLogger(__name__)
@@ -130,7 +125,7 @@ def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
     new.set_user_attr(_SCORE, asdict(score))
     with batch(new):
         for trial in old.get_trials(deepcopy=True):
-            value, cost = measured(trial.user_attrs), charged(trial)
+            value, cost = measured(trial.user_attrs), stored_cost(trial)
             if trial.state == TrialState.COMPLETE and value is not None and cost is not None:
                 trial.values = [score(value, cost)]
             if EXPECTED in trial.user_attrs and cost is not None:
@@ -139,77 +134,6 @@ def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
             if old.user_attrs.get(_SCORE) != asdict(score):  # what pruners noted was of the old score
                 trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(RUNG)}
             new.add_trial(trial)
-
-
-# --- Trials and outcomes -----------------------------------------------------------------------------------------
-
-
-def request_attrs(request: Request, macs: int, params: int) -> dict[str, Any]:
-    """The user attributes that say what a trial trains and what it costs; `stored_request` reads them back."""
-    return {
-        "arch_id": request.arch.id,
-        "arch": asdict(request.arch),
-        "macs": macs,
-        "params": params,
-        "seed": request.seed,
-        "fidelity": asdict(request.fidelity),
-        "split": request.split,
-        "request_key": request.key,
-        **({"method": request.method} if request.method else {}),
-    }
-
-
-def outcome_attrs(outcome: Outcome) -> dict[str, Any]:
-    """The user attributes that say what came out; `stored_outcome` reads them back.
-
-    What tells that there is an outcome comes last, so that a kill between two writes leaves a whole one or none.
-    """
-    attrs: dict[str, Any] = {
-        "seconds": outcome.seconds,
-        "device": outcome.device,
-        "curve": list(outcome.curve),
-        "metrics": dict(outcome.metrics),
-    }
-    if outcome.failure is not None:
-        return attrs | {"failure_message": outcome.failure.message, "failure_kind": outcome.failure.kind}
-    if outcome.metric != ACCURACY:
-        return attrs | {"metric": outcome.metric, METRIC_VALUE: outcome.value}
-    return attrs | {ACCURACY: outcome.value}
-
-
-def measured(attrs: Mapping[str, Any]) -> float | None:
-    """The value of its metric that a trial with these user attributes came to; None where it came to none."""
-    value: float | None = attrs.get(ACCURACY, attrs.get(METRIC_VALUE))
-    return value
-
-
-def charged(trial: FrozenTrial) -> float | None:
-    """What the score of a trial charges for: its attribute `cost`, else its MACs; None where it has neither."""
-    cost: float | None = trial.user_attrs.get("cost", trial.user_attrs.get("macs"))
-    return cost
-
-
-def stored_request(trial: FrozenTrial) -> Request | None:
-    """What the trial trains, or None when it was never submitted."""
-    attrs = trial.user_attrs
-    if "request_key" not in attrs:
-        return None
-    arch = ArchSpec.from_dict(attrs["arch"])
-    fidelity = Fidelity(**attrs["fidelity"])
-    return Request(arch, fidelity, attrs["seed"], attrs["split"], method=attrs.get("method", ""))
-
-
-def stored_outcome(trial: FrozenTrial) -> Outcome | None:
-    """What the trial gave, or None when its outcome is not in the journal."""
-    attrs: Mapping[str, Any] = trial.user_attrs
-    common = {name: attrs[name] for name in ("seconds", "device", "metrics") if name in attrs}
-    common["curve"] = tuple(attrs.get("curve", ()))
-    value = measured(attrs)
-    if value is not None:
-        return Outcome(value=value, metric=attrs.get("metric", ACCURACY), **common)
-    if "failure_kind" in attrs:
-        return Outcome(failure=Failure(attrs["failure_kind"], attrs["failure_message"]), **common)
-    return None
 
 
 # --- The file ----------------------------------------------------------------------------------------------------

@@ -1,119 +1,76 @@
-"""One search's bookkeeping: which trials there are, which of them must be trained, and what is stored of each."""
+"""The trials of a search: which are asked for, which of these are trained, and what becomes of each."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
-from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nas.evaluation import Failure, Fidelity, Outcome, Request
-from nas.pool.drive import Job
-from nas.pool.executor import Event, Finished, Reported, one_line
-from nas.study.attributes import REPEAT
-from nas.study.journal import batch
+from nas.evaluation import Outcome, Request
+from nas.pool.drive import LATER, Job
+from nas.pool.executor import Event, Finished, Reported
+from nas.study.attributes import COST, REPEAT, request_attrs, stored_outcome
+from nas.study.drivers import Drivers
+from nas.study.ending import Ending, duplicate, duplicate_of_stopped, refused, stopped, trained, unbuilt
+from nas.study.ledger import Ledger, set_attrs
 from nas.study.optuna_adapter import as_stored, go_on_with
+from nas.study.plan import SearchPlan
 from nas.study.pruning import PRUNED_AT, is_unpromising, pruned_attrs
-from nas.study.store import VALUES, outcome_attrs, request_attrs, stored_outcome
 from search_spaces import ArchSpec
 
-FINAL_FAILURES = ("oom", "diverged")
-"""Kinds of failure that the same request would meet again; the others may be bad luck."""
 
-_REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs are reported
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A trial, what it asks for, and what the score charges its network for."""
 
-Cost = Callable[[ArchSpec], tuple[int, int]]
-"""cost(arch) -> (MACs, parameters)."""
-
-
-class Space(Protocol):
-    """What the search needs of a space; `search_spaces.SearchSpace` is one."""
-
-    def distributions(self) -> dict[str, BaseDistribution]: ...
-
-    def decode(self, params: Mapping[str, Any]) -> ArchSpec: ...
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run.
-
-    A running trial tells its start (epoch 0) and each epoch with its accuracy; a finished one its outcome, which is
-    None where the trial was not worth training. request is None where the parameters made no network. pruned: it was
-    stopped after `epoch`, and the outcome's accuracy is that of then.
-    """
-
-    number: int
-    request: Request | None
-    done: int
-    total: int
-    finished: bool = False
-    epoch: int = 0
-    accuracy: float | None = None
-    outcome: Outcome | None = None
-    pruned: bool = False
-
-
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass
-class _Running:
     trial: Trial
     request: Request
-    cost: float  # what the score charges for
-    epochs: set[int]  # already stored
-    stopped: bool = False  # by the pruner
-    waiting: list[Trial] = field(default_factory=list)  # trials that ask the same
+    cost: float
+
+
+@dataclass(eq=False)
+class Running:
+    """A trial that is being trained.
+
+    epochs: those that are stored, or will be with the next batch. stopped_after: the epoch after which the pruner
+    stopped it. waiting: others that ask for the same.
+    """
+
+    asked: Asked
+    epochs: set[int]
+    stopped_after: int = 0
+    waiting: list[Asked] = field(default_factory=list)
 
 
 @dataclass
-class Bookkeeping:
-    """The driver's memory of one search. Everything in it can be read from the study again."""
+class SearchTrials:
+    """One driver's trials of a search, between the sampler, which is asked, and the executor, which trains.
 
-    space: Space
-    score: Callable[[float, float], float]
-    study: Study
-    trials: int
-    fidelity: Fidelity
-    seed: int
-    cost: Cost
-    limits: tuple[tuple[str, float | None], ...]  # unit and upper bound of each figure of `cost`
-    on_event: OnProgress
-    answers: dict[str, tuple[int, Outcome]] = field(default_factory=dict)  # request key -> trial number, outcome
-    running: dict[int, _Running] = field(default_factory=dict)  # by trial number
-    seeds: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # arch id -> seeds asked for
-    unwritten: list[tuple[Trial, Reported]] = field(default_factory=list)
-    written: float = 0.0  # monotonic seconds
-    done: int = 0
-    priced: Callable[[ArchSpec], float] | None = None  # what the score charges for; None: MACs
-    max_cost: float | None = None  # upper bound of that
-    pruner: BasePruner | None = None
-    pruned: dict[str, int] = field(default_factory=dict)  # request key -> number of the trial that was stopped
-    dropped: set[int] = field(default_factory=set)  # trials that others took over, and that the executor may still run
+    elsewhere: trials that wait for what another driver trains. dropped: trials that others took over, and that the
+    executor may still run.
+
+    Several drivers ask and store in turns, and each sees what the others run and know. What a dead one left is taken
+    over; should it come back, it lets go of that. The search ends when all trials have, whoever runs them.
+    """
+
+    plan: SearchPlan
+    ledger: Ledger
+    drivers: Drivers
+    running: dict[int, Running] = field(default_factory=dict)
+    elsewhere: list[Asked] = field(default_factory=list)
+    dropped: set[int] = field(default_factory=set)
 
     def jobs(self) -> Iterator[Job]:
         """Ask for trials, one at a time, and yield their jobs; None for those that need no training."""
-        unfinished = []
-        for frozen in self.study.get_trials(deepcopy=False):
-            if frozen.state.is_finished():
-                self._remember(frozen)
-            elif frozen.state == TrialState.RUNNING:
-                unfinished.append(frozen)
-        for frozen in unfinished:
-            with self._batch():
-                job = self._prepare(self._resume(frozen))
-            yield job
-        for _ in range(self._begun(), self.trials):
-            with self._batch():
-                job = self._prepare(self.study.ask(self.space.distributions()))
+        while True:
+            with self._turn():
+                job = self._next()
+            if job == "end":
+                return
             yield job
 
     def handle(self, event: Event) -> Collection[int]:
@@ -121,208 +78,187 @@ class Bookkeeping:
         such a trial nothing is stored.
         """
         if isinstance(event, Finished):
-            with self._batch(durable=True):
-                ended = self.running.pop(event.ticket, None)
-                if ended is not None:
-                    self._end_training(ended, event.outcome)
+            with self._turn(durable=True):
+                running = self.running.pop(event.ticket, None)
+                if running is not None:
+                    self._end(running, event.outcome)
         elif event.ticket in self.running:
-            self._handle_report(self.running[event.ticket], event)
+            self._report(self.running[event.ticket], event)
         dropped, self.dropped = self.dropped, set()
         return dropped
-
-    def _handle_report(self, running: _Running, event: Reported) -> None:
-        self._note(running, event)
-        if self.unwritten and time.monotonic() - self.written > _REPORTS_WAIT:
-            with self._batch():
-                pass
-        if event.ticket in self.running:
-            self._tell_running(event.ticket, running.request, epoch=event.epoch, accuracy=event.accuracy)
 
     def judge(self, event: Reported) -> bool:
         """Whether a trial goes on after an epoch. That it does not is stored before anybody acts on it.
 
         A trial that is trained again after a kill is not asked about epochs before its last stored one: it passed them.
         """
-        running = self.running.get(event.ticket)
-        if running is None or running.stopped:
+        plan, running = self.plan, self.running.get(event.ticket)
+        if running is None or running.stopped_after:
             return False
-        if self.pruner is None or not max(running.epochs, default=0) <= event.epoch < self.fidelity.epochs:
+        if plan.pruner is None or not max(running.epochs, default=0) <= event.epoch < plan.fidelity.epochs:
             return True
-
-        def score(accuracy: float) -> float:
-            return self.score(accuracy, running.cost)
-
-        self._note(running, event)
-        with self._batch():
+        self._hold_back(running, event)
+        with self._turn():
             if event.ticket not in self.running:
                 return False
-            trial = as_stored(self.study, running.trial)
-            running.stopped = is_unpromising(self.pruner, self.study, trial, score)
-            if running.stopped:
-                attrs = pruned_attrs(self.study, event.epoch, event.accuracy, self.fidelity.epochs, score)
-                _set_attrs(running.trial, attrs)
-        return not running.stopped
+            study, score = self.ledger.study, partial(self._score, running.asked)
+            if not is_unpromising(plan.pruner, study, as_stored(study, running.asked.trial), score):
+                return True
+            running.stopped_after = event.epoch
+            attrs = pruned_attrs(study, event.epoch, event.accuracy, plan.fidelity.epochs, score)
+            set_attrs(running.asked.trial, attrs)
+            return False
 
-    def _note(self, running: _Running, event: Reported) -> None:
-        if event.epoch not in running.epochs:
-            running.epochs.add(event.epoch)
-            self.unwritten.append((running.trial, event))
+    # --- From the ask to the executor --------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _batch(self, *, durable: bool = False) -> Iterator[None]:
-        """A batch of the journal that begins with the reports held back: so that many epochs cost one write.
+    def _next(self) -> Job | Literal["end"]:
+        """The job of a trial that waited for another driver, of one that was left unfinished, or of a new one."""
+        trials = self._learn()
+        waited, self.elsewhere = self.elsewhere, []
+        for i, asked in enumerate(waited):
+            job = self._place(asked)
+            if job is not None:
+                self.elsewhere += waited[i + 1 :]
+                return job
+        if waited:
+            trials = self._learn()  # some of them were answered just now
+        others = self._running_elsewhere(trials)
+        for frozen in others:
+            if self.drivers.may_take(frozen):
+                return self._admit(go_on_with(self.ledger.study, frozen, self.plan.space.distributions()))
+        if self.ledger.known.begun(trials) < self.plan.trials:
+            return self._admit(self.ledger.study.ask(self.plan.space.distributions()))
+        more = others or self.elsewhere or (self.running and not self.drivers.alone)
+        return LATER if more else "end"
 
-        Outcomes are durable. What a crash of the machine loses of the rest is asked and reported again.
-        """
-        with batch(self.study, durable=durable):
-            for trial, report in self.unwritten:
-                trial.report(report.accuracy, report.epoch)
-            self.unwritten.clear()
-            self.written = time.monotonic()
-            yield
-
-    def _remember(self, frozen: FrozenTrial) -> None:
-        self.done += 1
-        attrs = frozen.user_attrs
-        if "request_key" not in attrs:
-            return
-        self.seeds[attrs["arch_id"]].add(attrs["seed"])
-        if PRUNED_AT in attrs and "duplicate_of" not in attrs:
-            self.pruned.setdefault(attrs["request_key"], frozen.number)
-        outcome = stored_outcome(frozen)
-        if outcome is not None and is_final(outcome) and "duplicate_of" not in attrs:
-            self.answers.setdefault(attrs["request_key"], (frozen.number, outcome))
-
-    def _resume(self, frozen: FrozenTrial) -> Trial:
-        """A trial of an earlier run."""
-        return go_on_with(self.study, frozen, self.space.distributions())
-
-    def _begun(self) -> int:
-        return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
-
-    def _prepare(self, trial: Trial) -> Job:
-        """The trial's job when only training can answer it; else its answer is told, or it waits for one."""
-        frozen = as_stored(self.study, trial)
+    def _admit(self, trial: Trial) -> Job:
+        """Find out what the trial asks for: what makes no network, or is over a bound, ends here."""
+        self.drivers.claim(trial)
+        frozen, plan = as_stored(self.ledger.study, trial), self.plan
         try:
-            arch = self.space.decode(trial.params)
-            costs = self.cost(arch)
+            arch = plan.space.decode(frozen.params)
+            figures = {figure.name: figure.of(arch) for figure in plan.figures}
         except ValueError as error:
-            self._fail_unbuilt(trial, error)
+            self.ledger.close(trial, None, unbuilt(error))
             return None
-        request = Request(arch, self.fidelity, self._training_seed(frozen, arch))
-        _set_attrs(trial, request_attrs(request, *costs))
-        for (unit, limit), figure in zip(self.limits, costs, strict=True):
-            if limit is not None and figure > limit:
-                self._prune(trial, request, f"{figure:,} {unit} are more than the bound of {limit:,.0f}")
-                return None
-        cost: float = costs[0]
-        if self.priced is not None:
-            cost = float(self.priced(arch))
-            trial.set_user_attr("cost", cost)
-        if self.max_cost is not None and cost > self.max_cost:
-            self._prune(trial, request, f"a cost of {cost:,.6g} is more than the bound of {self.max_cost:,.6g}")
+        request = Request(arch, plan.fidelity, self._seed(frozen, arch), method=plan.method)
+        set_attrs(trial, request_attrs(request, figures))
+        reason, cost = plan.refusal(arch), figures[plan.figures[0].name]
+        if reason is None and plan.charge is not None:
+            cost = float(plan.charge.of(arch))
+            trial.set_user_attr(COST, cost)
+            reason = plan.refusal_of_charge(cost)
+        if reason is not None:
+            self.ledger.close(trial, request, refused(reason))
             return None
-        stored = stored_outcome(frozen)
-        if stored is None and PRUNED_AT not in frozen.user_attrs:
-            return self._place(trial, request, cost)
-        if stored is None:
-            self._end_pruned(trial, request, None)
-        else:
-            self._finish(trial, request, cost, stored)
-        return None
+        return self._place(Asked(trial, request, cost))
 
-    def _place(self, trial: Trial, request: Request, cost: float) -> Job:
-        """Answer the trial, let it wait for another that asks the same, or have it trained."""
-        same = next((running for running in self.running.values() if running.request.key == request.key), None)
-        if request.key in self.answers:
-            self._answer(trial, request, cost, *self.answers[request.key])
-        elif request.key in self.pruned:
-            self._answer_pruned(trial, request, self.pruned[request.key])
+    def _place(self, asked: Asked) -> Job:
+        """Answer the trial, let it wait for another that asks for the same, or have it trained."""
+        frozen, key = as_stored(self.ledger.study, asked.trial), asked.request.key
+        ending = self._answer(asked, frozen)
+        same = next((running for running in self.running.values() if running.asked.request.key == key), None)
+        if ending is not None:
+            self.ledger.close(asked.trial, asked.request, ending)
+        elif self.drivers.is_asked_elsewhere(frozen.number, key):
+            self.elsewhere.append(asked)
         elif same is not None:
-            same.waiting.append(trial)
+            same.waiting.append(asked)
         else:
-            reported = as_stored(self.study, trial).intermediate_values
-            self.running[trial.number] = _Running(trial, request, cost, set(reported))
-            self._tell_running(trial.number, request)
-            return trial.number, request
+            self.running[frozen.number] = Running(asked, set(frozen.intermediate_values))
+            self.ledger.tell_running(frozen.number, asked.request)
+            return frozen.number, asked.request
         return None
 
-    def _training_seed(self, frozen: FrozenTrial, arch: ArchSpec) -> int:
-        used = self.seeds[arch.id]
-        seed: int = frozen.user_attrs.get("seed", self.seed)
+    def _answer(self, asked: Asked, frozen: FrozenTrial) -> Ending | None:
+        """How the trial ends by what is stored, of itself or of another that asked for the same; None where it must be
+        trained. A kill may have come between an outcome, or a pruner's word, and the end of the trial itself.
+        """
+        known, key, outcome = self.ledger.known, asked.request.key, stored_outcome(frozen)
+        if outcome is not None:
+            return trained(outcome, partial(self._score, asked))
+        if PRUNED_AT in frozen.user_attrs:
+            return stopped(frozen.user_attrs[PRUNED_AT], None)
+        if key in known.answers:
+            return duplicate(*known.answers[key], partial(self._score, asked))
+        return duplicate_of_stopped(known.stopped[key]) if key in known.stopped else None
+
+    def _seed(self, frozen: FrozenTrial, arch: ArchSpec) -> int:
+        """The seed of the training: the plan's, or of a wished repeat the next that was not used for this network."""
+        used = self.ledger.known.seeds[arch.id]
+        seed: int = frozen.user_attrs.get("seed", self.plan.seed)
         if "seed" not in frozen.user_attrs and frozen.system_attrs.get(REPEAT):
             while seed in used:
                 seed += 1
         used.add(seed)
         return seed
 
-    def _end_training(self, running: _Running, outcome: Outcome) -> None:
+    # --- From the executor to the journal ----------------------------------------------------------------------------
+
+    def _report(self, running: Running, event: Reported) -> None:
+        self._hold_back(running, event)
+        if self.ledger.overdue:
+            with self._turn():
+                pass
+        if event.ticket in self.running:
+            self.ledger.tell_running(event.ticket, running.asked.request, event)
+
+    def _hold_back(self, running: Running, event: Reported) -> None:
+        if event.epoch not in running.epochs:
+            running.epochs.add(event.epoch)
+            self.ledger.hold_back(running.asked.trial, event)
+
+    def _end(self, running: Running, outcome: Outcome) -> None:
         """Store what a training gave, for its trial and those that wait for it."""
-        trial, request, cost = running.trial, running.request, running.cost
-        if running.stopped and outcome.failure is None:
-            self._end_pruned(trial, request, outcome)
-            for waiting in running.waiting:
-                self._answer_pruned(waiting, request, trial.number)
-            return
-        self._finish(trial, request, cost, outcome)
-        for waiting in running.waiting:
-            self._answer(waiting, request, cost, trial.number, outcome)
-
-    def _finish(self, trial: Trial, request: Request, cost: float, outcome: Outcome) -> None:
-        _set_attrs(trial, outcome_attrs(outcome))
-        if outcome.value is None:
-            self.study.tell(trial, state=TrialState.FAIL)
+        asked = running.asked
+        if running.stopped_after and outcome.failure is None:
+            ending, others = stopped(running.stopped_after, outcome), duplicate_of_stopped(asked.trial.number)
         else:
-            self.study.tell(trial, self.score(outcome.value, cost))
-        if is_final(outcome):
-            self.answers.setdefault(request.key, (trial.number, outcome))
-        self._end(trial, request, outcome)
+            score = partial(self._score, asked)
+            ending, others = trained(outcome, score), duplicate(asked.trial.number, outcome, score)
+        self.ledger.close(asked.trial, asked.request, ending)
+        for waiting in running.waiting:
+            self.ledger.close(waiting.trial, waiting.request, others)
 
-    def _answer(self, trial: Trial, request: Request, cost: float, original: int, outcome: Outcome) -> None:
-        trial.set_user_attr("duplicate_of", original)
-        self._finish(trial, request, cost, replace(outcome, seconds=0.0))
+    def _score(self, asked: Asked, value: float) -> float:
+        return self.plan.score(value, asked.cost)
 
-    def _fail_unbuilt(self, trial: Trial, error: ValueError) -> None:
-        outcome = Outcome(failure=Failure("crashed", one_line(error)))
-        _set_attrs(trial, outcome_attrs(outcome))
-        self.study.tell(trial, state=TrialState.FAIL)
-        self._end(trial, None, outcome)
+    # --- Beside other drivers ----------------------------------------------------------------------------------------
 
-    def _prune(self, trial: Trial, request: Request, reason: str) -> None:
-        trial.set_user_attr("pruned_because", reason)
-        self.study.tell(trial, state=TrialState.PRUNED)
-        self._end(trial, request, None)
+    @contextlib.contextmanager
+    def _turn(self, *, durable: bool = False) -> Iterator[None]:
+        """A turn of this driver, of which all is stored together, and in which nobody takes over what it writes to."""
+        with self.drivers.turn():
+            self._let_go()
+            with self.ledger.batch(durable=durable):
+                yield
 
-    def _end_pruned(self, trial: Trial, request: Request, outcome: Outcome | None) -> None:
-        """A trial that `judge` stopped. Its accuracy is no answer to the request, so that it is not stored as one.
+    def _let_go(self) -> None:
+        """Forget the trials that others took over while this driver was silent; `elsewhere` is looked through later."""
+        lost = self.drivers.lost(self._mine())
+        if not lost:
+            return
+        for number, running in list(self.running.items()):
+            running.waiting = [asked for asked in running.waiting if asked.trial.number not in lost]
+            if number in lost:
+                del self.running[number]
+                self.dropped.add(number)
+                self.elsewhere += running.waiting
+        self.elsewhere = [asked for asked in self.elsewhere if asked.trial.number not in lost]
+        self.ledger.drop_reports(lost)
 
-        outcome: None where a kill came between the stop and the end.
-        """
-        if outcome is not None:
-            _set_attrs(trial, {name: value for name, value in outcome_attrs(outcome).items() if name not in VALUES})
-        self.study.tell(trial, state=TrialState.PRUNED)
-        self.pruned.setdefault(request.key, trial.number)
-        epoch = as_stored(self.study, trial).user_attrs[PRUNED_AT]
-        self._end(trial, request, outcome, epoch=epoch, pruned=True)
+    def _mine(self) -> set[int]:
+        """Trials that this driver runs, or that wait here."""
+        waiting = [asked for running in self.running.values() for asked in running.waiting]
+        return self.running.keys() | {asked.trial.number for asked in [*waiting, *self.elsewhere]}
 
-    def _answer_pruned(self, trial: Trial, request: Request, original: int) -> None:
-        """A trial that asks for what was stopped before."""
-        trial.set_user_attr("duplicate_of", original)
-        self._prune(trial, request, f"as trial {original}, which was stopped early")
+    def _learn(self) -> list[FrozenTrial]:
+        """All trials as they are now, with those remembered that have finished, whoever ran them."""
+        trials = self.ledger.study.get_trials(deepcopy=False)
+        self.ledger.done += self.ledger.known.learn(trials)
+        return trials
 
-    def _end(self, trial: Trial, request: Request | None, outcome: Outcome | None, **news: Any) -> None:
-        self.done += 1
-        self.on_event(Progress(trial.number, request, self.done, self.trials, finished=True, outcome=outcome, **news))
-
-    def _tell_running(self, number: int, request: Request, epoch: int = 0, accuracy: float | None = None) -> None:
-        self.on_event(Progress(number, request, self.done, self.trials, epoch=epoch, accuracy=accuracy))
-
-
-def _set_attrs(trial: Trial, attrs: Mapping[str, Any]) -> None:
-    for name, value in attrs.items():
-        trial.set_user_attr(name, value)
-
-
-def is_final(outcome: Outcome) -> bool:
-    """Whether the same request would end the same way again: then it is never trained twice."""
-    return outcome.failure is None or outcome.failure.kind in FINAL_FAILURES
+    def _running_elsewhere(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Running trials that are none of this driver's: left by a kill, or another driver's."""
+        numbers = sorted(self.ledger.known.open - self._mine())
+        return [trials[number] for number in numbers if trials[number].state == TrialState.RUNNING]

@@ -14,8 +14,9 @@ from optuna.trial import TrialState, create_trial
 from experiments.tables.frontier import measured_point, points_csv
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from nas.score import Score
+from nas.study.attributes import outcome_attrs, request_attrs
 from nas.study.journal import batch
-from nas.study.store import open_study, outcome_attrs, request_attrs
+from nas.study.store import open_study
 from search_spaces import SearchSpace, mnasnet_space, network_cost
 
 ODD = '<script>alert("1")</script> \'"&amp;\u2028\n$x^$'
@@ -34,6 +35,7 @@ def made_up_run(folder: Path, trials: int, *, name: str = "digits", space: Searc
             params = space.params(row)
             arch = space.decode(params)
             cost = network_cost(arch, None, 10)
+            counted = {"macs": cost.macs, "params": cost.params}
             request = Request(arch, Fidelity(2), 0)
             accuracy = 0.3 + 0.1 * np.log10(cost.macs / 1e5) + zlib.crc32(arch.id.encode()) / 2**32 / 5
             failed = number % 40 == 39
@@ -46,7 +48,7 @@ def made_up_run(folder: Path, trials: int, *, name: str = "digits", space: Searc
             study.add_trial(create_trial(
                 state=TrialState.FAIL if failed else TrialState.COMPLETE, value=value, params=params,
                 distributions=space.distributions(),
-                user_attrs={**request_attrs(request, cost.macs, cost.params), **outcome_attrs(outcome)},
+                user_attrs={**request_attrs(request, counted), **outcome_attrs(outcome)},
             ))  # fmt: skip
             if value is not None:
                 drawn.append((value, arch, float(accuracy)))

@@ -13,21 +13,19 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from nas.figures import counts
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.score import Score
-from nas.search import discover
+from nas.search import SearchPlan, discover
 from nas.study.store import open_study, run_lock
-from search_spaces import ArchSpec, Choice, SearchSpace, count_macs, count_params
+from search_spaces import Choice, SearchSpace
 from tests.helpers.evaluators import FIDELITY, TINY, Formula, decode
 
 SCORE = Score(target_macs=5e6)
+FIGURES = MACS, PARAMS = counts(1000)
 WIDE = SearchSpace("wide", (Choice("channels", tuple(range(8, 808, 8))), *TINY.choices[1:]), decode)
-
-
-def cost(arch: ArchSpec) -> tuple[int, int]:
-    return count_macs(arch), count_params(arch)
 
 
 class RestartableRandom(RandomSampler):
@@ -47,7 +45,7 @@ def run(folder: Path, trials: int, slots: int, delay: float) -> None:
         study = open_study(folder / "discover.journal", "discover", ["maximize"], sampler, SCORE)
         executor = LocalExecutor(evaluator, [Slot()] * slots) if slots else InlineExecutor(evaluator)
         with contextlib.closing(executor):
-            discover(WIDE, SCORE, sampler, executor, study, trials=trials, fidelity=FIDELITY, seed=0, cost=cost)
+            discover(SearchPlan(WIDE, SCORE, FIDELITY, trials, FIGURES), sampler, executor, study)
 
 
 if __name__ == "__main__":

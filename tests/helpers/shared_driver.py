@@ -8,11 +8,11 @@ from pathlib import Path
 
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
-from nas.search import discover
+from nas.search import SearchPlan, discover
 from nas.study import shared as shared_study
 from nas.study.shared import open_shared_study
 from tests.helpers.evaluators import FIDELITY, Formula
-from tests.helpers.search_driver import SCORE, WIDE, RestartableRandom, cost
+from tests.helpers.search_driver import FIGURES, SCORE, WIDE, RestartableRandom
 
 
 def run(folder: Path, url: str, trials: int, delay: float) -> None:
@@ -22,10 +22,7 @@ def run(folder: Path, url: str, trials: int, delay: float) -> None:
         open_shared_study(url, folder.parent.name, folder.name, sampler) as shared,
         contextlib.closing(LocalExecutor(evaluator, [Slot()] * 2)) as executor,
     ):
-        discover(
-            WIDE, SCORE, sampler, executor, shared.study,
-            trials=trials, fidelity=FIDELITY, seed=0, cost=cost, shared=shared,
-        )  # fmt: skip
+        discover(SearchPlan(WIDE, SCORE, FIDELITY, trials, FIGURES), sampler, executor, shared)
 
 
 if __name__ == "__main__":

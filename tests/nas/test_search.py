@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,34 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Evaluator, Fidelity, Outcome, Request
+from nas.figures import Figure
 from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.samplers import SAMPLERS, make_sampler
-from nas.search import Candidate, TooManyFailuresError, candidates, discover, evaluate_all
-from nas.study.attributes import REPEAT
+from nas.search import (
+    Bound,
+    Candidate,
+    SearchPlan,
+    Space,
+    TooManyFailuresError,
+    TrialEvent,
+    candidates,
+    discover,
+    evaluate_all,
+)
+from nas.study.attributes import REPEAT, stored_request
+from nas.study.ledger import OnEvent
 from nas.study.optuna_adapter import set_system_attr
-from nas.study.store import open_study, stored_request
-from nas.study.trials import Progress, Space
+from nas.study.store import open_study
 from search_spaces import ArchSpec, Choice, SearchSpace
 from tests.helpers.evaluators import FIDELITY, TINY, Fails, Formula, Returns, arch, formula, request
-from tests.helpers.search_driver import SCORE, cost
+from tests.helpers.search_driver import FIGURES, MACS, PARAMS, SCORE
 
 
 def macs_of(params: Mapping[str, Any]) -> float:
-    return cost(TINY.decode(params))[0]
+    return MACS.of(TINY.decode(params))
 
 
 def search(
@@ -45,14 +56,15 @@ def search(
     executor: Executor | None = None,
     evaluator: Evaluator | None = None,
     space: Space = TINY,
-    **options: Any,
+    on_event: OnEvent = lambda _: None,
+    **asked: Any,
 ) -> optuna.Study:
     if isinstance(sampler, str):
         sampler = make_sampler(sampler, seed=0, macs=macs_of, score=SCORE)
     study = open_study(path, "discover", ["maximize"], sampler, SCORE)
     with contextlib.closing(executor or InlineExecutor(evaluator or Formula())) as opened:
-        asked: dict[str, Any] = {"fidelity": FIDELITY, "seed": 0, "cost": cost} | options
-        discover(space, SCORE, sampler, opened, study, trials=trials, **asked)
+        plan = SearchPlan(space, SCORE, FIDELITY, trials, FIGURES, **asked)
+        discover(plan, sampler, opened, study, on_event=on_event)
     return study
 
 
@@ -141,7 +153,7 @@ def test_more_trials_go_on_from_fewer(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_is_heeded_where_nothing_needs_training(path: Path) -> None:
-    def interrupt(news: Progress) -> None:
+    def interrupt(news: TrialEvent) -> None:
         if news.finished and news.done == 20:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -159,7 +171,7 @@ def test_a_trial_tells_all_about_itself(path: Path) -> None:
     network = TINY.decode(trial.params)
     asked = Request(network, FIDELITY, 0)
     accuracy = formula(asked)
-    macs, params = cost(network)
+    macs, params = MACS.of(network), PARAMS.of(network)
     assert trial.state == TrialState.COMPLETE
     assert trial.value == SCORE(accuracy, macs)
     assert trial.intermediate_values == dict(enumerate((accuracy / 3, accuracy * 2 / 3, accuracy), 1))
@@ -192,7 +204,7 @@ def test_candidates_come_best_first(path: Path) -> None:
 
 
 def test_progress_counts_to_the_end(path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[TrialEvent] = []
     study = search(path, trials=6, on_event=seen.append)
     finished = [news for news in seen if news.finished]
     assert [(news.number, news.done, news.total) for news in finished] == [(i, i + 1, 6) for i in range(6)]
@@ -246,7 +258,7 @@ def test_a_sampler_may_ask_for_another_seed(path: Path) -> None:
     accuracies = [formula(Request(arch(8), FIDELITY, seed)) for seed in range(7, 11)]
     assert [trial.user_attrs["accuracy"] for trial in study.trials] == accuracies
     mean = sum(accuracies) / 4
-    macs, params = cost(arch(8))
+    macs, params = MACS.of(arch(8)), PARAMS.of(arch(8))
     assert candidates(study, SCORE) == [Candidate(arch(8), mean, macs, params, SCORE(mean, macs), 4, 0)]
 
 
@@ -267,32 +279,62 @@ def test_a_failure_is_stored_and_trained_again_only_where_it_may_have_been_bad_l
     assert [c.arch for c in candidates(study, SCORE)] == [arch(16)]
 
 
-def test_what_costs_too_much_is_not_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("figure", "unit"), [(MACS, "MACs"), (PARAMS, "parameters")])
+def test_what_is_over_a_bound_is_refused(tmp_path: Path, figure: Figure, unit: str) -> None:
     log = tmp_path / "log"
-    for name, index in (("max_macs", 0), ("max_params", 1)):
-        limit = cost(arch(8))[index]
-        bound: dict[str, Any] = {name: limit}
-        study = search(tmp_path / name, space=PAIR, evaluator=Formula(log=str(log)), **bound)
-        assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
-        for trial in study.trials:
-            assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
-            assert ("pruned_because" in trial.user_attrs) == (trial.params["channels"] == 16)
-        too_much = next(trial for trial in study.trials if trial.state == TrialState.PRUNED)
-        unit = {"max_macs": "MACs", "max_params": "parameters"}[name]
-        figure = cost(arch(16))[index]
-        assert too_much.user_attrs["pruned_because"] == f"{figure:,} {unit} are more than the bound of {limit:,}"
-
-
-@pytest.mark.parametrize("priced", [None, lambda each: 1e-3 * cost(each)[0] ** 2])
-def test_what_the_score_charges_for_has_a_bound_too(tmp_path: Path, priced: Callable[[ArchSpec], float] | None) -> None:
-    log = tmp_path / "log"
-    small, large = ((priced or (lambda each: cost(each)[0]))(arch(channels)) for channels in (8, 16))
-    study = search(tmp_path / "j", space=PAIR, evaluator=Formula(log=str(log)), priced=priced, max_cost=small)
+    small, large = figure.of(arch(8)), figure.of(arch(16))
+    study = search(tmp_path / "j", space=PAIR, evaluator=Formula(log=str(log)), bounds=(Bound(figure, small),))
     assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
     for trial in study.trials:
         assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
+        assert ("pruned_because" in trial.user_attrs) == (trial.params["channels"] == 16)
+    too_much = next(trial for trial in study.trials if trial.state == TrialState.PRUNED)
+    assert too_much.user_attrs["pruned_because"] == f"{large:,} {unit} are more than the bound of {small:,}"
+    assert too_much.user_attrs["arch_id"] == arch(16).id
+
+
+class Squared(Figure):
+    """A figure of one's own."""
+
+    name = "squared"
+    words = "squared MACs"
+    unit = "sq"
+
+    def of(self, arch: ArchSpec) -> float:
+        return 1e-3 * MACS.of(arch) ** 2
+
+
+@pytest.mark.parametrize("charge", [None, Squared()])
+def test_a_figure_of_ones_own_has_a_bound_too(tmp_path: Path, charge: Figure | None) -> None:
+    log, figure = tmp_path / "log", charge or Squared()
+    small, large = figure.of(arch(8)), figure.of(arch(16))
+    asked: dict[str, Any] = {"charge": charge, "bounds": (Bound(PARAMS, 1e12), Bound(figure, small))}
+    study = search(tmp_path / "j", space=PAIR, evaluator=Formula(log=str(log)), **asked)
+    assert set(begun(log)) == {Request(arch(8), FIDELITY).key}
+    for trial in study.trials:
+        assert (trial.state == TrialState.PRUNED) == (trial.params["channels"] == 16)
+        value = trial.user_attrs.get("cost")
+        assert value == (None if charge is None else figure.of(arch(trial.params["channels"])))
+        if trial.value is not None:
+            assert trial.value == SCORE(trial.user_attrs["accuracy"], MACS.of(arch(8)) if charge is None else small)
     reason = next(trial for trial in study.trials if trial.state == TrialState.PRUNED).user_attrs["pruned_because"]
-    assert reason == f"a cost of {large:,.6g} is more than the bound of {small:,.6g}"
+    if charge is None:
+        assert reason == f"{large:,.6g} sq are more than the bound of {small:,.6g}"
+    else:
+        assert reason == f"a cost of {large:,.6g} is more than the bound of {small:,.6g}"
+
+
+def test_what_is_over_one_bound_is_not_looked_at_by_those_of_the_charge(tmp_path: Path) -> None:
+    bounds = (Bound(MACS, MACS.of(arch(8))), Bound(Squared(), 1.0))
+    study = search(tmp_path / "j", space=PAIR, bounds=bounds, charge=Squared())
+    for trial in study.trials:
+        assert trial.state in (TrialState.PRUNED, TrialState.COMPLETE)
+        assert ("MACs" in trial.user_attrs.get("pruned_because", "")) == (trial.params["channels"] == 16)
+
+
+def test_a_plan_without_macs_is_none() -> None:
+    with pytest.raises(ValueError, match="macs"):
+        SearchPlan(PAIR, SCORE, FIDELITY, 1, (PARAMS,))
 
 
 def test_parameters_that_make_no_network_are_a_failed_trial(path: Path) -> None:
@@ -350,7 +392,7 @@ def test_stored_parameters_of_an_unfinished_trial_are_kept(path: Path) -> None:
 def evaluate(path: Path, requests: list[Request], evaluator: Evaluator, **options: Any) -> dict[str, Outcome]:
     study = open_study(path, "scale", ["maximize"])
     with contextlib.closing(InlineExecutor(evaluator)) as executor:
-        return evaluate_all(requests, executor, study, cost=cost, **options)
+        return evaluate_all(requests, executor, study, figures=FIGURES, **options)
 
 
 def test_a_list_is_trained_in_its_order_and_each_request_once(tmp_path: Path, path: Path) -> None:
@@ -375,14 +417,13 @@ def test_a_list_holds_the_callers_parameters_attributes_and_values(path: Path) -
         [request(8), request(16)],
         Formula(),
         score=SCORE,
-        params_of=lambda r: {"channels": r.arch.stages[0].channels},
-        distributions={"channels": IntDistribution(1, 512)},
-        attrs_of=lambda r: {"phi": r.seed},
+        labels=lambda r: {"channels": r.arch.stages[0].channels, "phi": r.seed},
+        axes={"channels": IntDistribution(1, 512)},
     )
     for trial, asked in zip(open_study(path, "scale").trials, (request(8), request(16)), strict=True):
         assert trial.params == {"channels": asked.arch.stages[0].channels}
         assert trial.user_attrs["phi"] == 0
-        assert trial.value == SCORE(formula(asked), cost(asked.arch)[0])
+        assert trial.value == SCORE(formula(asked), MACS.of(asked.arch))
         assert trial.intermediate_values == dict(enumerate(trial.user_attrs["curve"], 1))
         assert trial.duration is not None
 

@@ -29,10 +29,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import Fidelity, Outcome
 from nas.pool.executor import Finished, Reported
-from nas.study.shared import DatabaseLostError, SharedBookkeeping, SharedStudy, open_shared_study
+from nas.search import SearchPlan
+from nas.study.ledger import Ledger
+from nas.study.shared import DatabaseLostError, SharedStudy, open_shared_study
 from nas.study.store import read_study
+from nas.study.trials import SearchTrials
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec
 from tests.helpers.command import Run
+from tests.helpers.search_driver import FIGURES
 
 pytest.importorskip("psycopg", reason="psycopg is not installed")
 ROOT = Path(__file__).parents[3]
@@ -162,12 +166,9 @@ class Meanwhile(RandomSampler):
         return 0
 
 
-def bookkeeping(shared: SharedStudy) -> SharedBookkeeping:
-    limits = (("MACs", None), ("parameters", None))
-    return SharedBookkeeping(
-        OneNetwork(), lambda accuracy, _: accuracy, shared.study, 4, Fidelity(1), 0, lambda _: (100, 10),
-        limits, lambda _: None, shared=shared,
-    )  # fmt: skip
+def search_in(shared: SharedStudy) -> SearchTrials:
+    plan = SearchPlan(OneNetwork(), lambda accuracy, _: accuracy, Fidelity(1), 4, FIGURES)
+    return SearchTrials(plan, Ledger(shared.study, plan.trials, lambda _: None), shared)
 
 
 @pytest.mark.parametrize("name", ["running", "finished"])
@@ -176,7 +177,7 @@ def test_what_another_driver_took_over_is_let_go(server: str, name: str, monkeyp
         open_shared_study(server, f"taken {name}", "a", RandomSampler()) as first,
         open_shared_study(server, f"taken {name}", "b", RandomSampler()) as second,
     ):
-        mine, others = bookkeeping(first), bookkeeping(second)
+        mine, others = search_in(first), search_in(second)
         jobs = mine.jobs()
         job = next(jobs)
         assert isinstance(job, tuple)
@@ -185,6 +186,7 @@ def test_what_another_driver_took_over_is_let_go(server: str, name: str, monkeyp
             silent.setattr("nas.study.shared._DEAD_AFTER", -1.0)
             assert next(others.jobs()) == job
         done = Finished(0, Outcome(accuracy=0.5, seconds=1.0))
+        monkeypatch.setattr("nas.study.ledger._REPORTS_WAIT", 0.0)  # silent for long, it has not written either
         if name == "running":
             assert 0 in mine.handle(Reported(0, 1, 0.25))
             assert not mine.handle(done)
@@ -229,7 +231,7 @@ def cut_connections(url: str) -> None:
 
 def test_a_restart_of_the_server_between_two_turns_costs_nothing(server: str) -> None:
     with open_shared_study(server, "restarted", "a", RandomSampler()) as shared:
-        search = bookkeeping(shared)
+        search = search_in(shared)
         job = next(search.jobs())
         assert isinstance(job, tuple)
         cut_connections(server)
@@ -258,7 +260,8 @@ def test_a_database_that_is_lost_within_a_turn_is_told_in_one_line(server: str, 
 def test_the_command_ends_with_one_line_when_the_database_is_lost(
     scalenas: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lose(*_: Any, shared: SharedStudy, **__: Any) -> None:
+    def lose(*asked: Any, **_: Any) -> None:
+        shared: SharedStudy = asked[3]
         with shared.turn():
             cut_connections(server)
 
@@ -279,7 +282,7 @@ def test_what_another_driver_finishes_while_this_one_asks_is_not_trained_again(s
         open_shared_study(server, "race", "a", RandomSampler()) as first,
         open_shared_study(server, "race", "b", sampler) as second,
     ):
-        mine, others = bookkeeping(first), bookkeeping(second)
+        mine, others = search_in(first), search_in(second)
         job = next(mine.jobs())
         assert isinstance(job, tuple)
         done = Finished(job[0], Outcome(accuracy=0.5, seconds=1.0))

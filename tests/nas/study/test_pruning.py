@@ -26,13 +26,12 @@ from nas.pool.local import LocalExecutor
 from nas.pool.slots import Slot
 from nas.samplers import make_sampler, recommend
 from nas.samplers.history import HistoryReader
-from nas.search import candidates, discover
+from nas.search import SearchPlan, TrialEvent, candidates, discover
 from nas.study.pruning import FACTOR, RUNG, expected_accuracy, make_pruner
 from nas.study.store import open_study
-from nas.study.trials import Progress
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.evaluators import TINY, Formula, formula, note
-from tests.helpers.search_driver import SCORE, cost
+from tests.helpers.search_driver import FIGURES, MACS, SCORE
 
 LONG = Fidelity(epochs=9)
 RUNGS = (1, 3)  # of trials of nine epochs; the next is at their end
@@ -45,18 +44,16 @@ def search(
     sampler: str = "random",
     trials: int = 24,
     executor: Executor | None = None,
-    on_event: Callable[[Progress], None] = lambda _: None,
+    on_event: Callable[[TrialEvent], None] = lambda _: None,
     fidelity: Fidelity = LONG,
     log: Path | None = None,
 ) -> optuna.Study:
-    made = make_sampler(sampler, seed=0, macs=lambda params: cost(TINY.decode(params))[0], score=SCORE)
+    made = make_sampler(sampler, seed=0, macs=lambda params: MACS.of(TINY.decode(params)), score=SCORE)
     chosen = make_pruner(pruner, fidelity.epochs) if isinstance(pruner, str) else pruner
     study = open_study(path, "discover", ["maximize"], made, SCORE)
     with contextlib.closing(executor or InlineExecutor(Formula(log=None if log is None else str(log)))) as opened:
-        discover(
-            TINY, SCORE, made, opened, study, trials=trials, fidelity=fidelity, seed=0, cost=cost, on_event=on_event,
-            pruner=chosen,
-        )  # fmt: skip
+        plan = SearchPlan(TINY, SCORE, fidelity, trials, FIGURES, pruner=chosen)
+        discover(plan, made, opened, study, on_event=on_event)
     return study
 
 
@@ -91,7 +88,7 @@ def test_halving_stops_what_is_not_among_the_best_scores_so_far(path: Path, tmp_
     seen: dict[str, FrozenTrial] = {}
     for trial in study.trials:
         arch = TINY.decode(trial.params)
-        accuracy, macs = formula(Request(arch, LONG)), cost(arch)[0]
+        accuracy, macs = formula(Request(arch, LONG)), MACS.of(arch)
         if arch.id in seen:
             assert trial.state == seen[arch.id].state
             assert trial.user_attrs["duplicate_of"] == seen[arch.id].number
@@ -112,7 +109,7 @@ def test_halving_stops_what_is_not_among_the_best_scores_so_far(path: Path, tmp_
 
 
 def test_a_stopped_trial_has_no_accuracy_and_is_no_candidate(path: Path) -> None:
-    news: list[Progress] = []
+    news: list[TrialEvent] = []
     study = search(path, on_event=news.append)
     found = {candidate.arch.id for candidate in candidates(study, SCORE)}
     by_number = {event.number: event for event in news if event.finished}
@@ -180,7 +177,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(path: Path, tmp_pat
     unbroken = facts(search(tmp_path / "whole"))
     for number in (2, 5, 9):
 
-        def interrupt(news: Progress, number: int = number) -> None:
+        def interrupt(news: TrialEvent, number: int = number) -> None:
             if news.number == number and news.epoch == 1 and not news.finished:
                 os.kill(os.getpid(), signal.SIGINT)
 

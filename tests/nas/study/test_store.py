@@ -17,17 +17,8 @@ from optuna.trial import TrialState, create_trial
 
 from nas.evaluation import FAILURE_KINDS, Failure, Outcome
 from nas.score import Score
-from nas.study.store import (
-    JournalError,
-    open_study,
-    outcome_attrs,
-    read_study,
-    request_attrs,
-    rescore,
-    run_lock,
-    stored_outcome,
-    stored_request,
-)
+from nas.study.attributes import outcome_attrs, request_attrs, stored_outcome, stored_request
+from nas.study.store import JournalError, open_study, read_study, rescore, run_lock
 from tests.helpers.evaluators import request
 
 
@@ -202,7 +193,7 @@ outcomes = st.builds(
 def test_requests_and_outcomes_come_back_as_they_were(outcome: Outcome, channels: int, seed: int, method: str) -> None:
     asked = replace(request(channels, seed=seed), method=method)
     study = optuna.create_study()
-    attrs = request_attrs(asked, 10, 20) | outcome_attrs(outcome)
+    attrs = request_attrs(asked, {"macs": 10, "params": 20}) | outcome_attrs(outcome)
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attrs))
     (trial,) = study.trials
     assert stored_request(trial) == asked
@@ -216,7 +207,7 @@ def test_an_accuracy_is_stored_as_ever_and_another_metric_under_its_name() -> No
     assert other == {name: value for name, value in accuracy.items() if name != "accuracy"} | {
         "metric": "macro_f1", "metric_value": 0.5,
     }  # fmt: skip
-    assert "method" not in request_attrs(request(), 1, 1)
+    assert "method" not in request_attrs(request(), {})
 
 
 def test_an_outcome_cut_short_by_a_kill_is_none() -> None:
@@ -243,7 +234,7 @@ def test_another_score_changes_the_values_and_nothing_else(path: Path) -> None:
     x = FloatDistribution(0, 1)
     for number in range(5):
         trial = study.ask({"x": x})
-        for name, value in request_attrs(request(8 + number), 1000 * (number + 1), 7).items():
+        for name, value in request_attrs(request(8 + number), {"macs": 1000 * (number + 1), "params": 7}).items():
             trial.set_user_attr(name, value)
         study._storage.set_trial_system_attr(trial._trial_id, "sampler:note", number)
         trial.report(0.25, 1)
