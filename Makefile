@@ -2,8 +2,9 @@ PYTHON ?= python3
 CIFAR10 ?= cifar10
 VENV := .venv
 BIN := $(VENV)/bin
+JAVASCRIPT := .ci/javascript
 
-.PHONY: setup demo cifar10 figures test check clean
+.PHONY: setup demo cifar10 figures test check check-javascript clean
 
 setup: $(VENV)/.ready
 
@@ -32,11 +33,17 @@ figures: setup
 test: setup $(VENV)/.extras
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup
+check: setup check-javascript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The report's scripts are one program in several files: formatted one by one, linted together.
+check-javascript:
+	@if command -v npm >/dev/null; then \
+		cd $(JAVASCRIPT) && { [ -d node_modules ] || npm ci --silent; } && npm run --silent check; \
+	else echo "no npm: the report's JavaScript is not checked"; fi
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info $(JAVASCRIPT)/node_modules $(JAVASCRIPT)/build

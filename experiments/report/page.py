@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-_SCRIPTS = ("basics.js", "chart.js", "table.js", "architecture.js", "page.js")
+_SCRIPTS = tuple(
+    f"{name}.js"
+    for name in ("basics", "names", "chart", "table", "architecture", "frontier", "search", "growth", "page")
+)
 _STYLES = ("page.css",)
 
 

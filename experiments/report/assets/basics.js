@@ -6,10 +6,12 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(name, value === true ? "" : value);
   }
   for (const child of children) {
-    if (child !== null && child !== undefined) node.append(child.nodeType ? child : document.createTextNode(String(child)));
+    if (child !== null && child !== undefined)
+      node.append(child.nodeType ? child : document.createTextNode(String(child)));
   }
   return node;
 }
@@ -19,7 +21,13 @@ const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG,
 
 function short(value) {
   if (value === null || value === undefined) return "";
-  for (const [unit, name] of [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [unit, name] of [
+    [1e15, "P"],
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ]) {
     if (Math.abs(value) >= unit) return `${+(value / unit).toPrecision(3)} ${name}`;
   }
   return String(+value.toPrecision(3));
@@ -50,17 +58,23 @@ const MARKS = {
 
 function mark(kind, x, y, size, attributes) {
   const [shape, color] = MARKS[kind];
-  const a = size, path = {
-    star: () => Array.from({ length: 10 }, (_, i) => {
-      const r = i % 2 ? 0.42 * a * 1.5 : a * 1.5, t = (Math.PI * i) / 5 - Math.PI / 2;
-      return `${i ? "L" : "M"}${(x + r * Math.cos(t)).toFixed(1)},${(y + r * Math.sin(t)).toFixed(1)}`;
-    }).join("") + "Z",
-    diamond: () => `M${x},${y - 1.2 * a}L${x + 1.2 * a},${y}L${x},${y + 1.2 * a}L${x - 1.2 * a},${y}Z`,
-    square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
-    triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
-    cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
-  }[shape];
+  const a = size,
+    path = {
+      star: () =>
+        Array.from({ length: 10 }, (_, i) => {
+          const r = i % 2 ? 0.42 * a * 1.5 : a * 1.5,
+            t = (Math.PI * i) / 5 - Math.PI / 2;
+          const at = `${(x + r * Math.cos(t)).toFixed(1)},${(y + r * Math.sin(t)).toFixed(1)}`;
+          return `${i ? "L" : "M"}${at}${i === 9 ? "Z" : ""}`;
+        }).join(""),
+      diamond: () => `M${x},${y - 1.2 * a}L${x + 1.2 * a},${y}L${x},${y + 1.2 * a}L${x - 1.2 * a},${y}Z`,
+      square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
+      triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
+      cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
+    }[shape];
   const line = shape === "cross" || shape === "ring" || shape === "triangle";
   const paint = line ? { fill: "none", stroke: color, "stroke-width": shape === "cross" ? 2 : 1.6 } : { fill: color };
-  return path ? svg("path", { d: path(), ...paint, ...attributes }) : svg("circle", { cx: x, cy: y, r: a, ...paint, ...attributes });
+  return path
+    ? svg("path", { d: path(), ...paint, ...attributes })
+    : svg("circle", { cx: x, cy: y, r: a, ...paint, ...attributes });
 }

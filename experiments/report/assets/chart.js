@@ -1,11 +1,14 @@
 // One kind of chart: points on a plane, lines behind them, names beside them, a card for the point looked at.
-// options: points [{x, y, std, kind, label, faded, named, card}], lines [{points, kind}], log, whole, xLabel, yLabel, xFormat, height.
+// options: points [{x, y, std, kind, label, faded, named, card}], lines [{points, kind}], log, whole, xLabel, yLabel,
+// xFormat, height.
 
 function ticksOf(low, high, log, most, whole) {
   if (!log) {
-    const span = high - low || 1, power = 10 ** Math.floor(Math.log10(span / most));
+    const span = high - low || 1,
+      power = 10 ** Math.floor(Math.log10(span / most));
     const step = [1, 2, 5, 10].map((m) => m * power).find((s) => span / s <= most && (!whole || s >= 1)) || 1;
-    const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
+    const first = Math.ceil(low / step),
+      count = Math.floor(high / step) - first + 1;
     return Array.from({ length: Math.max(0, count) }, (_, i) => (first + i) * step);
   }
   for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 2, 5], [1, 3], [1]]) {
@@ -13,16 +16,24 @@ function ticksOf(low, high, log, most, whole) {
     for (let d = Math.floor(Math.log10(low)); d <= Math.ceil(Math.log10(high)); d++) {
       for (const s of steps) if (s * 10 ** d >= low && s * 10 ** d <= high) found.push(s * 10 ** d);
     }
-    if (found.length <= most || steps.length === 1) return found.filter((_, i) => i % Math.ceil(found.length / most) === 0);
+    if (found.length <= most || steps.length === 1)
+      return found.filter((_, i) => i % Math.ceil(found.length / most) === 0);
   }
   return [];
 }
 
 function range(values, log, margin, whole) {
-  let low = Infinity, high = -Infinity;
-  for (const v of values) { if (v < low) low = v; if (v > high) high = v; }
+  let low = Infinity,
+    high = -Infinity;
+  for (const v of values) {
+    if (v < low) low = v;
+    if (v > high) high = v;
+  }
   // Room for two ticks.
-  if (log) { const pad = Math.max((high / low) ** margin, 1.15, 1.5 / Math.sqrt(high / low)); return [low / pad, high * pad]; }
+  if (log) {
+    const pad = Math.max((high / low) ** margin, 1.15, 1.5 / Math.sqrt(high / low));
+    return [low / pad, high * pad];
+  }
   const pad = (high - low) * margin || (whole ? 0.5 : Math.abs(high) * 0.1 || 1);
   return [low - pad, high + pad];
 }
@@ -34,10 +45,18 @@ function chart(options) {
   const draw = () => drawChart(box, card, options, state);
   let width = 0;
   new ResizeObserver(() => {
-    if (Math.round(box.clientWidth) !== width) { width = Math.round(box.clientWidth); draw(); }
+    if (Math.round(box.clientWidth) !== width) {
+      width = Math.round(box.clientWidth);
+      draw();
+    }
   }).observe(box);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && state.pinned !== null) { state.pinned = null; state.at = null; draw(); show(card, options, state); }
+    if (event.key === "Escape" && state.pinned !== null) {
+      state.pinned = null;
+      state.at = null;
+      draw();
+      show(card, options, state);
+    }
   });
   return el("div", { class: "figure", id: options.id }, box, card);
 }
@@ -50,40 +69,99 @@ function show(card, options, state) {
   if (index === null) return;
   const point = options.points[index];
   card.append(el("h4", {}, point.title || point.label), ...point.card());
-  card.append(el("p", { class: "hint" }, state.pinned === null ? "Click to keep this in view." : "Kept in view: click elsewhere or press Esc to let go."));
+  card.append(
+    el(
+      "p",
+      { class: "hint" },
+      state.pinned === null ? "Click to keep this in view." : "Kept in view: click elsewhere or press Esc to let go.",
+    ),
+  );
 }
 
 function drawChart(box, card, options, state) {
   const { points, log } = options;
-  const width = Math.max(280, box.clientWidth), height = options.height || Math.min(440, Math.max(280, width * 0.52));
-  const right = 14, top = 12, bottom = 44;
-  const [x0, x1] = range(points.map((p) => p.x), log, points.some((p) => p.named) ? 0.12 : 0.06, options.whole);
-  const [y0, y1] = range(points.flatMap((p) => [p.y - (p.std || 0), p.y + (p.std || 0)]), false, 0.12);
+  const width = Math.max(280, box.clientWidth),
+    height = options.height || Math.min(440, Math.max(280, width * 0.52));
+  const right = 14,
+    top = 12,
+    bottom = 44;
+  const [x0, x1] = range(
+    points.map((p) => p.x),
+    log,
+    points.some((p) => p.named) ? 0.12 : 0.06,
+    options.whole,
+  );
+  const [y0, y1] = range(
+    points.flatMap((p) => [p.y - (p.std || 0), p.y + (p.std || 0)]),
+    false,
+    0.12,
+  );
   const rows = ticksOf(y0, y1, false, 6).map((v) => [v, (options.yFormat || fixed(2))(v)]);
   const left = Math.max(54, 26 + 7 * Math.max(...rows.map(([, text]) => text.length)));
   const t = log ? Math.log : (v) => v;
   const px = (v) => left + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (width - left - right);
   const py = (v) => top + ((y1 - v) / (y1 - y0)) * (height - top - bottom);
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${options.yLabel} against ${options.xLabel}` });
+  const root = svg("svg", {
+    viewBox: `0 0 ${width} ${height}`,
+    width,
+    height,
+    role: "img",
+    "aria-label": `${options.yLabel} against ${options.xLabel}`,
+  });
   for (const v of ticksOf(x0, x1, log, Math.max(2, Math.floor((width - left) / 76)), options.whole)) {
-    root.append(svg("line", { x1: px(v), x2: px(v), y1: top, y2: height - bottom, class: "grid" }),
-      svg("text", { x: px(v), y: height - bottom + 16, "text-anchor": "middle" }, (options.xFormat || short)(v)));
+    root.append(
+      svg("line", { x1: px(v), x2: px(v), y1: top, y2: height - bottom, class: "grid" }),
+      svg("text", { x: px(v), y: height - bottom + 16, "text-anchor": "middle" }, (options.xFormat || short)(v)),
+    );
   }
   for (const [v, text] of rows) {
-    root.append(svg("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "grid" }),
-      svg("text", { x: left - 7, y: py(v) + 4, "text-anchor": "end" }, text));
+    root.append(
+      svg("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "grid" }),
+      svg("text", { x: left - 7, y: py(v) + 4, "text-anchor": "end" }, text),
+    );
   }
-  root.append(svg("text", { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle", class: "axis" }, options.xLabel),
-    svg("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", class: "axis", transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, options.yLabel));
+  root.append(
+    svg(
+      "text",
+      { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle", class: "axis" },
+      options.xLabel,
+    ),
+    svg(
+      "text",
+      {
+        x: 12,
+        y: (top + height - bottom) / 2,
+        "text-anchor": "middle",
+        class: "axis",
+        transform: `rotate(-90 12 ${(top + height - bottom) / 2})`,
+      },
+      options.yLabel,
+    ),
+  );
   for (const line of options.lines || []) {
-    root.append(svg("polyline", { points: line.points.map((p) => `${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`).join(" "), class: `line ${line.kind}` }));
+    root.append(
+      svg("polyline", {
+        points: line.points.map((p) => `${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`).join(" "),
+        class: `line ${line.kind}`,
+      }),
+    );
   }
-  const many = points.length > 400, marks = svg("g", {});
+  const many = points.length > 400,
+    marks = svg("g", {});
   const placed = points.map((p) => ({ p, x: px(p.x), y: py(p.y), half: py(p.y) - py(p.y + (p.std || 0)) }));
   for (const { p, x, y } of [...placed].sort((a, b) => (a.p.named || 0) - (b.p.named || 0))) {
     const faded = p.faded ? 0.38 : many ? 0.6 : 0.95;
-    if (p.std) marks.append(svg("path", { d: `M${x},${py(p.y - p.std)}V${py(p.y + p.std)}M${x - 4},${py(p.y - p.std)}H${x + 4}M${x - 4},${py(p.y + p.std)}H${x + 4}`, class: "bar", stroke: MARKS[p.kind][1], opacity: faded }));
-    marks.append(mark(p.kind, x, y, many ? 2.6 : p.kind === "trial" || p.kind === "failed" ? 4 : 5.2, { opacity: faded, class: "mark" }));
+    if (p.std) {
+      const [low, high] = [py(p.y - p.std), py(p.y + p.std)];
+      const d = `M${x},${low}V${high}M${x - 4},${low}H${x + 4}M${x - 4},${high}H${x + 4}`;
+      marks.append(svg("path", { d, class: "bar", stroke: MARKS[p.kind][1], opacity: faded }));
+    }
+    marks.append(
+      mark(p.kind, x, y, many ? 2.6 : p.kind === "trial" || p.kind === "failed" ? 4 : 5.2, {
+        opacity: faded,
+        class: "mark",
+      }),
+    );
   }
   root.append(marks);
   const ring = svg("circle", { r: 10, class: "ring", visibility: "hidden" });
@@ -94,60 +172,55 @@ function drawChart(box, card, options, state) {
   const focus = () => {
     const index = state.pinned ?? state.at;
     ring.setAttribute("visibility", index === null ? "hidden" : "visible");
-    if (index !== null) { ring.setAttribute("cx", placed[index].x); ring.setAttribute("cy", placed[index].y); }
+    if (index !== null) {
+      ring.setAttribute("cx", placed[index].x);
+      ring.setAttribute("cy", placed[index].y);
+    }
     show(card, options, state);
   };
   const nearest = (event) => {
-    const area = root.getBoundingClientRect(), x = event.clientX - area.left, y = event.clientY - area.top;
-    let best = null, least = 24 * 24;
-    placed.forEach((q, i) => { const d = (q.x - x) ** 2 + (q.y - y) ** 2; if (d < least) { least = d; best = i; } });
+    const area = root.getBoundingClientRect(),
+      x = event.clientX - area.left,
+      y = event.clientY - area.top;
+    let best = null,
+      least = 24 * 24;
+    placed.forEach((q, i) => {
+      const d = (q.x - x) ** 2 + (q.y - y) ** 2;
+      if (d < least) {
+        least = d;
+        best = i;
+      }
+    });
     return best;
   };
-  root.addEventListener("pointermove", (event) => { if (state.pinned === null) { state.at = nearest(event); focus(); } });
-  root.addEventListener("pointerleave", () => { state.at = null; focus(); });
-  root.addEventListener("click", (event) => { const at = nearest(event); state.pinned = at === state.pinned ? null : at; state.at = at; focus(); });
-  focus();
-}
-
-// Small boxes along a line, from each of its points to the next, for names to stay clear of.
-function alongTo([x, y], i, all) {
-  const [u, v] = all[i + 1] || [x, y], steps = Math.min(200, Math.ceil(Math.hypot(u - x, v - y) / 6));
-  return Array.from({ length: steps }, (_, k) => {
-    const a = x + ((u - x) * k) / steps, b = y + ((v - y) * k) / steps;
-    return [a - 2, b - 2, a + 2, b + 2];
+  root.addEventListener("pointermove", (event) => {
+    if (state.pinned === null) {
+      state.at = nearest(event);
+      focus();
+    }
   });
-}
-
-// Names go where they cover no mark, bar, line or other name, the nearest such place first; one that finds no place is
-// left to the card.
-function nameAll(root, placed, tracks, area) {
-  const names = placed.filter((q) => q.p.label && q.p.named);
-  const crowded = names.length > 40 || (names.length > 6 && area.right - area.left < 480);
-  const named = crowded ? names.filter((q) => q.p.named > 2) : names;
-  const marks = placed.flatMap((q) => [[q.x - 6, q.y - 6, q.x + 6, q.y + 6], [q.x - 4, q.y - q.half, q.x + 4, q.y + q.half]]);
-  const taken = [...marks, ...tracks];
-  const shifts = [[9, 4], [-9, 4], [0, -11], [0, 20], [9, -9], [-9, -9], [9, 17], [-9, 17], [0, -24], [0, 32], [16, -20], [-16, -20], [16, 28], [-16, 28], [0, -40], [0, 48], [34, -34], [-34, -34], [34, 44], [-34, 44]];
-  for (const far of [60, 85, 115, 150]) shifts.push([0, -far], [0, far], [far, -far / 2], [-far, -far / 2], [far, far / 2], [-far, far / 2]);
-  for (const { p, x, y } of named.sort((a, b) => b.p.named - a.p.named)) {
-    const text = svg("text", { class: "name" }, p.label.length > 26 ? `${p.label.slice(0, 25)}…` : p.label);
-    root.append(text);
-    const size = text.getBBox(), w = size.width, h = size.height;
-    const spot = shifts.map(([dx, dy]) => {
-      const at = dx === 0 ? x - w / 2 : dx > 0 ? x + dx : x + dx - w, base = y + dy;
-      return { at, base, box: [at - 1, base - h + 3, at + w + 1, base + 3], far: Math.abs(dx) + Math.abs(dy) > 26 };
-    }).find(({ box }) => box[0] >= area.left && box[2] <= area.right && box[1] >= area.top - 4 && box[3] <= area.bottom
-      && !taken.some((o) => box[0] < o[2] && box[2] > o[0] && box[1] < o[3] && box[3] > o[1]));
-    if (!spot) { text.remove(); continue; }
-    text.setAttribute("x", spot.at);
-    text.setAttribute("y", spot.base);
-    if (spot.far) root.append(svg("line", { x1: x, y1: y, x2: spot.at + w / 2, y2: spot.base > y ? spot.box[1] + 2 : spot.box[3], class: "leader" }));
-    taken.push(spot.box);
-  }
+  root.addEventListener("pointerleave", () => {
+    state.at = null;
+    focus();
+  });
+  root.addEventListener("click", (event) => {
+    const at = nearest(event);
+    state.pinned = at === state.pinned ? null : at;
+    state.at = at;
+    focus();
+  });
+  focus();
 }
 
 function legend(kinds, extra) {
   const item = (picture, text) => el("span", { class: "key" }, picture, text);
   const small = (node) => svg("svg", { width: 18, height: 16, viewBox: "0 0 18 16", "aria-hidden": "true" }, node);
-  return el("p", { class: "legend" }, ...kinds.map((kind) => item(small(mark(kind, 9, 8, 5)), MARKS[kind][2])),
-    ...(extra || []).map(([kind, text]) => item(small(svg("line", { x1: 1, x2: 17, y1: 8, y2: 8, class: `line ${kind}` })), text)));
+  return el(
+    "p",
+    { class: "legend" },
+    ...kinds.map((kind) => item(small(mark(kind, 9, 8, 5)), MARKS[kind][2])),
+    ...(extra || []).map(([kind, text]) =>
+      item(small(svg("line", { x1: 1, x2: 17, y1: 8, y2: 8, class: `line ${kind}` })), text),
+    ),
+  );
 }
