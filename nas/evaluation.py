@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from search_spaces import ArchSpec
 
@@ -115,6 +115,67 @@ class Evaluator(Protocol):
     A failure of the trial itself (no memory, NaN) is returned as `Outcome(failure=...)`; a value that is not finite is
     recorded as `diverged`. Anything raised is a defect of the evaluator, which the executor records as `crashed`
     with the exception's text, but memory that runs out: `oom`.
+
+    An evaluator may have the methods of PreparesRun, Prepares and Times too; executors call those that are there.
     """
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome: ...
+
+
+@runtime_checkable
+class PreparesRun(Protocol):
+    """An evaluator with something to do once for all workers: an executor calls it in the driver's process when it is
+    opened, before workers get their copies, which so have whatever it left in the evaluator or on the disk.
+    """
+
+    def prepare_run(self) -> None: ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An evaluator with something to do once in each worker: called there before the first request, on the worker's
+    device, and so again in a worker that takes the place of one that died. A worker has five minutes to get ready.
+
+    Memory that runs out or a lost device is left for the first trial to meet; whatever else is raised ends the search.
+    """
+
+    def prepare(self, device: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Ask how fast a slot trains `arch`: a few steps, timed for at least `seconds`, after one that is not."""
+
+    arch: ArchSpec
+    seconds: float = 0.5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One network on one slot. macs: of one image; train_step, eval_batch: seconds; batch, eval_batch_size: images.
+
+    peak_bytes: the most memory that torch held on a GPU; on the CPU the most the process ever had. free_bytes,
+    total_bytes: of the GPU's memory, right after the steps; 0 on the CPU.
+    """
+
+    macs: float
+    train_step: float
+    batch: float
+    eval_batch: float
+    eval_batch_size: float
+    setup: float
+    peak_bytes: float
+    free_bytes: float = 0.0
+    total_bytes: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second."""
+        return self.batch / self.train_step
+
+
+@runtime_checkable
+class Times(Protocol):
+    """An evaluator that can tell how fast it is. Raises what its trainings raise."""
+
+    def time(self, probe: Probe, device: str) -> Timing: ...

@@ -24,13 +24,12 @@ import torch
 from PIL import Image
 
 from nas.data.source import open_dataset
-from nas.evaluation import Fidelity
+from nas.evaluation import Probe
 from nas.machine import usable_cores
 from nas.pool.local import LocalExecutor
 from nas.pool.packing import MOST_SLOTS, Packed, choose_slots, measure_together
 from nas.pool.slots import Slot
 from nas.training.proxy import ProxyEvaluator
-from nas.training.speed import SpeedRequest, WithSpeed
 from search_spaces import fit_arch, reference_arch
 
 RESOLUTION = 32
@@ -95,9 +94,7 @@ def main() -> None:
         dataset = open_dataset(data, Path(scratch) / "cache", max_resolution=RESOLUTION)
         base = reference_arch("efficientnet_b0")
         arch = fit_arch(base, RESOLUTION, asked.target_macs, num_classes=dataset.num_classes)
-        rows, measured = measure(
-            WithSpeed(ProxyEvaluator(dataset)), SpeedRequest(arch, Fidelity(1), seconds=asked.seconds), asked.device
-        )
+        rows, measured = measure(ProxyEvaluator(dataset), Probe(arch, seconds=asked.seconds), asked.device)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.3g"))
     chosen = choose_slots(measured)
@@ -109,14 +106,14 @@ def main() -> None:
         table.assign(gpu=name).to_csv(asked.output, index=False)
 
 
-def measure(evaluator: WithSpeed, request: SpeedRequest, device: str) -> tuple[list[dict[str, float]], list[Packed]]:
+def measure(evaluator: ProxyEvaluator, probe: Probe, device: str) -> tuple[list[dict[str, float]], list[Packed]]:
     """One row and one measurement for each number of trainings, from fresh processes each."""
     rows, measured = [], []
     slots = 1
     while slots <= MOST_SLOTS:
         slot = Slot(device, max(1, usable_cores() // slots))
         with closing(LocalExecutor(evaluator, [slot] * slots)) as executor, Utilisation(device) as seen:
-            found = measure_together(executor, request, slots)
+            found = measure_together(executor, probe, slots)
         if found is None:
             print(f"{slots} at a time: a training failed")
             break

@@ -22,9 +22,8 @@ from experiments.run.progress import Narrator, Task
 from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import MultiplyAdds, Parameters, counts
-from nas.pool.crew import WorkersError
 from nas.pool.drive import TooManyFailuresError
-from nas.pool.executor import Executor
+from nas.pool.executor import Executor, WorkersError
 from nas.pool.messages import UnpicklableError
 from nas.pool.slots import Slot
 from nas.search import TrialEvent, evaluate_all, unanswered

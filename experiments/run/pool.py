@@ -15,14 +15,14 @@ from experiments.run.folder import RunFolder, read_json, write_json
 from experiments.run.forecast import Images, Pace, mean, speed_from, spread, time_limit, training_seconds
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
-from nas.evaluation import Evaluator, Fidelity, Request
-from nas.pool.executor import Executor
+from nas.evaluation import Probe, Request, Timing
+from nas.pool.executor import ProbingExecutor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
-from nas.pool.packing import ask_all, choose_slots, measure_packing
+from nas.pool.packing import choose_slots, measure_packing
 from nas.pool.slots import Slot, resolve_devices
 from nas.training.proxy import ProxyEvaluator
-from nas.training.speed import Speed, SpeedRequest, Timing, WithSpeed, fit_speed, timing_of
+from nas.training.speed import Speed, fit_speed
 from search_spaces import ArchSpec
 
 _NEAR = 3.0
@@ -47,7 +47,7 @@ class WorkerPool:
         self.slots = self.asked[:1] if self._is_inline else self.asked
 
     @cached_property
-    def executor(self) -> Executor:
+    def executor(self) -> ProbingExecutor:
         """The executor; started when the first training is asked for."""
         executor = self._open(self.slots)
         self.closing.callback(executor.close)
@@ -79,9 +79,8 @@ class WorkerPool:
             return self.speed
         timings: list[Timing] = []
         for arch in (archs[cheap], archs[dear]):
-            requests = [SpeedRequest(arch, Fidelity(1))] * len(self.slots)
-            answers = [timing_of(outcome) for outcome in ask_all(self.executor, requests)]
-            timings += [timing for timing in answers if timing is not None]
+            results = self.executor.probe(Probe(arch), len(self.slots))
+            timings += [result for result in results if isinstance(result, Timing)]
         if timings:
             self.speed = fit_speed(timings)
             write_json(
@@ -101,11 +100,11 @@ class WorkerPool:
         expected = [seconds for seconds in map(self.expected, requests) if seconds is not None]
         return Pace(mean(expected), len(self.slots)) if expected else None
 
-    def limit(self, request: Request) -> float | None:
-        """The seconds after which a training is taken for hanging: --trial-timeout, else by the forecast."""
+    def limit(self, asked: Request | Probe) -> float | None:
+        """The seconds after which a training or a probe is taken for hanging: --trial-timeout, else by the forecast."""
         if self.settings.pool.trial_timeout is not None:
             return self.settings.pool.trial_timeout
-        expected = self.expected(request)
+        expected = None if isinstance(asked, Probe) else self.expected(asked)
         return None if expected is None else time_limit(expected)
 
     @property
@@ -122,9 +121,8 @@ class WorkerPool:
             "images": None if self.images is None else dataclasses.asdict(self.images),
         }
 
-    def _open(self, slots: Sequence[Slot]) -> Executor:
-        inner = self.problem.evaluator
-        evaluator: Evaluator = WithSpeed(inner) if isinstance(inner, ProxyEvaluator) else inner
+    def _open(self, slots: Sequence[Slot]) -> ProbingExecutor:
+        evaluator = self.problem.evaluator
         if self._is_inline:
             return InlineExecutor(evaluator, slots[0].device, slots[0].threads, time_limit=self.limit)
         if self.settings.pool.executor == "ray":
@@ -159,8 +157,7 @@ class WorkerPool:
         packing = read_json(path) if path.exists() else {}
         for device in devices:
             if device not in packing:
-                request = SpeedRequest(arch, Fidelity(1), seconds=3.0)
-                measured = measure_packing(self._open, Slot(device), request)
+                measured = measure_packing(self._open, Slot(device), Probe(arch, seconds=3.0))
                 packing[device] = {
                     "slots": choose_slots(measured), "measured": [dataclasses.asdict(each) for each in measured]
                 }  # fmt: skip

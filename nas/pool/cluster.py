@@ -18,11 +18,11 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from nas.evaluation import Evaluator
 from nas.pool.crew import WorkerExecutor
-from nas.pool.executor import Finished, Reported, TimeLimit, evaluate_safely, one_line
-from nas.pool.messages import Broken, Go, Message, Ready, Run, Stop, pickled
+from nas.pool.executor import Finished, Reported, TimeLimit, one_line, prepare_run, prepare_worker
+from nas.pool.messages import Broken, Go, Message, Order, Ready, Run, RunProbe, Stop, pickled
 from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, keep_memory, pin_threads
-from nas.pool.worker import lost_device
+from nas.pool.worker import serve
 
 PACKAGES = ("search_spaces", "nas", "scaling_search", "experiments")
 _PATIENCE = 10.0  # seconds for the head node to answer
@@ -104,6 +104,7 @@ class RayExecutor(WorkerExecutor):
         time_limit: TimeLimit = None,
         retries: int = 1,
     ) -> None:
+        prepare_run(evaluator)
         self._evaluator = ray.put(pickled(evaluator))
         self._gpu_share = gpu_share
         super().__init__(slots, time_limit, retries)
@@ -132,7 +133,7 @@ class _RayWorker:
     actor: Any
     pending: Any  # the next news
 
-    def send(self, message: Run | Stop | Go) -> None:
+    def send(self, message: Order) -> None:
         with contextlib.suppress(RayError):
             self.actor.take.remote(message)
 
@@ -168,11 +169,12 @@ class _Actor:
         try:
             self._evaluator = pickle.loads(evaluator_pickle)
         except Exception as error:
-            self._news.put(Broken(one_line(error)))
+            self._news.put(Broken(f"cannot load the evaluator: {one_line(error)}"))
             return
         pin_threads(slot.threads)
         keep_memory()
-        self._news.put(Ready(self._place))
+        unprepared = prepare_worker(self._evaluator, slot.device)
+        self._news.put(Ready(self._place) if unprepared is None else Broken(unprepared))
 
     def news(self) -> list[Message]:
         """Everything there is; waits until there is something."""
@@ -181,28 +183,30 @@ class _Actor:
             messages.append(self._news.get())
         return messages
 
-    def take(self, message: Run | Stop | Go) -> None:
-        """Begin a trial, which goes on after this returns, ask one to stop, or let one that waits go on."""
-        if isinstance(message, Stop):
-            self._stopped.add(message.ticket)
-        if not isinstance(message, Run):
-            self._answers.put(message)
+    def take(self, order: Order) -> None:
+        """Begin a trial or a probe, which goes on after this returns; or pass on a word to the trial that runs."""
+        if isinstance(order, Stop):
+            self._stopped.add(order.ticket)
+        if isinstance(order, Run | RunProbe):
+            threading.Thread(target=self._serve, args=(order,), daemon=True).start()
         else:
-            threading.Thread(target=self._evaluate, args=(message,), daemon=True).start()
+            self._answers.put(order)
 
-    def _evaluate(self, job: Run) -> None:
+    def _serve(self, order: Run | RunProbe) -> None:
+        waits = isinstance(order, Run) and order.waits
+
         def report(epoch: int, accuracy: float) -> bool:
-            self._news.put(Reported(job.ticket, epoch, accuracy))
-            while job.waits and job.ticket not in self._stopped and self._answers.get() != Go(job.ticket):
+            self._news.put(Reported(order.ticket, epoch, accuracy))
+            while waits and order.ticket not in self._stopped and self._answers.get() != Go(order.ticket):
                 pass  # an answer to the trial before
-            return job.ticket not in self._stopped
+            return order.ticket not in self._stopped
 
         assert self._evaluator is not None
-        outcome = evaluate_safely(self._evaluator, job.request, self._slot.device, report)
+        answer = serve(order, self._evaluator, self._slot.device, report)
         # On a cluster "cuda:0" is every actor's name for its GPU: what is stored names the node too.
-        if outcome.device == self._slot.device and self._slot.device != "cpu":
-            outcome = replace(outcome, device=self._place)
-        self._news.put(lost_device(outcome) or Finished(job.ticket, outcome))
+        if isinstance(answer, Finished) and answer.outcome.device == self._slot.device != "cpu":
+            answer = replace(answer, outcome=replace(answer.outcome, device=self._place))
+        self._news.put(answer)
 
 
 def _first_line(error: BaseException) -> str:

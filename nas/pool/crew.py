@@ -8,10 +8,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from nas.evaluation import Failure, Outcome, Request
-from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, limit_of
+from nas.evaluation import Failure, Outcome, Probe, Request, Timing
+from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, WorkersError, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
-from nas.pool.messages import Broken, Go, Lost, Message, Ready, Run, Stop
+from nas.pool.messages import Broken, Go, Lost, Message, Probed, Ready, Run, RunProbe, Stop
 from nas.pool.seat import Seat, Submission, Worker, WorkerDiedError
 from nas.pool.slots import Slot
 
@@ -24,10 +24,6 @@ _MOST_LOSSES = 3
 _log = logging.getLogger(__name__)
 
 
-class WorkersError(RuntimeError):
-    """No worker can be had; the message is one line for people."""
-
-
 class WorkerExecutor(abc.ABC):
     """An executor over long-lived workers, one for each slot; how they are started is a subclass's business.
 
@@ -38,7 +34,8 @@ class WorkerExecutor(abc.ABC):
     there are others; so is a slot of which six workers in a row died or hung before they were ready. Both are told in
     one line.
 
-    Raises ValueError without slots, and from `wait` WorkersError when workers cannot load the evaluator or those of the
+    Raises ValueError without slots, and from `wait` and `probe` WorkersError when workers cannot load or
+    prepare the evaluator or those of the
     last slot keep dying or hanging before they are ready.
     """
 
@@ -50,6 +47,7 @@ class WorkerExecutor(abc.ABC):
         self._time_limit = time_limit
         self._retries = retries
         self._events: list[Event] = []
+        self._probed: dict[int, Timing | Failure] = {}
         self._waiting: list[Submission] = []  # for a slot of its own kind; those just submitted get theirs at once
         self._losses: dict[str, set[int]] = {}  # by place: tickets lost there, since one last ended well
         self._seats: list[Seat] = []
@@ -78,13 +76,23 @@ class WorkerExecutor(abc.ABC):
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._events and (self._waiting or any(seat.running for seat in self._seats)):
+        while not self._events and self._is_busy:
             remaining = _TICK if end is None else end - time.monotonic()
             self._collect(max(0.0, min(_TICK, remaining)))  # also without any time: what has arrived is not left behind
             if remaining <= 0:
                 break
         events, self._events = self._events, []
         return events
+
+    def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+        if self._is_busy:
+            raise RuntimeError("trials are running")
+        self._waiting += [Submission(number, probe) for number in range(times)]
+        self._assign()
+        while self._is_busy:
+            self._collect(_TICK)
+        probed, self._probed = self._probed, {}
+        return [probed[number] for number in range(times)]
 
     def stop(self, ticket: int) -> None:
         for submission in self._waiting:
@@ -108,6 +116,10 @@ class WorkerExecutor(abc.ABC):
         for seat in self._seats:
             seat.worker.kill()
         self._seats, self._waiting, self._events = [], [], []
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._waiting) or any(seat.running for seat in self._seats)
 
     # --- Who runs where ------------------------------------------------------------------------------------------
 
@@ -145,7 +157,7 @@ class WorkerExecutor(abc.ABC):
         for neighbour in neighbours:
             neighbour.crowded = True
         submission.crowded = bool(neighbours)
-        submission.limit = limit_of(self._time_limit, submission.request)
+        submission.limit = limit_of(self._time_limit, submission.asked)
         submission.curve.clear()
         seat.running = submission
         if seat.ready:
@@ -153,7 +165,10 @@ class WorkerExecutor(abc.ABC):
 
     def _send(self, seat: Seat, submission: Submission) -> None:
         submission.begin = time.monotonic()
-        seat.worker.send(Run(submission.ticket, submission.request, submission.judge is not None))
+        ticket, asked = submission.ticket, submission.asked
+        seat.worker.send(
+            RunProbe(ticket, asked) if isinstance(asked, Probe) else Run(ticket, asked, submission.judge is not None)
+        )
         if submission.stopped:
             seat.worker.send(Stop(submission.ticket))
 
@@ -182,7 +197,7 @@ class WorkerExecutor(abc.ABC):
                 if seat.running is not None:
                     self._send(seat, seat.running)
             case Broken(text):
-                raise WorkersError(f"worker processes cannot load the evaluator: {text}")
+                raise WorkersError(f"worker processes {text}")
             case Lost(text):
                 self._on_loss(seat, text)
             case Reported() if seat.running is not None:
@@ -190,22 +205,32 @@ class WorkerExecutor(abc.ABC):
                 self._events.append(message)
                 if seat.running.judge is not None:
                     seat.worker.send(Go(message.ticket) if seat.running.judge(message) else Stop(message.ticket))
-            case Finished() if seat.running is not None:
-                self._on_outcome(seat, seat.running, message.outcome)
+            case Finished(_, outcome) if seat.running is not None:
+                self._on_end(seat, seat.running, outcome)
+            case Probed(_, result) if seat.running is not None:
+                self._on_end(seat, seat.running, result)
 
-    def _on_outcome(self, seat: Seat, submission: Submission, outcome: Outcome) -> None:
+    def _on_end(self, seat: Seat, submission: Submission, result: Outcome | Timing | Failure) -> None:
         seat.running = None
-        if outcome.failure is None:
+        failure = result.failure if isinstance(result, Outcome) else result if isinstance(result, Failure) else None
+        if failure is None:
             self._losses.pop(seat.place, None)
-        elif outcome.failure.kind == "oom":
+        elif failure.kind == "oom":
             alone = submission.alone_at is not None or not submission.crowded
-            request = lighter(submission.request) if alone else submission.request
-            if request is not None:
-                submission.alone_at, submission.request = seat.place, request
+            again = lighter(submission.asked) if alone else submission.asked
+            if again is not None:
+                submission.alone_at, submission.asked = seat.place, again
                 self._waiting.insert(0, submission)
                 return
-            outcome = out_of_memory_for_good(outcome, submission.request)
-        self._events.append(Finished(submission.ticket, outcome))
+            if isinstance(result, Outcome) and isinstance(submission.asked, Request):
+                result = out_of_memory_for_good(result, submission.asked)
+        self._tell_end(submission.ticket, result)
+
+    def _tell_end(self, ticket: int, result: Outcome | Timing | Failure) -> None:
+        if isinstance(result, Outcome):
+            self._events.append(Finished(ticket, result))
+        else:
+            self._probed[ticket] = result
 
     def _on_death(self, seat: Seat, cause: str) -> None:
         submission, was_ready = seat.running, seat.ready
@@ -260,10 +285,9 @@ class WorkerExecutor(abc.ABC):
             self._waiting.insert(0, submission)
             return
         message = f"{cause}, {submission.tries} times in a row" if submission.tries > 1 else cause
-        seconds = time.monotonic() - submission.begin
-        curve = tuple(submission.curve)
-        outcome = Outcome(failure=Failure(kind, message), seconds=seconds, device=seat.place, curve=curve)
-        self._events.append(Finished(submission.ticket, outcome))
+        failure, seconds = Failure(kind, message), time.monotonic() - submission.begin
+        outcome = Outcome(failure=failure, seconds=seconds, device=seat.place, curve=tuple(submission.curve))
+        self._tell_end(submission.ticket, failure if isinstance(submission.asked, Probe) else outcome)
 
     def _replace_worker(self, seat: Seat) -> None:
         seat.worker.kill()

@@ -8,12 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from nas.evaluation import FAILURE_KINDS, Evaluator, Failure, Outcome, Report, Request
+from nas.evaluation import (
+    FAILURE_KINDS,
+    Evaluator,
+    Failure,
+    Outcome,
+    Prepares,
+    PreparesRun,
+    Probe,
+    Report,
+    Request,
+    Times,
+    Timing,
+)
 
-TimeLimit = float | Callable[[Request], float | None] | None
-"""Seconds a try may take: for all requests, for each, or (None) as long as it likes."""
+TimeLimit = float | Callable[[Request | Probe], float | None] | None
+"""Seconds a try may take: for all requests and probes, for each, or (None) as long as it likes."""
 
 _LONGEST_MESSAGE = 500
+_LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available", "cudaGetDeviceCount")
+"""Texts of errors after which CUDA answers nothing more in this process."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +92,61 @@ class Executor(Protocol):
         ...
 
 
-def limit_of(limit: TimeLimit, request: Request) -> float | None:
-    """The seconds that `request` may take."""
-    return limit(request) if callable(limit) else limit
+class ProbingExecutor(Executor, Protocol):
+    """An executor that can also tell how fast its slots are."""
+
+    def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+        """Time the probe so many times, side by side as far as there are free slots, and return when all are done.
+
+        Raises RuntimeError while trials run, and what `wait` raises.
+        """
+        ...
+
+
+class WorkersError(RuntimeError):
+    """No worker can be had; the message is one line for people."""
+
+
+def limit_of(limit: TimeLimit, asked: Request | Probe) -> float | None:
+    """The seconds that a request or a probe may take."""
+    return limit(asked) if callable(limit) else limit
+
+
+def prepare_run(evaluator: Evaluator) -> None:
+    """What the evaluator does once for all workers, if anything. Raises WorkersError where that fails."""
+    if isinstance(evaluator, PreparesRun):
+        try:
+            evaluator.prepare_run()
+        except Exception as error:
+            raise WorkersError(f"cannot prepare the evaluator: {one_line(error)}") from error
+
+
+def prepare_worker(evaluator: Evaluator, device: str) -> str | None:
+    """What the evaluator does once in each worker, if anything; in one line why that fails for good, or None."""
+    if not isinstance(evaluator, Prepares):
+        return None
+    try:
+        evaluator.prepare(device)
+    except Exception as error:
+        failure = _failure(error)
+        left_to_trials = failure.kind == "oom" or is_lost_device(failure)
+        return None if left_to_trials else f"cannot prepare the evaluator: {failure.message}"
+    return None
+
+
+def is_lost_device(failure: Failure) -> bool:
+    """Whether this is a failure of the device that only a new process, if any, gets over."""
+    return failure.kind == "crashed" and any(text in failure.message for text in _LOST_DEVICE)
+
+
+def probe_safely(evaluator: Evaluator, probe: Probe, device: str) -> Timing | Failure:
+    """The evaluator's timing, or what was raised as a failure of the kind that a trial's would be."""
+    try:
+        if not isinstance(evaluator, Times):
+            raise TypeError(f"{type(evaluator).__name__} has no method `time`")
+        return evaluator.time(probe, device)
+    except (Exception, SystemExit) as error:
+        return _failure(error)
 
 
 def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report: Report) -> Outcome:

@@ -8,8 +8,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nas.evaluation import Evaluator, Failure, Outcome, Request
-from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, evaluate_safely, limit_of
+from nas.evaluation import Evaluator, Failure, Outcome, Probe, Request, Timing
+from nas.pool.executor import (
+    Event,
+    Finished,
+    Judge,
+    Reported,
+    TimeLimit,
+    WorkersError,
+    evaluate_safely,
+    limit_of,
+    prepare_run,
+    prepare_worker,
+    probe_safely,
+)
 from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.slots import pin_threads
 
@@ -33,6 +45,8 @@ class InlineExecutor:
         self._job: tuple[int, Request] | None = None
         self._judge: Judge | None = None
         self._stopped = False
+        self._is_prepared = False
+        prepare_run(evaluator)
 
     @property
     def free_slots(self) -> int:
@@ -47,8 +61,8 @@ class InlineExecutor:
         if self._job is None or timeout == 0:  # any longer and the trial is run to its end
             return []
         (ticket, request), events = self._job, list[Event]()
-        pin_threads(self._threads)
         try:
+            self._prepare()
             outcome = self._try(ticket, request, events)
             while outcome.failure is not None and outcome.failure.kind == "oom":
                 smaller = lighter(request)
@@ -79,6 +93,28 @@ class InlineExecutor:
             failure = Failure("timeout", f"no result within {limit:g} s")
             seconds = time.perf_counter() - begin
             return Outcome(failure=failure, seconds=seconds, device=self._device, curve=tuple(curve))
+
+    def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+        if self._job is not None:
+            raise RuntimeError("a trial is running")
+        self._prepare()
+        return [self._probe_once(probe, limit_of(self._time_limit, probe)) for _ in range(times)]
+
+    def _probe_once(self, probe: Probe, limit: float | None) -> Timing | Failure:
+        try:
+            with _interrupt_after(limit):
+                return probe_safely(self._evaluator, probe, self._device)
+        except _TimeUpError:
+            return Failure("timeout", f"no result within {limit:g} s")
+
+    def _prepare(self) -> None:
+        """What a worker does before its first trial; later only the threads are seen to again."""
+        pin_threads(self._threads)
+        if not self._is_prepared:
+            unprepared = prepare_worker(self._evaluator, self._device)
+            if unprepared is not None:
+                raise WorkersError(unprepared)
+            self._is_prepared = True
 
     def stop(self, ticket: int) -> None:
         if self._job is not None and self._job[0] == ticket:

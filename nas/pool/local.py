@@ -16,8 +16,8 @@ from typing import Any
 from nas.evaluation import Evaluator
 from nas.pool import worker as worker_process
 from nas.pool.crew import WorkerExecutor
-from nas.pool.executor import TimeLimit
-from nas.pool.messages import Go, Message, Run, Stop, pickled
+from nas.pool.executor import TimeLimit, prepare_run
+from nas.pool.messages import Message, Order, pickled
 from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, thread_environment
 
@@ -25,7 +25,8 @@ _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
 
 
 class LocalExecutor(WorkerExecutor):
-    """Runs trials in worker processes on `slots`; the evaluator is pickled once and loaded once by each worker.
+    """Runs trials in worker processes on `slots`; the evaluator is pickled once, and loaded and
+    prepared once by each worker.
 
     See WorkerExecutor for tries, limits and failures. Raises UnpicklableError too.
     """
@@ -33,6 +34,7 @@ class LocalExecutor(WorkerExecutor):
     def __init__(
         self, evaluator: Evaluator, slots: Sequence[Slot], *, time_limit: TimeLimit = None, retries: int = 1
     ) -> None:
+        prepare_run(evaluator)
         self._evaluator_pickle = pickled(evaluator)
         super().__init__(slots, time_limit, retries)
 
@@ -54,7 +56,7 @@ class _Process:
         """The pipe, and what tells the end of a process whose pipe is held open by its children."""
         return self.connection, self.process.sentinel
 
-    def send(self, message: Run | Stop | Go) -> None:
+    def send(self, message: Order) -> None:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 

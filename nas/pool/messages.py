@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 
-from nas.evaluation import Evaluator, Request
+from nas.evaluation import Evaluator, Failure, Probe, Request, Timing
 from nas.pool.executor import Finished, Reported, one_line
 
 
@@ -16,6 +16,14 @@ class Run:
     ticket: int
     request: Request
     waits: bool = False
+
+
+@dataclass(frozen=True)
+class RunProbe:
+    """Driver to worker: time `probe`. Answered by Probed."""
+
+    ticket: int
+    probe: Probe
 
 
 @dataclass(frozen=True)
@@ -34,14 +42,16 @@ class Go:
 
 @dataclass(frozen=True)
 class Ready:
-    """Worker to driver: the evaluator is loaded. place: names the device; workers that share it are neighbours."""
+    """Worker to driver: the evaluator is loaded and prepared. place: names the device; workers that share it are
+    neighbours.
+    """
 
     place: str
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Worker to driver: the evaluator cannot be loaded, and no other worker could load it either."""
+    """Worker to driver: the evaluator cannot be loaded or prepared, and no other worker could either."""
 
     message: str
 
@@ -53,7 +63,18 @@ class Lost:
     message: str
 
 
-Message = Ready | Broken | Lost | Reported | Finished
+@dataclass(frozen=True)
+class Probed:
+    """Worker to driver: what a probe came to."""
+
+    ticket: int
+    result: Timing | Failure
+
+
+Order = Run | RunProbe | Stop | Go
+"""What a driver may send."""
+Message = Ready | Broken | Lost | Reported | Finished | Probed
+"""What a worker may send."""
 
 
 class UnpicklableError(ValueError):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from nas.evaluation import Outcome, Request
-from nas.pool.crew import WorkersError
-from nas.pool.executor import Executor, Finished
+from nas.evaluation import Probe, Timing
+from nas.pool.executor import ProbingExecutor, WorkersError
 from nas.pool.slots import Slot
 
 MOST_SLOTS = 16
@@ -54,20 +53,19 @@ def worth_trying(measured: Sequence[Packed], slots: int) -> bool:
 
 
 def measure_packing(
-    open_executor: Callable[[Sequence[Slot]], Executor], slot: Slot, request: Request, most: int = MOST_SLOTS
+    open_executor: Callable[[Sequence[Slot]], ProbingExecutor], slot: Slot, probe: Probe, most: int = MOST_SLOTS
 ) -> list[Packed]:
-    """Measure 1, 2, 4 ... trials at a time on the slot's device, up to `most`, while that may still be better.
+    """Measure 1, 2, 4 ... trainings at a time on the slot's device, up to `most`, while that may still be better.
 
-    request: answered by the executor's evaluator with the metrics images_per_second, free_bytes and total_bytes (see
-    nas.training.speed). Each number has an executor of its own, so that no more workers are started than are measured.
-    Ends before a number at which a trial fails or, beyond 1, workers cannot be had.
+    Each number has an executor of its own, so that no more workers are started than are measured. Ends before a number
+    at which a training fails or, beyond 1, workers cannot be had.
     """
     measured: list[Packed] = []
     slots = 1
     while slots <= most and worth_trying(measured, slots):
         try:
             with closing(open_executor([slot] * slots)) as executor:
-                found = measure_together(executor, request, slots)
+                found = measure_together(executor, probe, slots)
         except WorkersError:
             if not measured:
                 raise
@@ -79,28 +77,16 @@ def measure_packing(
     return measured
 
 
-def measure_together(executor: Executor, request: Request, slots: int) -> Packed | None:
-    """So many trials side by side, after a round that lets all begin together; None when one, or a slot, fails."""
-    ask_all(executor, [request] * slots)
-    outcomes = ask_all(executor, [request] * slots)
-    if executor.free_slots < slots or any(outcome.failure is not None for outcome in outcomes):
+def measure_together(executor: ProbingExecutor, probe: Probe, slots: int) -> Packed | None:
+    """So many trainings side by side, after a round that lets all begin together; None when one, or a slot, fails."""
+    executor.probe(probe, slots)
+    results = executor.probe(probe, slots)
+    timings = [result for result in results if isinstance(result, Timing)]
+    if executor.free_slots < slots or len(timings) < slots:
         return None
-    figures = [outcome.metrics for outcome in outcomes]
     return Packed(
         slots,
-        sum(each["images_per_second"] for each in figures),
-        min(each["free_bytes"] for each in figures),
-        max(each["total_bytes"] for each in figures),
+        sum(timing.images_per_second for timing in timings),
+        min(timing.free_bytes for timing in timings),
+        max(timing.total_bytes for timing in timings),
     )
-
-
-def ask_all(executor: Executor, requests: Sequence[Request]) -> list[Outcome]:
-    """Run the requests side by side, as far as there are free slots; their outcomes in the same order."""
-    waiting = list(enumerate(requests))
-    outcomes: dict[int, Outcome] = {}
-    while len(outcomes) < len(requests):
-        while waiting and executor.free_slots:
-            executor.submit(*waiting.pop(0))
-        finished = (event for event in executor.wait() if isinstance(event, Finished))
-        outcomes |= {event.ticket: event.outcome for event in finished}
-    return [outcomes[ticket] for ticket in range(len(requests))]

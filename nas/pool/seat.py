@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nas.evaluation import Request
+from nas.evaluation import Probe, Request
 from nas.pool.executor import Judge
-from nas.pool.messages import Go, Message, Run, Stop
+from nas.pool.messages import Message, Order
 from nas.pool.slots import Slot
 
 
@@ -18,7 +18,7 @@ class WorkerDiedError(Exception):
 class Worker(Protocol):
     """One worker, as its driver sees it. It serves one request at a time."""
 
-    def send(self, message: Run | Stop | Go) -> None:
+    def send(self, message: Order) -> None:
         """Never fails: that a worker is dead is found by `receive`."""
         ...
 
@@ -33,10 +33,10 @@ class Worker(Protocol):
 
 @dataclass
 class Submission:
-    """A submitted request, and what has become of it so far."""
+    """What was asked, a request's training or a probe, and what has become of it so far."""
 
     ticket: int
-    request: Request
+    asked: Request | Probe
     judge: Judge | None = None
     tries: int = 0  # ended by the death of a worker, a hang or the loss of a device
     begin: float = 0.0  # monotonic seconds, of the present try

@@ -1,4 +1,4 @@
-"""The worker process: loads the evaluator once, then runs one request after another until its driver is gone."""
+"""The worker process: loads and prepares the evaluator, then serves one request after another as long as its driver."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from nas.evaluation import Outcome
-from nas.pool.executor import Finished, Reported, evaluate_safely, one_line
-from nas.pool.messages import Broken, Go, Lost, Ready, Run, Stop
+from nas.evaluation import Evaluator, Failure, Report
+from nas.pool.executor import (
+    Finished,
+    Reported,
+    evaluate_safely,
+    is_lost_device,
+    one_line,
+    prepare_worker,
+    probe_safely,
+)
+from nas.pool.messages import Broken, Go, Lost, Probed, Ready, Run, RunProbe, Stop
 from nas.pool.slots import Slot, keep_memory, pin_threads
 
 _PR_SET_PDEATHSIG = 1
 _MOST_WILLING = "1000"  # the kernel's scale of which process to end first where memory runs out
-
-_LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available", "cudaGetDeviceCount")
-"""Texts of errors after which CUDA answers nothing more in this process."""
 
 
 def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, watch_thread: bool) -> None:
@@ -37,38 +42,40 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
     try:
         evaluator = pickle.loads(evaluator_pickle)
     except Exception as error:
-        connection.send(Broken(one_line(error)))
+        connection.send(Broken(f"cannot load the evaluator: {one_line(error)}"))
         return
     pin_threads(slot.threads)
     keep_memory()
-    connection.send(Ready(slot.device))
-    while True:
-        message = connection.recv()
-        if isinstance(message, Run):
-            report = _Reporter(connection, message)
-            outcome = evaluate_safely(evaluator, message.request, slot.device, report)
-            lost = lost_device(outcome)
-            if lost is not None:
-                connection.send(lost)
+    unprepared = prepare_worker(evaluator, slot.device)
+    connection.send(Ready(slot.device) if unprepared is None else Broken(unprepared))
+    while unprepared is None:
+        order = connection.recv()
+        if isinstance(order, Run | RunProbe):
+            answer = serve(order, evaluator, slot.device, _Reporter(connection, order))
+            connection.send(answer)
+            if isinstance(answer, Lost):
                 return
-            connection.send(Finished(message.ticket, outcome))
 
 
-def lost_device(outcome: Outcome) -> Lost | None:
-    """What to tell where the outcome is a failure of the device that only a new process, if any, gets over."""
-    failure = outcome.failure
-    if failure is not None and failure.kind == "crashed" and any(text in failure.message for text in _LOST_DEVICE):
-        return Lost(failure.message)
-    return None
+def serve(order: Run | RunProbe, evaluator: Evaluator, device: str, report: Report) -> Finished | Probed | Lost:
+    """Do what is asked and return what to tell. report: for the epochs of a trial."""
+    answer: Finished | Probed
+    if isinstance(order, Run):
+        outcome = evaluate_safely(evaluator, order.request, device, report)
+        answer, failure = Finished(order.ticket, outcome), outcome.failure
+    else:
+        result = probe_safely(evaluator, order.probe, device)
+        answer, failure = Probed(order.ticket, result), result if isinstance(result, Failure) else None
+    return Lost(failure.message) if failure is not None and is_lost_device(failure) else answer
 
 
 class _Reporter:
     """Sends a trial's epochs to the driver and learns from it whether to go on."""
 
-    def __init__(self, connection: Connection[Any, Any], job: Run) -> None:
+    def __init__(self, connection: Connection[Any, Any], order: Run | RunProbe) -> None:
         self._connection = connection
-        self._ticket = job.ticket
-        self._waits = job.waits
+        self._ticket = order.ticket
+        self._waits = isinstance(order, Run) and order.waits
         self._go_on = True
 
     def __call__(self, epoch: int, accuracy: float) -> bool:

@@ -12,7 +12,8 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
-from nas.evaluation import Failure, Outcome, Report, Request
+from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing
+from nas.kernels.fast_path import available
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
 from nas.training.fit import Validation, fit
 from nas.training.loop import (
@@ -26,7 +27,8 @@ from nas.training.loop import (
 )
 from nas.training.objective import FROM_SCRATCH, Objective
 from nas.training.recipe import Recipe, fast
-from search_spaces import ArchSpec, build_network
+from nas.training.speed import time_training
+from search_spaces import ArchSpec, build_network, network_cost
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,29 @@ class ProxyEvaluator:
         seconds = outcome.seconds + time.perf_counter() - start
         parts = {"micro_batches": float(request.micro_batches)} if request.micro_batches > 1 else {}
         return replace(outcome, seconds=seconds, device=device, metrics={**outcome.metrics, **parts})
+
+    def prepare(self, device: str) -> None:
+        """Once in each worker, so that its first training need not: check our operations, or wake the GPU up."""
+        place = torch.device(device)
+        if place.type == "cuda":
+            torch.zeros(1, device=place)
+        elif not self.plain:
+            available()
+
+    def time(self, probe: Probe, device: str) -> Timing:
+        """How fast full batches of the probe's network are trained and evaluated."""
+        place, arch = torch.device(device), probe.arch
+        macs = float(network_cost(arch, None, self.dataset.num_classes).macs)
+
+        def make() -> Training:
+            network = self.network(arch, 1, place)
+            feed = open_feed(
+                self.dataset, "train", place, share=1.0, resolution=arch.resolution, channels=arch.input_channels
+            )
+            return Training(network, self.recipe, feed, 1, 0, flip=self.dataset.flip)
+
+        with repeatable(0, place):
+            return time_training(make, place, self.objective, macs, probe.seconds)
 
     def _run_repeatably(self, request: Request, device: torch.device, report: Report) -> Outcome:
         kept = None

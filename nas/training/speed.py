@@ -11,42 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from nas.data.feed import open_feed
-from nas.evaluation import Outcome, Report, Request
-from nas.training.loop import EVAL_BATCH, Training, images_measured, repeatable
-from nas.training.proxy import ProxyEvaluator
-from search_spaces import network_cost
-
-
-@dataclass(frozen=True)
-class SpeedRequest(Request):
-    """Not a training: time `arch` on the slot for at least so many seconds, after one step that is not timed."""
-
-    seconds: float = 0.5
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One network on one slot. macs: of one image; train_step, eval_batch: seconds; batch, eval_batch_size: images.
-
-    peak_bytes: the most memory that torch held on a GPU; on the CPU the most the process ever had. free_bytes,
-    total_bytes: of the GPU's memory, right after the steps; 0 on the CPU.
-    """
-
-    macs: float
-    train_step: float
-    batch: float
-    eval_batch: float
-    eval_batch_size: float
-    setup: float
-    peak_bytes: float
-    free_bytes: float = 0.0
-    total_bytes: float = 0.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Training images a second."""
-        return self.batch / self.train_step
+from nas.evaluation import Timing
+from nas.training.loop import EVAL_BATCH, Training, images_measured
+from nas.training.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -71,49 +38,33 @@ class Speed:
         return self.setup + epochs * training + measured * self.eval_per_mac * macs
 
 
-@dataclass(frozen=True)
-class WithSpeed:
-    """The built-in training that also answers a SpeedRequest, with a Timing among the metrics."""
+def time_training(
+    make: Callable[[], Training], device: torch.device, objective: Objective, macs: float, seconds: float
+) -> Timing:
+    """Train and evaluate the network of the training that `make` gives for about so many seconds, on `device`, alone in
+    this process.
 
-    inner: ProxyEvaluator
-
-    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
-        if not isinstance(request, SpeedRequest):
-            return self.inner.evaluate(request, device, report)
-        with repeatable(0, torch.device(device)):
-            timing = time_training(self.inner, request, torch.device(device))
-        return Outcome(accuracy=0.0, metrics={**vars(timing), "images_per_second": timing.images_per_second})
-
-
-def time_training(evaluator: ProxyEvaluator, request: SpeedRequest, device: torch.device) -> Timing:
-    """Train and evaluate the network for a while, alone in this process. Raises what torch does without memory."""
-    dataset, recipe, arch = evaluator.dataset, evaluator.recipe, request.arch
+    macs: the network's, of one image. Raises what torch does without memory.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     begin = time.perf_counter()
-    network = evaluator.network(arch, 1, device)
-    feed = open_feed(dataset, "train", device, share=1.0, resolution=arch.resolution, channels=arch.input_channels)
-    training = Training(network, recipe, feed, 1, 0, flip=dataset.flip)
+    training = make()
     setup = time.perf_counter() - begin
-    batch = recipe.batch_for(len(feed))
+    network, feed = training.network, training.train
+    objective.place(device)
+    batch = training.recipe.batch_for(len(feed))
     batches = itertools.chain.from_iterable(training.batches(epoch, batch) for epoch in itertools.count(1))
     network.train()
-    step = _time(lambda: training.step(*next(batches)), request.seconds, device)
+    step = _time(lambda: training.step(*next(batches), objective), seconds, device)
     size = min(EVAL_BATCH[device.type], len(feed))
     images, _ = next(iter(feed.in_order(size)))
     network.eval()
     with torch.inference_mode():
-        evaluation = _time(lambda: network(images), request.seconds / 4, device)
-    macs = float(network_cost(arch, None, dataset.num_classes).macs)
+        evaluation = _time(lambda: network(images), seconds / 4, device)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
     peak = _peak_bytes(device)
     return Timing(macs, step, float(batch), evaluation, float(size), setup, peak, float(free), float(total))
-
-
-def timing_of(outcome: Outcome) -> Timing | None:
-    """What a SpeedRequest was answered with, or None where it failed."""
-    names = Timing.__dataclass_fields__
-    return None if outcome.failure else Timing(**{name: outcome.metrics[name] for name in names})
 
 
 def fit_speed(timings: Sequence[Timing]) -> Speed:

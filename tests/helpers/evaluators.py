@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.dataset import Dataset
-from nas.evaluation import ACCURACY, Evaluator, Failure, Fidelity, Outcome, Report, Request
+from nas.evaluation import ACCURACY, Evaluator, Failure, Fidelity, Outcome, Probe, Report, Request, Timing
 from search_spaces import ArchSpec, Choice, SearchSpace, StageSpec
 
 FIDELITY = Fidelity(epochs=3)
@@ -69,6 +69,63 @@ class Formula:
         note(self.log, f"end {request.key} {os.getpid()}")
         metrics = {"epochs": float(epoch), "threads": float(os.environ["OMP_NUM_THREADS"])}
         return Outcome(value=value, metric=self.metric, metrics=metrics)
+
+
+@dataclass
+class Prepared:
+    """Notes in a file what is done once for all, once in each worker, and for each trial, with the process's id.
+
+    fails: what preparing a worker, or the run, raises. prepared: how often this copy was.
+    """
+
+    log: str
+    fails: BaseException | None = None
+    fails_in_run: bool = False
+    delay: float = 0.0
+    prepared: int = 0
+    run_prepared: int = 0
+
+    def prepare_run(self) -> None:
+        note(self.log, f"run {os.getpid()}")
+        self.run_prepared += 1
+        if self.fails is not None and self.fails_in_run:
+            raise self.fails
+
+    def prepare(self, device: str) -> None:
+        note(self.log, f"prepare {os.getpid()} {device}")
+        if self.fails is not None and not self.fails_in_run:
+            raise self.fails
+        self.prepared += 1
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        note(self.log, f"evaluate {os.getpid()}")
+        report(1, 0.5)
+        time.sleep(self.delay)
+        return Outcome(
+            accuracy=formula(request), metrics={"prepared": self.prepared, "run_prepared": self.run_prepared}
+        )
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Notes when it begins to time; raises `error`, hangs at eight channels, or tells its process's id as MACs."""
+
+    log: str | None = None
+    error: BaseException | None = None
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        report(1, 0.5)
+        time.sleep(1)
+        return Outcome(accuracy=formula(request))
+
+    def time(self, probe: Probe, device: str) -> Timing:
+        note(self.log, f"time {os.getpid()}")
+        if self.error is not None:
+            raise self.error
+        if probe.arch.stages[0].channels == 8:
+            time.sleep(600)
+        time.sleep(probe.seconds)
+        return Timing(float(os.getpid()), 0.5, 32, 0.1, 64, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

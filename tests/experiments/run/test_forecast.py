@@ -25,12 +25,11 @@ from experiments.run.forecast import (
     time_limit,
     training_seconds,
 )
-from nas.evaluation import Fidelity, Outcome, Request
-from nas.pool.crew import WorkersError
-from nas.pool.executor import Event, Finished, Judge
+from nas.evaluation import Failure, Fidelity, Probe, Request, Timing
+from nas.pool.executor import Event, Judge, WorkersError
 from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying
 from nas.pool.slots import Slot
-from nas.training.speed import Speed, Timing, fit_speed
+from nas.training.speed import Speed, fit_speed
 from tests.helpers.command import Run
 from tests.helpers.evaluators import request as some_request
 
@@ -211,25 +210,21 @@ def test_packing_is_measured_while_it_pays() -> None:
 
         def __init__(self, slots: Sequence[Slot]) -> None:
             started.append(len(slots))
-            self.tickets: list[int] = []
 
         @property
         def free_slots(self) -> int:
-            return started[-1] - len(self.tickets)
+            return started[-1]
 
-        def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None:
-            assert self.free_slots
-            self.tickets.append(ticket)
+        def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+            assert times == self.free_slots
+            asked.append(times)
+            step = 1 / min(100, 300 / times)
+            return [Timing(1e6, step, 1, 0.1, 1, 0.1, 1.0, 80e9 - 10e9 * times, 80e9)] * times
+
+        def submit(self, ticket: int, request: Request, judge: Judge | None = None) -> None: ...
 
         def wait(self, timeout: float | None = None) -> list[Event]:
-            together, self.tickets = len(self.tickets), []
-            asked.append(together)
-            figures = {
-                "images_per_second": min(100, 300 / together),
-                "free_bytes": 80e9 - 10e9 * together,
-                "total_bytes": 80e9,
-            }
-            return [Finished(t, Outcome(accuracy=0.0, metrics=figures)) for t in range(together)]
+            return []
 
         def stop(self, ticket: int) -> None: ...
 
@@ -245,13 +240,13 @@ def test_packing_is_measured_while_it_pays() -> None:
                 raise WorkersError("workers end before they are ready")
 
     fails_at = 2
-    assert [each.slots for each in measure_packing(Crowded, Slot("cuda:0"), some_request())] == [1]
+    assert [each.slots for each in measure_packing(Crowded, Slot("cuda:0"), Probe(some_request().arch))] == [1]
     fails_at = 1
     with pytest.raises(WorkersError):
-        measure_packing(Crowded, Slot("cuda:0"), some_request())
+        measure_packing(Crowded, Slot("cuda:0"), Probe(some_request().arch))
     started.clear()
     asked.clear()
-    measured = measure_packing(Device, Slot("cuda:0"), some_request())
+    measured = measure_packing(Device, Slot("cuda:0"), Probe(some_request().arch))
     assert [each.slots for each in measured] == [1, 2, 4]
     assert started == [1, 2, 4]  # 8 would leave no memory
     assert asked == [1, 1, 0, 2, 2, 0, 4, 4, 0]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.evaluation import Evaluator, Failure, Outcome
-from nas.pool.executor import Event, Executor, Finished, Reported, evaluate_safely
+from nas.evaluation import Evaluator, Failure, Outcome, Probe, Timing
+from nas.pool.executor import Event, Finished, ProbingExecutor, Reported, WorkersError, evaluate_safely
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.messages import UnpicklableError
@@ -29,18 +29,20 @@ from tests.helpers.evaluators import (
     Hangs,
     LosesDevice,
     NeedsMemory,
+    Prepared,
     Raises,
     Returns,
     TellsKillOrder,
+    Timed,
     Unloadable,
     formula,
     request,
 )
 
-Make = Callable[..., Executor]
+Make = Callable[..., ProbingExecutor]
 
 
-def drain(executor: Executor, tickets: int = 1) -> list[Event]:
+def drain(executor: ProbingExecutor, tickets: int = 1) -> list[Event]:
     """All events until `tickets` trials have finished."""
     events: list[Event] = []
     while sum(isinstance(event, Finished) for event in events) < tickets:
@@ -48,7 +50,7 @@ def drain(executor: Executor, tickets: int = 1) -> list[Event]:
     return events
 
 
-def outcome_of(executor: Executor) -> Outcome:
+def outcome_of(executor: ProbingExecutor) -> Outcome:
     (finished,) = (event for event in drain(executor) if isinstance(event, Finished))
     return finished.outcome
 
@@ -91,8 +93,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         request.getfixturevalue("cluster")
     with contextlib.ExitStack() as stack:
 
-        def make_executor(evaluator: Evaluator, slots: int = 1, **options: Any) -> Executor:
-            executor: Executor
+        def make_executor(evaluator: Evaluator, slots: int = 1, **options: Any) -> ProbingExecutor:
+            executor: ProbingExecutor
             if request.param == "inline":
                 if slots > 1:
                     pytest.skip("the inline executor has one slot")
@@ -264,6 +266,136 @@ def test_trials_run_side_by_side_and_finish_in_their_own_time(make: Make) -> Non
     assert finished == [1]
     assert executor.free_slots == 1
     assert not any(isinstance(event, Finished) for event in executor.wait(0.2))
+
+
+# --- Preparing -----------------------------------------------------------------------------------------------------
+
+
+def lines_of(log: Path) -> list[list[str]]:
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def test_an_evaluator_is_prepared_once_for_the_run_and_once_in_each_worker(make: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    executor = make(Prepared(str(log)))
+    assert lines_of(log)[0] == ["run", str(os.getpid())]
+    for ticket in range(3):
+        executor.submit(ticket, request())
+        outcome = outcome_of(executor)
+        assert outcome.accuracy == formula(request())
+        assert outcome.metrics == {"prepared": 1.0, "run_prepared": 1.0}  # what the run's left goes along
+    worker = lines_of(log)[1][1]
+    assert (worker == str(os.getpid())) is isinstance(executor, InlineExecutor)
+    assert lines_of(log)[1:] == [["prepare", worker, "cpu"], *[["evaluate", worker]] * 3]
+
+
+def test_each_of_several_workers_is_prepared(make: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    executor = make(Prepared(str(log), delay=0.5), slots=2)
+    executor.submit(0, request(8))
+    executor.submit(1, request(16))
+    drain(executor, 2)
+    executor.submit(2, request(24))
+    executor.submit(3, request(32))
+    drain(executor, 2)
+    by_worker: dict[str, list[str]] = {}
+    for what, process, *_ in lines_of(log)[1:]:
+        by_worker.setdefault(process, []).append(what)
+    assert len(by_worker) == 2
+    for seen in by_worker.values():
+        assert seen[0] == "prepare"
+        assert seen.count("prepare") == 1
+
+
+def test_a_worker_that_takes_another_ones_place_is_prepared_again(make: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    executor = make(Prepared(str(log), delay=60))
+    if isinstance(executor, InlineExecutor):
+        pytest.skip("its worker is the caller's process")
+    executor.submit(0, request())
+    while not any(isinstance(event, Reported) for event in executor.wait(60)):
+        pass
+    executor.cancel(0)  # ends the worker
+    executor.submit(1, request())
+    while not any(isinstance(event, Reported) for event in executor.wait(60)):
+        pass
+    assert [line[0] for line in lines_of(log)] == ["run", "prepare", "evaluate", "prepare", "evaluate"]
+    first, again = lines_of(log)[1], lines_of(log)[3]
+    assert first[1] != again[1]
+
+
+def test_what_cannot_be_prepared_ends_the_search_in_one_line(make: Make, tmp_path: Path) -> None:
+    executor = make(Prepared(str(tmp_path / "log"), fails=KeyError("no\nsuch file")))
+    executor.submit(0, request())
+    with pytest.raises(WorkersError, match=r"cannot prepare the evaluator: KeyError: 'no\\nsuch file'$"):
+        drain(executor)
+    with pytest.raises(WorkersError, match=r"^cannot prepare the evaluator: KeyError: 'none'$"):
+        make(Prepared(str(tmp_path / "log"), fails=KeyError("none"), fails_in_run=True))
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("CUDA error: out of order")])
+def test_what_a_trial_would_meet_as_well_is_left_to_it(make: Make, tmp_path: Path, error: BaseException) -> None:
+    executor = make(Prepared(str(tmp_path / "log"), fails=error))
+    executor.submit(0, request())
+    outcome = outcome_of(executor)
+    assert (outcome.accuracy, outcome.metrics["prepared"]) == (formula(request()), 0.0)
+
+
+# --- Probes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_times_every_slot_and_is_no_trial(make: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    executor = make(Timed(str(log)))
+    for _ in range(2):
+        (timing,) = executor.probe(Probe(request(16).arch, 0.01))
+        assert isinstance(timing, Timing)
+        assert (timing.train_step, timing.images_per_second) == (0.5, 64)
+    assert len(executor.probe(Probe(request(16).arch, 0.01), 3)) == 3  # one after another on the one slot
+    assert len(lines_of(log)) == 5
+    assert executor.free_slots == 1
+    assert executor.wait(0) == []
+    executor.submit(0, request())
+    with pytest.raises(RuntimeError, match="running"):
+        executor.probe(Probe(request(16).arch))
+    assert outcome_of(executor).accuracy == formula(request())
+
+
+def test_probes_run_side_by_side(make: Make) -> None:
+    executor = make(Timed(), slots=2)
+    executor.probe(Probe(request(16).arch), 2)  # all workers are there
+    timings = executor.probe(Probe(request(16).arch), 2)
+    assert len({timing.macs for timing in timings if isinstance(timing, Timing)}) == 2  # in different processes
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (MemoryError("no room"), Failure("oom", "MemoryError: no room")),
+        (KeyError("x"), Failure("crashed", "KeyError: 'x'")),
+    ],
+)
+def test_a_probe_that_fails_says_why(make: Make, error: BaseException, failure: Failure) -> None:
+    executor = make(Timed(error=error))
+    assert executor.probe(Probe(request(16).arch)) == [failure]
+    executor.submit(0, request())
+    assert outcome_of(executor).accuracy == formula(request())
+
+
+def test_a_probe_that_hangs_is_a_timeout(make: Make) -> None:
+    executor = make(Timed(), time_limit=1.0)
+    (failure,) = executor.probe(Probe(request(8).arch))
+    assert isinstance(failure, Failure)
+    assert failure.kind == "timeout"
+    assert failure.message.startswith("no result within 1 s")
+
+
+def test_an_evaluator_that_cannot_time_says_so(make: Make) -> None:
+    text = "TypeError: Formula has no method `time`"
+    assert make(Formula()).probe(Probe(request().arch)) == [Failure("crashed", text)]
+
+
+# --- The end -------------------------------------------------------------------------------------------------------
 
 
 def test_close_can_be_called_twice_and_with_a_trial_running(make: Make) -> None:

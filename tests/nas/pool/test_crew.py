@@ -10,9 +10,9 @@ import pytest
 
 from nas.evaluation import Failure, Outcome
 from nas.pool import crew
-from nas.pool.crew import START_LIMIT, WorkerExecutor, WorkersError
-from nas.pool.executor import Finished
-from nas.pool.messages import Go, Lost, Message, Ready, Run, Stop
+from nas.pool.crew import START_LIMIT, WorkerExecutor
+from nas.pool.executor import Finished, WorkersError
+from nas.pool.messages import Lost, Message, Order, Ready, Run
 from nas.pool.seat import Worker
 from nas.pool.slots import Slot
 from tests.helpers.evaluators import request
@@ -33,7 +33,7 @@ class Actor:
         if self.part != "hangs":
             self.news.append(Ready(self.slot.device))
 
-    def send(self, message: Run | Stop | Go) -> None:
+    def send(self, message: Order) -> None:
         if isinstance(message, Run) and self.part == "works":
             self.news.append(Finished(message.ticket, Outcome(accuracy=0.5, device=self.slot.device)))
         if isinstance(message, Run) and self.part == "loses":
