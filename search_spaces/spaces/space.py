@@ -75,7 +75,7 @@ class StagedSpace(SearchSpace):
 
     @property
     def base(self) -> ArchSpec:
-        """The network that the space is built around; of several whole plans the first one's."""
+        """The network that the space is built around: the one given to `vary`; of several whole plans the first."""
         spec = self.spec
         while not isinstance(spec, ArchSpec):
             spec = spec.values[0] if isinstance(spec, OneOf) else spec.value

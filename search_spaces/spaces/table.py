@@ -63,7 +63,8 @@ class CostTable:
         key = tuple(row[self._early].tolist())
         if key not in self._plans:
             params = self.space.params(row)
-            spec = decide(self.space.spec, {name: params[name] for name in early_choices(self.space.spec)})
+            early = [self.space.choices[i].name for i in self._early]
+            spec = decide(self.space.spec, {name: params[name] for name in early})
             self._plans[key] = _Plan(decide(spec, params), _stages_of(spec), self._tables, self.num_classes)
         return self._plans[key]
 
