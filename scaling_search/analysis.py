@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling_search.coefficients import Coefficients, Shares
-from scaling_search.gaussian_process import draw_functions
-from scaling_search.hills import Hills, prior_hills
-from scaling_search.noise import FlatnessTest, Noise, lack_of_fit, noise_components
-from scaling_search.posterior import Evidence, SurfaceDraws, draw_surfaces, evidence, least_squares
-from scaling_search.region import Region, highest_density_region, lattice_nodes
-from scaling_search.triangle import Floats, to_plane, to_shares
+from scaling_search.surface.gaussian_process import draw_functions
+from scaling_search.surface.hills import Hills, prior_hills
+from scaling_search.surface.noise import FlatnessTest, Noise, lack_of_fit, noise_components
+from scaling_search.surface.posterior import Evidence, SurfaceDraws, draw_surfaces, evidence, least_squares
+from scaling_search.surface.region import Region, highest_density_region, lattice_nodes
+from scaling_search.surface.triangle import Floats, to_plane, to_shares
 from scaling_search.verdict import ALTERNATIVES, Comparison, compare, sentence
 
 COST_SPREAD = 0.05

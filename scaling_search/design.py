@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling_search.posterior import SurfaceDraws
-from scaling_search.triangle import Floats
+from scaling_search.surface.posterior import SurfaceDraws
+from scaling_search.surface.triangle import Floats
 
 WHOLE_PASSES = 3
 """The most seeds at which every point is trained before any is preferred."""

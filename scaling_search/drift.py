@@ -10,7 +10,7 @@ from scipy import stats
 
 from scaling_search.analysis import Analysis
 from scaling_search.coefficients import Shares
-from scaling_search.triangle import Floats, nearest_inside, to_shares
+from scaling_search.surface.triangle import Floats, nearest_inside, to_shares
 
 MOVES = 0.1
 FINEST = 0.01

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scaling_search.coefficients import Shares
-from scaling_search.triangle import Floats
+from scaling_search.surface.triangle import Floats
 from search_spaces import ArchSpec, count_macs
 from search_spaces.rounding import round_channels, suitable_divisor
 

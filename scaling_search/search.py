@@ -13,7 +13,7 @@ from scaling_search.analysis import Analysis, Trainings, analyse
 from scaling_search.coefficients import Coefficients
 from scaling_search.design import WHOLE_PASSES, block_sizes, most_telling, spread_order
 from scaling_search.grid import ScalingPoint, scaling_points
-from scaling_search.triangle import to_plane
+from scaling_search.surface.triangle import to_plane
 from search_spaces import ArchSpec
 
 TIMED = 4
@@ -65,7 +65,7 @@ class CoefficientSearch:
         return self.analysis.coefficients if self.analysis else self.best.point.coefficients
 
 
-def search_coefficients(
+def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     arch: ArchSpec,
     evaluate: Evaluate,
     *,

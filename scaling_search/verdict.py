@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling_search.coefficients import Coefficients, Shares
-from scaling_search.triangle import Floats
+from scaling_search.surface.triangle import Floats
 
 ALTERNATIVES: Mapping[str, Shares] = {
     "(1.2, 1.1, 1.15)": Coefficients(1.2, 1.1, 1.15).shares,

@@ -28,8 +28,8 @@ import numpy as np
 from scaling_search import Coefficients, scaling_points
 from scaling_search.analysis import Trainings, analyse, flatness_test
 from scaling_search.design import spread_order
-from scaling_search.noise import FlatnessTest
-from scaling_search.triangle import Floats, to_plane
+from scaling_search.surface.noise import FlatnessTest
+from scaling_search.surface.triangle import Floats, to_plane
 from search_spaces import fit_arch, reference_arch
 
 RESULTS = Path(__file__).parents[1] / "results"

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from experiments.tables.curves import Measured
 from scaling_search.analysis import Analysis, Trainings
 from scaling_search.drift import Drift
-from scaling_search.region import lattice_nodes
-from scaling_search.triangle import Floats
+from scaling_search.surface.region import lattice_nodes
+from scaling_search.surface.triangle import Floats
 from scaling_search.verdict import ALTERNATIVES
 
 PAPER = "(1.2, 1.1, 1.15)"

@@ -67,7 +67,7 @@ def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     return [point for point in points if point.role not in OVERLAID]
 
 
-def measured_point(
+def measured_point(  # noqa: PLR0913  public: columns of the table, each by its name
     label: str, role: str, arch: ArchSpec, accuracies: Sequence[float], *, run: str, data: str, split: str,
     epochs: int, recipe: str, num_classes: int,
 ) -> FrontierPoint:  # fmt: skip

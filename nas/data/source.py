@@ -61,7 +61,7 @@ class _Plan:
         return np.concatenate([self.splits[split] for split in SPLITS])
 
 
-def open_dataset(
+def open_dataset(  # noqa: PLR0913  public: options, each by its name
     source: str | Path,
     cache_dir: Path,
     *,

@@ -9,11 +9,11 @@ from scipy.stats import norm
 
 from scaling_search.analysis import Analysis, Trainings, analyse
 from scaling_search.design import block_sizes, most_telling, spread_order
-from scaling_search.hills import REACH, Hills, prior_hills
-from scaling_search.noise import noise_components
-from scaling_search.posterior import draw_surfaces, evidence
-from scaling_search.region import highest_density_region
-from scaling_search.triangle import (
+from scaling_search.surface.hills import REACH, Hills, prior_hills
+from scaling_search.surface.noise import noise_components
+from scaling_search.surface.posterior import draw_surfaces, evidence
+from scaling_search.surface.region import highest_density_region
+from scaling_search.surface.triangle import (
     AREA,
     CORNERS,
     Floats,

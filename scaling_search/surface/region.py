@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from scaling_search.triangle import Floats, lattice, to_plane
+from scaling_search.surface.triangle import Floats, lattice, to_plane
 
 PARTS = 40
 HELD = 0.92

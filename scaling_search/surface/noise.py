@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from scaling_search.posterior import Evidence, evidence, log_likelihood, log_mean_exp
-from scaling_search.triangle import Floats
+from scaling_search.surface.posterior import Evidence, evidence, log_likelihood, log_mean_exp
+from scaling_search.surface.triangle import Floats
 
 NULL_DRAWS = 999
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_search.triangle import AREA, Floats, inside, nearest_inside, uniform_points
+from scaling_search.surface.triangle import AREA, Floats, inside, nearest_inside, uniform_points
 
 PEAK_INSIDE = 0.4
 """Prior probability of the component that puts the peak in the triangle; the rest spreads it over REACH times that."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
-from scaling_search.hills import Hills, prior_hills
-from scaling_search.triangle import Floats
+from scaling_search.surface.hills import Hills, prior_hills
+from scaling_search.surface.triangle import Floats
 
 Indices = NDArray[np.int64]
 

@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from scaling_search.posterior import Evidence
-from scaling_search.triangle import Floats, lattice, to_plane
+from scaling_search.surface.posterior import Evidence
+from scaling_search.surface.triangle import Floats, lattice, to_plane
 
 PARTS = 20
 LENGTHS = (0.15, 2.0)
