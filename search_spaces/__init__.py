@@ -10,7 +10,7 @@ from search_spaces.blocks import format_blocks, parse_blocks
 from search_spaces.checks import ArchError
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
-from search_spaces.ops import Stage, StageSpec
+from search_spaces.ops import GateSpec, Stage, StageSpec
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
 from search_spaces.spaces import SPACES, mbconv_space, mnasnet_space
 from search_spaces.spaces.choices import Choice, OneOf, vary
@@ -28,6 +28,7 @@ __all__ = [
     "ArchSpec",
     "Choice",
     "CostTable",
+    "GateSpec",
     "HeadSpec",
     "OneOf",
     "SearchSpace",

@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of
+from search_spaces.layers import ACTIVATIONS, Act, Norm
 from search_spaces.ops import Stage, read_stage
+from search_spaces.ops.base.stage import Style, settled
 
 STEM_KINDS = ("conv", "squeezenet", "xception")
 HEAD_KINDS = ("linear", "squeezenet", "mobilenet_v3", "mobilenet_v4")
-ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class HeadSpec:
         return self.kind in ("mobilenet_v3", "mobilenet_v4")
 
 
-_IMPLIED = {"pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,), "pooled": (0,)}
+_IMPLIED: dict[str, tuple[Any, ...]] = {
+    "pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,), "pooled": (0,),
+    **dict.fromkeys(("activation", "norm_eps", "norm_momentum", "gate"), (None,)),
+}  # fmt: skip
 """Values left out of the identity: fields that were added later keep the ids of networks that do not use them."""
 _ALWAYS = {"expand": 1, "se": 0.0, "skip": "identity"}
 """What the identity says of a stage whose op lacks these fields: every stage had them when ids were first given."""
@@ -92,6 +96,11 @@ class ArchSpec:
         for stage in self.stages:
             yield stage, inputs
             inputs = stage.channels
+
+    @property
+    def style(self) -> Style:
+        """What all blocks share, unless their stage says otherwise."""
+        return Style(Norm(self.norm_eps, self.norm_momentum), Act(self.activation))
 
     @cached_property
     def id(self) -> str:
@@ -138,7 +147,8 @@ class ArchSpec:
 
 def canonical(arch: ArchSpec) -> ArchSpec:
     """The same network with every choice that cannot apply set to one fixed value; each op says which these are."""
-    return replace(arch, stages=tuple(stage.canonical(inputs) for stage, inputs in arch.fed_stages()))
+    style = arch.style
+    return replace(arch, stages=tuple(settled(stage, style).canonical(inputs) for stage, inputs in arch.fed_stages()))
 
 
 def _without_implied(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

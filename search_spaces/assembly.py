@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from search_spaces.arch import ArchSpec
-from search_spaces.layers import Act, Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Norm, Pool, Repeat, Seq
+from search_spaces.layers import Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Repeat, Seq
 from search_spaces.ops import Stage
-from search_spaces.ops.stage import Style
 
 
 def stem_layers(arch: ArchSpec) -> Layer:
     """The layers of the stem."""
-    stem, style = arch.stem, _style(arch)
+    stem, style = arch.stem, arch.style
     # Unpadded where strided, as published; without a stride (small images) every pixel of the border counts.
     padding = 0 if stem.stride > 1 else None
     layers: tuple[Layer, ...]
@@ -27,7 +26,7 @@ def stem_layers(arch: ArchSpec) -> Layer:
 
 def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
     """The layers of one stage of `arch` that gets `inputs` channels."""
-    style = _style(arch)
+    style = stage.styled(arch.style)
     first = stage.block(inputs, stage.stride, style)
     if stage.layers == 1:
         return Seq((first,))
@@ -36,7 +35,7 @@ def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
 
 def head_layers(arch: ArchSpec, num_classes: int) -> Layer:
     """The layers after the last stage, classifier included."""
-    style = _style(arch)
+    style = arch.style
     last: tuple[Layer, ...] = (Conv(arch.head.channels), style.norm, style.act) if arch.head.channels else ()
     if arch.head.kind == "squeezenet":
         return Seq((*last, Dropout(arch.dropout), Conv(num_classes, bias=True), style.act, GlobalPool(), Flatten()))
@@ -52,7 +51,3 @@ def network_layers(arch: ArchSpec, num_classes: int) -> Seq:
     """The whole network."""
     stages = Seq(tuple(stage_layers(arch, stage, inputs) for stage, inputs in arch.fed_stages()))
     return Seq((stem_layers(arch), stages, head_layers(arch, num_classes)), names=("stem", "stages", "head"))
-
-
-def _style(arch: ArchSpec) -> Style:
-    return Style(Norm(arch.norm_eps, arch.norm_momentum), Act(arch.activation))

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
+from typing import Any
 
 from search_spaces.arch import ArchSpec
 from search_spaces.checks import ArchError
 from search_spaces.ops import OPS, Stage, StageSpec
-from search_spaces.ops.stage import Token
+from search_spaces.ops.base.fields import COMMON, Token
 
 _BLOCK = re.compile(
-    r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
+    r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+(?:\.\d+)?)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
     rf"(?P<rest>(?:_[^_ ]+)*?)(?:_(?P<op>{'|'.join(OPS)}))?"
 )
 
@@ -22,8 +23,10 @@ def parse_blocks(text: str | Iterable[str]) -> tuple[Stage, ...]:
     """Stages from block strings, separated by spaces when one string is given.
 
     Beyond the sources' notation `_w0.5` is the inner width, `_g3` the groups, `_poolskip`, `_projskip` and `_padskip`
-    are the other shortcuts and a trailing `_conv`, `_sepconv` ... another op than mbconv. What only other ops have is
-    left out. Input channels are checked against the stage before. Raises ArchError, naming the block.
+    are the other shortcuts, `_gatehardsigmoid-relu-8` is squeeze-excite's gate, `_actrelu`, `_eps1e-05` and `_mom0.1`
+    are the stage's own activation and norms, and a trailing `_conv`, `_sepconv` ... is another op than mbconv. What
+    only other ops have is left out. Input channels are checked against the stage before. Raises ArchError, naming the
+    block.
     """
     blocks = text.split() if isinstance(text, str) else list(text)
     stages: list[Stage] = []
@@ -41,7 +44,8 @@ def _stage(block: str, inputs: int | None) -> Stage:
         raise ArchError(f"block string {block!r}: strides differ between height and width")
     if inputs not in (None, int(part["inputs"])):
         raise ArchError(f"block string {block!r}: takes {part['inputs']} channels, gets {inputs}")
-    values = {name: int(part[name]) for name in ("kernel", "expand", "channels", "layers")}
+    values: dict[str, Any] = {name: int(part[name]) for name in ("kernel", "channels", "layers")}
+    values["expand"] = float(part["expand"]) if "." in part["expand"] else int(part["expand"])
     for word in part["rest"].split("_")[1:]:
         name, value = _read(block, word)
         if name in values:
@@ -50,7 +54,7 @@ def _stage(block: str, inputs: int | None) -> Stage:
     return StageSpec(part["op"] or "mbconv", stride=int(part["s1"]), **values)
 
 
-def _read(block: str, word: str) -> tuple[str, int]:
+def _read(block: str, word: str) -> tuple[str, Any]:
     """The field that a word stands for, and its value."""
     for token in _tokens():
         if match := re.fullmatch(token.pattern, word):
@@ -61,7 +65,7 @@ def _read(block: str, word: str) -> tuple[str, int]:
 @cache
 def _tokens() -> tuple[Token, ...]:
     """Of all ops."""
-    return tuple(dict.fromkeys(token for kind in OPS.values() for token in kind.tokens))
+    return tuple(dict.fromkeys(token for kind in OPS.values() for token in kind.tokens + COMMON))
 
 
 def format_blocks(arch: ArchSpec) -> str:
@@ -71,7 +75,7 @@ def format_blocks(arch: ArchSpec) -> str:
         strides = f"s{stage.stride}{stage.stride}"
         parts = [f"r{stage.layers}_k{stage.kernel}_{strides}_e{stage.expand}_i{inputs}_o{stage.channels}"]
         defaults = {each.name: each.default for each in fields(stage)}
-        for token in type(stage).tokens:
+        for token in (*type(stage).tokens, *COMMON):
             value = getattr(stage, token.field)
             if value != defaults[token.field]:
                 parts.append(token.write(value))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
+"""Names of what may follow a convolution."""
+GATES = ("sigmoid", "hardsigmoid")
+"""Names of what may end a gate: functions into [0, 1]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conv:
@@ -28,7 +33,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An elementwise activation, by name."""
+    """An elementwise activation, by name: one of ACTIVATIONS or GATES."""
 
     name: str
 

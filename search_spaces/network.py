@@ -21,6 +21,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "hardswish": nn.Hardswish,
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
+    "hardsigmoid": nn.Hardsigmoid,
 }
 
 
@@ -215,7 +216,7 @@ def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PL
             return nn.Conv2d(shape.channels, channels, kernel, stride, pad, groups=groups, bias=bias)
         case L.Norm(eps, momentum):
             return nn.BatchNorm2d(shape.channels, eps=eps, momentum=momentum)
-        case L.Act("sigmoid" | "gelu" as name):
+        case L.Act("sigmoid" | "hardsigmoid" | "gelu" as name):
             return _ACTIVATIONS[name]()
         case L.Act(name):
             return _ACTIVATIONS[name](inplace=True)

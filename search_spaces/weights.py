@@ -170,7 +170,8 @@ def _set_norm_eps(network: nn.Module, eps: float) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.eps = eps
     if isinstance(network, Network):
-        network.arch = replace(network.arch, norm_eps=eps)
+        stages = tuple(replace(stage, norm_eps=None) for stage in network.arch.stages)
+        network.arch = replace(network.arch, norm_eps=eps, stages=stages)
 
 
 def _some(keys: Any) -> str:

@@ -104,6 +104,7 @@ def _source(module: nn.Module, indent: str) -> str:  # noqa: PLR0911, PLR0912  o
             | nn.Hardswish()
             | nn.GELU()
             | nn.Sigmoid()
+            | nn.Hardsigmoid()
         ):
             return f"nn.{type(module).__name__}()"
     raise TypeError(f"no source for a {type(module).__name__}")

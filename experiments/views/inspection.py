@@ -53,5 +53,6 @@ def _block(arch: ArchSpec, name: str) -> str:
         return ""
     stage = arch.stages[int(name.removeprefix("stage ")) - 1]
     se = f" se{stage.se:g}" if stage.se else ""
+    act = f" {stage.activation}" if stage.activation else ""
     skip = "" if stage.skip == "identity" else f" {stage.skip} skip"
-    return f"{stage.layers} x {stage.term} k{stage.kernel} s{stage.stride}{se}{skip}"
+    return f"{stage.layers} x {stage.term} k{stage.kernel} s{stage.stride}{se}{act}{skip}"

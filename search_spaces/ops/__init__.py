@@ -7,6 +7,8 @@ from functools import cache
 from typing import Any
 
 from search_spaces.checks import known_fields, one_of
+from search_spaces.ops.base.fields import CHECKS, GateSpec
+from search_spaces.ops.base.stage import Stage
 from search_spaces.ops.basic import Basic
 from search_spaces.ops.bottleneck import Bottleneck
 from search_spaces.ops.conv import PlainConv
@@ -15,24 +17,9 @@ from search_spaces.ops.mbconv import MBConv
 from search_spaces.ops.separable import Separable
 from search_spaces.ops.sepconv import SepConv
 from search_spaces.ops.shuffle import ShuffleUnit
-from search_spaces.ops.stage import CHECKS, Stage
 from search_spaces.ops.xception import XceptionBlock
 
-__all__ = [
-    "OPS",
-    "Basic",
-    "Bottleneck",
-    "Fire",
-    "MBConv",
-    "PlainConv",
-    "SepConv",
-    "Separable",
-    "ShuffleUnit",
-    "Stage",
-    "StageSpec",
-    "XceptionBlock",
-    "read_stage",
-]
+__all__ = ["OPS", "GateSpec", "Stage", "StageSpec", "read_stage"]
 
 OPS: dict[str, type[Stage]] = {
     "conv": PlainConv,
@@ -62,6 +49,9 @@ def read_stage(data: Any, where: str) -> Stage:
     one_of(f"{where}op", op, OPS)
     values = known_fields(where, data, _all_fields(op))
     values.pop("op", None)
+    if isinstance(values.get("gate"), dict):
+        gate = known_fields(f"{where}gate.", values["gate"], [each.name for each in fields(GateSpec)])
+        values["gate"] = GateSpec(**gate)
     for name in values.keys() - _own_fields(op):
         if name in CHECKS:
             CHECKS[name](f"{where}{name}", values[name])

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from search_spaces.layers import Conv, Layer, Seq
-from search_spaces.ops.parts import squeeze_excite, with_shortcut
-from search_spaces.ops.public import resnet_names
-from search_spaces.ops.stage import SE, SKIP, Stage, Style, Token, applicable_skip, changes
+from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
+from search_spaces.ops.base.parts import squeeze_excite, with_shortcut
+from search_spaces.ops.base.public import resnet_names
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,10 @@ class Basic(Stage):
 
     op: str = field(default="basic", init=False)
     se: float = 0.0
+    gate: GateSpec | None = None
     skip: str = "identity"
 
-    tokens: ClassVar[tuple[Token, ...]] = (SE, SKIP)
+    tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, SKIP)
 
     def canonical(self, inputs: int) -> Basic:
         return replace(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))

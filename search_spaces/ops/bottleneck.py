@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from search_spaces.layers import Conv, Layer, Seq
-from search_spaces.ops.parts import share_of, squeeze_excite, with_shortcut
-from search_spaces.ops.public import resnet_names
-from search_spaces.ops.stage import INNER, SE, SKIP, Stage, Style, Token, applicable_skip, changes
+from search_spaces.ops.base.fields import GATE, INNER, SE, SKIP, GateSpec, Token
+from search_spaces.ops.base.parts import share_of, squeeze_excite, with_shortcut
+from search_spaces.ops.base.public import resnet_names
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +18,11 @@ class Bottleneck(Stage):
 
     op: str = field(default="bottleneck", init=False)
     se: float = 0.0
+    gate: GateSpec | None = None
     inner: float = 0.25
     skip: str = "identity"
 
-    tokens: ClassVar[tuple[Token, ...]] = (SE, INNER, SKIP)
+    tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, INNER, SKIP)
 
     def canonical(self, inputs: int) -> Bottleneck:
         return replace(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from search_spaces.checks import integer
 from search_spaces.layers import Concat, Conv, Layer, Pool, Seq
-from search_spaces.ops.parts import share_of, with_shortcut
-from search_spaces.ops.stage import INNER, SKIP, Stage, Style, Token, applicable_skip
+from search_spaces.ops.base.fields import INNER, SKIP, Token
+from search_spaces.ops.base.parts import share_of, with_shortcut
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,10 @@ class Fire(Stage):
 
     def canonical(self, inputs: int) -> Fire:
         # The pool comes before the shortcut begins, so that the shortcut never sees a stride.
-        return replace(self, skip=applicable_skip(self, strided=False, changing=inputs != self.channels))
+        skip = applicable_skip(self, strided=False, changing=inputs != self.channels)
+        if skip == "project":  # the only norm there is
+            return replace(self, skip=skip)
+        return replace(self, skip=skip, norm_eps=None, norm_momentum=None)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         half = self.channels // 2

@@ -5,30 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from search_spaces.checks import ArchError
 from search_spaces.layers import Conv, Layer, Seq
-from search_spaces.ops.parts import squeeze_excite, with_shortcut
-from search_spaces.ops.public import block_widths, mobile_names, refuse_changing_skip, timm_block
-from search_spaces.ops.stage import SE, SKIP, Stage, Style, Token, applicable_skip, changes
+from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
+from search_spaces.ops.base.parts import expanded_width, squeeze_excite, whole, with_shortcut
+from search_spaces.ops.base.public import mobile_names, refuse_changing_skip, refuse_odd_widths, timm_block
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
 class MBConv(Stage):
-    """expand: the inner width as a multiple of the block's input; 1 leaves the expansion out."""
+    """expand: the inner width as a multiple of the block's input; 1 leaves the expansion out. It may be fractional, as
+    in MobileNetV3: widths that are no integer then are rounded to multiples of 8.
+    """
 
     op: str = field(default="mbconv", init=False)
-    expand: int = 1
+    expand: float = 1
     se: float = 0.0
+    gate: GateSpec | None = None
     skip: str = "identity"
 
-    tokens: ClassVar[tuple[Token, ...]] = (SE, SKIP)
+    tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, SKIP)
     family: ClassVar[str] = "mbconv"
 
     def canonical(self, inputs: int) -> MBConv:
-        return replace(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+        skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
+        return replace(self, expand=whole(self.expand), skip=skip)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
-        inner = inputs * self.expand
+        inner = expanded_width(inputs, self.expand)
         expand = () if self.expand == 1 else (Conv(inner), style.norm, style.act)
         body = (
             *expand,
@@ -43,11 +47,11 @@ class MBConv(Stage):
 
     @property
     def label(self) -> str:
-        return f"MBConv{self.expand}"
+        return f"MBConv{self.expand:g}"
 
     @property
     def term(self) -> str:
-        return f"mbconv e{self.expand}"
+        return f"mbconv e{self.expand:g}"
 
     def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:  # noqa: ARG002
         return mobile_names(scheme, expands=self.expand > 1, squeezes=bool(self.se))
@@ -56,7 +60,5 @@ class MBConv(Stage):
         refuse_changing_skip(self)
         if self.expand == 1:
             return timm_block("ds", self, inputs)
-        for width in block_widths(self, inputs):
-            if width * self.expand % 8:
-                raise ArchError(f"timm rounds {width * self.expand} expanded channels to a multiple of 8")
+        refuse_odd_widths(self, inputs)
         return timm_block("ir", self, inputs)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from search_spaces.layers import Layer, Seq
-from search_spaces.ops.parts import separable_conv, with_shortcut
-from search_spaces.ops.stage import SKIP, Stage, Style, Token, applicable_skip, changes
+from search_spaces.ops.base.fields import SKIP, Token
+from search_spaces.ops.base.parts import separable_conv, with_shortcut
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)

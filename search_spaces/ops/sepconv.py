@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from search_spaces.checks import ArchError
 from search_spaces.layers import Conv, Layer, Seq
-from search_spaces.ops.parts import squeeze_excite, with_shortcut
-from search_spaces.ops.public import has_residual, mobile_names, refuse_changing_skip, timm_block
-from search_spaces.ops.stage import SE, SKIP, Stage, Style, Token, applicable_skip, changes
+from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
+from search_spaces.ops.base.parts import squeeze_excite, with_shortcut
+from search_spaces.ops.base.public import has_residual, mobile_names, refuse_changing_skip, timm_block
+from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +19,10 @@ class SepConv(Stage):
 
     op: str = field(default="sepconv", init=False)
     se: float = 0.0
+    gate: GateSpec | None = None
     skip: str = "identity"
 
-    tokens: ClassVar[tuple[Token, ...]] = (SE, SKIP)
+    tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, SKIP)
     family: ClassVar[str] = "sepconv"
 
     def canonical(self, inputs: int) -> SepConv:

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from search_spaces.checks import ArchError
 from search_spaces.layers import Concat, Conv, Layer, Pool, Residual, Seq, Shuffle
-from search_spaces.ops.parts import share_of
-from search_spaces.ops.stage import GROUPS, INNER, Stage, Style, Token
+from search_spaces.ops.base.fields import GROUPS, INNER, Token
+from search_spaces.ops.base.parts import share_of
+from search_spaces.ops.base.stage import Stage, Style
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,10 @@ from functools import partial
 
 from search_spaces.arch import ArchSpec
 from search_spaces.fit import fit_strides
-from search_spaces.ops import MBConv, PlainConv, SepConv, Stage
+from search_spaces.ops import Stage
+from search_spaces.ops.conv import PlainConv
+from search_spaces.ops.mbconv import MBConv
+from search_spaces.ops.sepconv import SepConv
 from search_spaces.reference import MOBILENET_V2
 from search_spaces.rounding import round_channels, suitable_divisor
 from search_spaces.spaces.choices import OneOf, vary

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from search_spaces import (
     ArchError,
     ArchSpec,
+    GateSpec,
     HeadSpec,
     Stage,
     StageSpec,
@@ -45,6 +46,10 @@ def stage_of(op: str) -> st.SearchStrategy[Stage]:
         layers=st.integers(1, 2),
         inner=st.sampled_from([0.25, 0.5]),
         groups=st.sampled_from([1, 2]),
+        gate=st.sampled_from([None, GateSpec(), GateSpec("hardsigmoid", "relu"), GateSpec(activation="silu")]),
+        activation=st.sampled_from([None, "silu", "hardswish"]),
+        norm_eps=st.sampled_from([None, 1e-3, 1e-5]),
+        norm_momentum=st.sampled_from([None, 0.1]),
     )
 
 
@@ -250,6 +255,13 @@ def altered(path: str, value: object) -> str:
         ("head.kind", "mlp", "head.kind: must be one of linear, squeezenet"),
         ("stages.0.inner", 0, r"stages\[0\].inner: must be a number"),
         ("stages.0.groups", 0, r"stages\[0\].groups: must be an integer"),
+        ("stages.0.activation", "swish", r"stages\[0\].activation: must be one of silu, "),
+        ("stages.0.norm_eps", 0, r"stages\[0\].norm_eps: must be a number"),
+        ("stages.0.gate", "hard", r"stages\[0\].gate: must be a gate with a function, an activation and a divisor"),
+        ("stages.0.gate", {"kind": "hard"}, r"stages\[0\].gate.kind: no such field; known are function, "),
+        ("stages.0.gate", {"function": "relu"}, r"stages\[0\].gate.function: must be one of sigmoid, hardsigmoid"),
+        ("stages.0.gate", {"activation": "swish"}, r"stages\[0\].gate.activation: must be one of silu, "),
+        ("stages.0.gate", {"divisor": 0}, r"stages\[0\].gate.divisor: must be an integer of at least 1"),
         ("stages.0.op", "shuffle", r"stages\[0\].channels: must be more than the 32 that come in, not 16"),
         ("head.pooled", 8, "head.pooled: must be 0 in a linear head, not 8"),
         ("head.kind", "mobilenet_v3", "head.pooled: must be an integer of at least 1, not 0"),

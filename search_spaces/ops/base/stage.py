@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
-from search_spaces.checks import ArchError, Check, integer, number, odd, one_of
+from search_spaces.checks import ArchError, Check
 from search_spaces.layers import Act, Layer, Norm
-
-SKIPS = ("identity", "none", "pool", "project", "pad")
-
-CHECKS: Mapping[str, Check] = {
-    "kernel": odd,
-    "stride": integer,
-    "channels": integer,
-    "layers": integer,
-    "expand": integer,
-    "groups": integer,
-    "skip": lambda where, value: one_of(where, value, SKIPS),
-    "se": lambda where, value: number(where, value, 0, 1.0000001),
-    "inner": lambda where, value: number(where, value, 1e-6, 64),
-}
-"""What fields may be that several ops share, by name; a field that one op alone has is checked in that op's file."""
+from search_spaces.ops.base.fields import CHECKS, GateSpec, Token
 
 
 class Style(NamedTuple):
@@ -33,39 +18,12 @@ class Style(NamedTuple):
     act: Act
 
 
-class Token(NamedTuple):
-    """How a block string says one field: `pattern` is a regular expression whose group holds the value."""
-
-    field: str
-    pattern: str
-    read: Callable[[str], Any]
-    write: Callable[[Any], str]
-
-
-def numbered(name: str, prefix: str, read: Callable[[str], Any] = float) -> Token:
-    """`prefix` and a number, as in se0.25."""
-    digits = r"\d+" if read is int else r"\d+(?:\.\d+)?(?:e-\d+)?"
-    return Token(name, f"{re.escape(prefix)}({digits})", read, lambda value: f"{prefix}{value!r}")
-
-
-_SKIP_WORDS = {"noskip": "none", "poolskip": "pool", "projskip": "project", "padskip": "pad"}
-SE = numbered("se", "se")
-INNER = numbered("inner", "w")
-GROUPS = numbered("groups", "g", int)
-SKIP = Token(
-    "skip",
-    f"({'|'.join(_SKIP_WORDS)})",
-    _SKIP_WORDS.__getitem__,
-    lambda value: next(word for word, skip in _SKIP_WORDS.items() if skip == value),
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """`layers` blocks of one op; the first has the stride and changes the channels.
 
     op: the op's name, given by the class. kernel: odd, in pixels. stride: of the first block. channels: of the output.
-    layers: 1 or more.
+    layers: 1 or more. activation, norm_eps, norm_momentum: the network's where None.
 
     An op is one class in a file of its own, registered in `ops.OPS`. It adds fields, and must say what its `block` is;
     the rest has an answer here for ops without a peculiarity.
@@ -76,9 +34,17 @@ class Stage:
     stride: int = 1
     channels: int = 16
     layers: int = 1
+    activation: str | None = None
+    norm_eps: float | None = None
+    norm_momentum: float | None = None
 
     tokens: ClassVar[tuple[Token, ...]] = ()
-    """What a block string says after the output channels, in this order; what is at its default is left out."""
+    """What a block string says after the output channels, in this order; what is at its default is left out.
+
+    COMMON follows.
+    """
+    checks: ClassVar[Mapping[str, Check]] = CHECKS
+    """What fields may be, by name; an op adds those that it alone has."""
     family: ClassVar[str] = "other"
     """How drawings paint it: "conv", "sepconv", "mbconv" or "other"."""
 
@@ -95,6 +61,11 @@ class Stage:
         return 0.0
 
     @property
+    def gate(self) -> GateSpec | None:
+        """Squeeze-excite's gate where it is not GateSpec()."""
+        return None
+
+    @property
     def skip(self) -> str:
         """The shortcut.
 
@@ -109,11 +80,17 @@ class Stage:
         """Of grouped convolutions; channels are multiples of it."""
         return 1
 
+    def styled(self, network: Style) -> Style:
+        """What the stage's blocks share in a network whose blocks share `network`."""
+        eps = network.norm.eps if self.norm_eps is None else self.norm_eps
+        momentum = network.norm.momentum if self.norm_momentum is None else self.norm_momentum
+        return Style(Norm(eps, momentum), Act(self.activation or network.act.name))
+
     # What each op says.
 
     def check(self, where: str, inputs: int) -> None:
         """Raise ArchError, naming the field after `where`, when a field is out of its range or `inputs` do not fit."""
-        for name, check in CHECKS.items():
+        for name, check in self.checks.items():
             if hasattr(self, name):
                 check(where + name, getattr(self, name))
         if self.skip == "pad" and self.channels < inputs:
@@ -151,6 +128,26 @@ class Stage:
     def timm_text(self, inputs: int) -> str:  # noqa: ARG002
         """The stage as timm's block string. Raises ArchError, saying why, where timm has none."""
         raise ArchError(f"timm cannot say {self.op} with a shortcut")
+
+
+def settled(stage: Stage, network: Style) -> Stage:
+    """The stage with nothing said of activation, norms and gate that holds anyway in a network of this style."""
+    changed: dict[str, Any] = {}
+    if stage.activation == network.act.name:
+        changed["activation"] = None
+    if stage.norm_eps == network.norm.eps:
+        changed["norm_eps"] = None
+    if stage.norm_momentum == network.norm.momentum:
+        changed["norm_momentum"] = None
+    if stage.gate is not None:
+        changed["gate"] = _settled_gate(stage, stage.gate, stage.styled(network).act.name)
+    return replace(stage, **changed) if changed else stage
+
+
+def _settled_gate(stage: Stage, gate: GateSpec, activation: str) -> GateSpec | None:
+    if gate.activation == activation:
+        gate = replace(gate, activation=None)
+    return gate if stage.se and gate != GateSpec() else None
 
 
 def changes(stage: Stage, inputs: int) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, PadChannels, Pool, Residual, Seq
-from search_spaces.ops.stage import Stage, Style
+from search_spaces.ops.base.fields import GateSpec
+from search_spaces.ops.base.stage import Stage, Style
+from search_spaces.rounding import round_channels
 
 
 def squeeze_excite(stage: Stage, inputs: int, channels: int, style: Style) -> tuple[Layer, ...]:
@@ -13,9 +15,27 @@ def squeeze_excite(stage: Stage, inputs: int, channels: int, style: Style) -> tu
     """
     if not stage.se:
         return ()
-    squeezed = max(1, int(inputs * stage.se))
-    body = (GlobalPool(), Conv(squeezed, bias=True), style.act, Conv(channels, bias=True), Act("sigmoid"))
-    return (Gate(Seq(body)),)
+    gate = stage.gate or GateSpec()
+    squeezed = squeezed_width(stage, inputs)
+    act = Act(gate.activation) if gate.activation else style.act
+    return (Gate(Seq((GlobalPool(), Conv(squeezed, bias=True), act, Conv(channels, bias=True), Act(gate.function)))),)
+
+
+def squeezed_width(stage: Stage, inputs: int) -> int:
+    """Squeeze-excite's channels in a block that gets `inputs`."""
+    divisor = stage.gate.divisor if stage.gate else 1
+    return round_channels(inputs * stage.se, divisor) if divisor > 1 else max(1, int(inputs * stage.se))
+
+
+def expanded_width(inputs: int, expand: float) -> int:
+    """The inner width of an inverted bottleneck: a product that is no integer is rounded to a multiple of 8."""
+    width = inputs * expand
+    return int(width) if width == int(width) else round_channels(width)
+
+
+def whole(value: float) -> float:
+    """The integer where the value is one, so that 6.0 and 6 are one choice."""
+    return int(value) if value == int(value) else value
 
 
 def share_of(channels: int, share: float) -> int:

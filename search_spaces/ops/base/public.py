@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from search_spaces.checks import ArchError
-from search_spaces.ops.stage import Stage
+from search_spaces.ops.base.parts import expanded_width
+from search_spaces.ops.base.stage import Stage
+
+_TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "hardswish": "hs", "silu": "sw"}
 
 
 def mobile_names(scheme: str, expands: bool, squeezes: bool) -> list[str] | None:
@@ -35,8 +38,14 @@ def resnet_names(scheme: str, convolutions: int, changing: bool) -> list[str] | 
 
 def timm_block(kind: str, stage: Stage, inputs: int) -> str:
     """timm's block string of a stage, `kind` being its word for the block. Raises ArchError where it has no such."""
-    parts = [kind, f"r{stage.layers}", f"k{stage.kernel}", f"s{stage.stride}", f"e{stage.expand}", f"c{stage.channels}"]
+    if stage.gate or stage.norm_eps or stage.norm_momentum:
+        raise ArchError("timm's strings have no gates, and norms only for the whole network")
+    if stage.activation not in (None, *_TIMM_ACTIVATIONS):
+        raise ArchError(f"timm's strings have no {stage.activation}")
+    parts = [kind, f"r{stage.layers}", f"k{stage.kernel}", f"s{stage.stride}"]
+    parts += [f"e{stage.expand:g}", f"c{stage.channels}"]
     parts += [f"se{_timm_squeeze(stage, inputs):g}"] if stage.se else []
+    parts += [f"n{_TIMM_ACTIVATIONS[stage.activation]}"] if stage.activation else []
     parts += ["noskip"] if stage.skip == "none" and has_residual(stage, inputs) else []
     return "_".join(parts)
 
@@ -52,7 +61,14 @@ def refuse_changing_skip(stage: Stage) -> None:
         raise ArchError(f"timm has no {stage.skip} shortcut")
 
 
-def block_widths(stage: Stage, inputs: int) -> set[int]:
+def refuse_odd_widths(stage: Stage, inputs: int) -> None:
+    """Raise ArchError where timm would round the expanded channels to others than ours."""
+    for width in _block_widths(stage, inputs):
+        if expanded_width(width, stage.expand) % 8:
+            raise ArchError(f"timm rounds {width * stage.expand:g} expanded channels to a multiple of 8")
+
+
+def _block_widths(stage: Stage, inputs: int) -> set[int]:
     """The channels that the blocks of a stage get."""
     return {inputs, stage.channels} if stage.layers > 1 else {inputs}
 
@@ -60,10 +76,10 @@ def block_widths(stage: Stage, inputs: int) -> set[int]:
 def _timm_squeeze(stage: Stage, inputs: int) -> float:
     """The ratio by which timm squeezes to the same channels: it rounds to the nearest, this project down to 1 at
     least. The stage's own ratio where it does."""
-    wanted = {width: max(1, int(width * stage.se)) for width in block_widths(stage, inputs)}
+    wanted = {width: max(1, int(width * stage.se)) for width in _block_widths(stage, inputs)}
     low = max((channels - 0.5) / width for width, channels in wanted.items())
     high = min((channels + 0.5) / width for width, channels in wanted.items())
     for ratio in (stage.se, round((low + high) / 2, 4)):
-        if all(round(width * stage.expand * (ratio / stage.expand)) == n for width, n in wanted.items()):
+        if all(round(expanded_width(w, stage.expand) * (ratio / stage.expand)) == n for w, n in wanted.items()):
             return ratio
     raise ArchError(f"no ratio by which timm squeezes {sorted(wanted)} channels to {sorted(wanted.values())}")
