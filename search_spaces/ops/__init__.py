@@ -13,6 +13,7 @@ from search_spaces.ops.basic import Basic
 from search_spaces.ops.bottleneck import Bottleneck
 from search_spaces.ops.conv import PlainConv
 from search_spaces.ops.fire import Fire
+from search_spaces.ops.fused_mbconv import FusedMBConv
 from search_spaces.ops.mbconv import MBConv
 from search_spaces.ops.separable import Separable
 from search_spaces.ops.sepconv import SepConv
@@ -31,6 +32,7 @@ OPS: dict[str, type[Stage]] = {
     "fire": Fire,
     "xception": XceptionBlock,
     "separable": Separable,
+    "fused_mbconv": FusedMBConv,
 }
 
 
