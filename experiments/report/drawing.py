@@ -9,7 +9,7 @@ from search_spaces import ArchSpec, Stage, network_cost, stage_costs
 
 def stage_words(stage: Stage) -> str:
     """One stage in a line, such as `3 x MBConv6 5x5, SE 0.25, stride 2, 40 channels`."""
-    parts = [f"{stage.layers} x {stage.label} {stage.kernel}x{stage.kernel}"]
+    parts = [f"{stage.layers} x {stage.label}" + (f" {stage.kernel}x{stage.kernel}" if stage.kernel else "")]
     parts += [f"SE {stage.se:g}"] if stage.se else []
     parts += [f"stride {stage.stride}"] if stage.stride > 1 else []
     parts += [f"{stage.channels} channels"]

@@ -36,6 +36,10 @@ class PlainConv(Stage):
         )
         return Seq((with_shortcut(Seq(body), self, inputs, stride, style), style.act))
 
+    def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:
+        plain = self.skip == "none" or (self.skip == "identity" and (stride > 1 or inputs != self.channels))
+        return ["conv", "bn1"] if scheme == "timm" and plain and not self.se else None
+
     def timm_text(self, inputs: int) -> str:
         refuse_changing_skip(self)
         if self.skip != "none" and has_residual(self, inputs):
