@@ -18,6 +18,7 @@ from search_spaces.ops.mbconv import MBConv
 from search_spaces.ops.separable import Separable
 from search_spaces.ops.sepconv import SepConv
 from search_spaces.ops.shuffle import ShuffleUnit
+from search_spaces.ops.uib import UniversalBottleneck
 from search_spaces.ops.xception import XceptionBlock
 
 __all__ = ["OPS", "GateSpec", "Stage", "StageSpec", "read_stage"]
@@ -33,6 +34,7 @@ OPS: dict[str, type[Stage]] = {
     "xception": XceptionBlock,
     "separable": Separable,
     "fused_mbconv": FusedMBConv,
+    "uib": UniversalBottleneck,
 }
 
 
