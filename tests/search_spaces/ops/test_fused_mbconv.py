@@ -44,15 +44,18 @@ def test_the_modules_of_a_block() -> None:
         StageSpec("fused_mbconv", channels=12),
     )
     network = build_network(ArchSpec(stages, StemSpec(8), resolution=16), 3)
-    first, second = network.stages[0]
+    first, second = network.get_submodule("stages.0").children()
     convolutions = [m for m in first.modules() if isinstance(m, nn.Conv2d)]
     assert [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.groups) for m in convolutions] == [
         (8, 32, 5, 2, 1), (32, 2, 1, 1, 1), (2, 32, 1, 1, 1), (32, 12, 1, 1, 1)
     ]  # fmt: skip
     assert [type(m).__name__ for m in second.children()] == ["Sequential", "Identity"]
     # Without an expansion there is no projection, and the activation is inside the shortcut.
-    (single,) = network.stages[1]
-    assert [type(m).__name__ for m in single.body] == ["Conv2d", "BatchNorm2d", "SiLU"]
+    assert [type(m).__name__ for m in network.get_submodule("stages.1.0.body").children()] == [
+        "Conv2d",
+        "BatchNorm2d",
+        "SiLU",
+    ]
 
 
 def test_words_and_names() -> None:

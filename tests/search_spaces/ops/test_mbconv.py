@@ -12,7 +12,7 @@ from search_spaces import ArchError, ArchSpec, StageSpec, StemSpec, build_networ
 @pytest.mark.parametrize(("inputs", "expand", "inner"), [(80, 2.5, 200), (80, 2.3, 184), (16, 4.5, 72), (24, 3.67, 88)])
 def test_inner_widths_of_mobilenet_v3(inputs: int, expand: float, inner: int) -> None:
     network = build_network(ArchSpec((StageSpec(expand=expand, channels=40),), StemSpec(inputs), resolution=8), 3)
-    convolutions = [m for m in network.stages.modules() if isinstance(m, nn.Conv2d)]
+    convolutions = [m for m in network.get_submodule("stages").modules() if isinstance(m, nn.Conv2d)]
     assert [m.out_channels for m in convolutions] == [inner, inner, 40]
 
 

@@ -21,11 +21,12 @@ from search_spaces import (
 from search_spaces.cost import Shape
 from search_spaces.layers import ACTIVATIONS, GATES, Act
 from search_spaces.network import Gate, build_layer
+from search_spaces.ops.mbconv import MBConv
 from search_spaces.public_names import conventions
 
 V3 = GateSpec("hardsigmoid", "relu", 8)
 EARLY = StageSpec(expand=4, stride=2, channels=40, activation="relu", norm_eps=1e-5, norm_momentum=0.1)
-LATE = StageSpec(expand=6, kernel=5, channels=40, se=1.5 / 6, gate=V3)
+LATE = MBConv(expand=6, kernel=5, channels=40, se=1.5 / 6, gate=V3)
 ARCH = ArchSpec((EARLY, LATE), StemSpec(24), activation="hardswish", resolution=32)
 
 
@@ -39,11 +40,11 @@ def kinds(module: nn.Module) -> list[str]:
 
 def test_each_stage_is_built_as_it_says() -> None:
     network = build_network(ARCH, 10)
-    early, late = network.stages
-    assert kinds(network.stem) == kinds(network.head) == ["Hardswish"]
+    stem, head, early, late = map(network.get_submodule, ("stem", "head", "stages.0", "stages.1"))
+    assert kinds(stem) == kinds(head) == ["Hardswish"]
     assert kinds(early) == ["ReLU"] * 2
     assert kinds(late) == ["Hardswish", "Hardswish", "ReLU", "Hardsigmoid"]
-    eps = [{m.eps for m in part.modules() if isinstance(m, nn.BatchNorm2d)} for part in (network.stem, early, late)]
+    eps = [{m.eps for m in part.modules() if isinstance(m, nn.BatchNorm2d)} for part in (stem, early, late)]
     assert eps == [{1e-3}, {1e-5}, {1e-3}]
     assert {m.momentum for m in early.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
 

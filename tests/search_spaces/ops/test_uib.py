@@ -46,7 +46,7 @@ def convolutions(stage: Stage) -> list[tuple[int, int, int, int, bool]]:
     network = build_network(ArchSpec((stage,), StemSpec(8), resolution=16), 3)
     return [
         (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.groups == m.in_channels)
-        for m in network.stages[0][0].modules()
+        for m in network.get_submodule("stages.0.0").modules()
         if isinstance(m, nn.Conv2d)
     ]
 
@@ -67,7 +67,7 @@ def test_the_four_blocks(start: int, kernel: int, stride: int, expected: list[tu
 
 def test_the_first_depthwise_convolution_has_no_activation() -> None:
     network = build_network(ArchSpec((StageSpec("uib", start=3, channels=8),), StemSpec(8), resolution=16), 3)
-    kinds = [type(m).__name__ for m in network.stages[0][0].body]
+    kinds = [type(m).__name__ for m in network.get_submodule("stages.0.0.body").children()]
     assert kinds == [*("Conv2d", "BatchNorm2d"), *("Conv2d", "BatchNorm2d", "SiLU") * 2, *("Conv2d", "BatchNorm2d")]
     x = torch.randn(2, 3, 16, 16)
     assert network.eval()(x).shape == (2, 3)
