@@ -127,7 +127,7 @@ class TrainingOptions:
         help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
     evaluator: str | None = field(default=None, metadata=Option(
-        help="Trains in place of the built-in (see docs).", commands=POOLED, metavar="MODULE:NAME",
+        help="Trains in place of ours: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
         needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -142,7 +142,8 @@ class SearchOptions:
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=(_SEARCHED,)))
     space: str = field(default="mnasnet", metadata=Option(
         help="mnasnet, mbconv, or module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
-        needs=(_SEARCHED, Without("benchmark", because="the table is the space")),
+        needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
+               Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
         help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))

@@ -1,0 +1,113 @@
+"""Every option of every command that trains nothing changes what the command says or writes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from experiments.cli import cli
+from experiments.options.groups import TRAINING
+from nas.training.checkpoint import save_weights
+from search_spaces import build_network, reference_arch
+from tests.helpers.command import Run, expect_mistake
+
+OLD = Path(__file__).parents[1] / "old_runs" / "full"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "frontier": ("run", "-o", "frontier.html"),
+    "inspect": ("mobilenet_v2",),
+    "status": ("run",),
+    "dashboard": ("run",),
+    "report": ("run",),
+    "redraw": ("run",),
+    "export": ("squeezenet1_1", "-o", "net.json"),
+}
+GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
+    ("frontier", "output"): ("-o", "frontier.csv"),
+    ("frontier", "published"): ("--published", "EfficientNet"),
+    ("frontier", "points"): ("--points", "own.csv"),
+    ("frontier", "x"): ("-x", "params"),
+    ("frontier", "as_json"): ("--json",),
+    ("inspect", "resolution"): ("--resolution", "96"),
+    ("inspect", "num_classes"): ("--num-classes", "10"),
+    ("inspect", "as_json"): ("--json",),
+    ("status", "as_json"): ("--json",),
+    ("status", "watch"): ("--watch",),
+    ("dashboard", "study"): ("--study", "scale"),
+    ("dashboard", "port"): ("--port", "8081"),
+    ("report", "output"): ("-o", "page.html"),
+    ("export", "output"): ("-o", "net.pt2"),
+    ("export", "weights"): ("--weights", "net.safetensors"),
+    ("export", "num_classes"): ("--num-classes", "10"),
+    ("export", "resolution"): ("--resolution", "96"),
+    ("export", "as_json"): ("--json",),
+}
+OPTIONS = [
+    (name, param.name)
+    for name, command in cli.commands.items()
+    for param in command.params
+    if name not in TRAINING and isinstance(param, click.Option)
+]
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """In a folder with a finished run, points of one's own and weights; what is served or waited for is noted."""
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    shutil.copytree(OLD, tmp_path / "run")
+    (tmp_path / "own.csv").write_text("label,accuracy,macs,params\nmine,0.9,250000,20000\n")
+    save_weights(build_network(reference_arch("squeezenet1_1"), 12), tmp_path / "net.safetensors")
+    monkeypatch.chdir(tmp_path)
+    noted: list[str] = []
+
+    def serve(storage: Any, host: str, port: int) -> None:
+        noted.append(f"{[study.study_name for study in storage.get_all_studies()]} at {host}:{port}")
+
+    def wait(_: float) -> None:
+        noted.append("waited")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dashboard, "run_server", serve)
+    monkeypatch.setattr("experiments.views.status.time.sleep", wait)
+    return noted
+
+
+def outcome(scalenas: Run, notes: list[str], *arguments: str) -> tuple[Any, ...]:
+    """Status, what is said and noted, and the files there are."""
+    notes.clear()
+    said = scalenas(*arguments)
+    files = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path().rglob("*"))
+        if path.is_file() and path.parent == Path()
+    }
+    return *said, tuple(notes), files
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_an_option_changes_what_the_command_does(scalenas: Run, notes: list[str], command: str, option: str) -> None:
+    without = outcome(scalenas, notes, command, *COMMANDS[command])
+    assert without[0] == 0, without[2]
+    given = outcome(scalenas, notes, command, *COMMANDS[command], *GIVEN[command, option])
+    assert given[0] == 0, given[2]
+    assert given != without
+
+
+def test_every_command_is_tried_here_or_trains() -> None:
+    assert set(cli.commands) == {*COMMANDS, *TRAINING}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (("status", "run", "--watch", "--json"), "--json"),
+        (("frontier", "run", "-o", "points.csv", "-x", "params"), "-x params"),
+    ],
+)
+@pytest.mark.usefixtures("notes")
+def test_an_option_without_effect_is_refused(scalenas: Run, arguments: tuple[str, ...], flag: str) -> None:
+    expect_mistake(scalenas(*arguments), f"{flag} has no effect")
