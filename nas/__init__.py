@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.samplers import make_sampler
     from nas.search import Bound, SearchPlan, discover, evaluate_all
     from nas.study.store import open_study
+    from nas.training.objective import InitialWeights, Metric, Objective, Teacher
     from nas.training.proxy import ProxyEvaluator
 
 __all__ = [
@@ -22,14 +23,18 @@ __all__ = [
     "Fidelity",
     "Figure",
     "InSpace",
+    "InitialWeights",
     "InlineExecutor",
+    "Metric",
     "MultiplyAdds",
+    "Objective",
     "Outcome",
     "Parameters",
     "ProxyEvaluator",
     "Request",
     "Score",
     "SearchPlan",
+    "Teacher",
     "counts",
     "discover",
     "evaluate_all",
@@ -43,13 +48,17 @@ _HOMES = {
     "Fidelity": "nas.evaluation",
     "Figure": "nas.figures",
     "InSpace": "nas.figures",
+    "InitialWeights": "nas.training.objective",
     "InlineExecutor": "nas.pool.inline",
+    "Metric": "nas.training.objective",
     "MultiplyAdds": "nas.figures",
+    "Objective": "nas.training.objective",
     "Outcome": "nas.evaluation",
     "Parameters": "nas.figures",
     "ProxyEvaluator": "nas.training.proxy",
     "Request": "nas.evaluation",
     "SearchPlan": "nas.search",
+    "Teacher": "nas.training.objective",
     "counts": "nas.figures",
     "discover": "nas.search",
     "evaluate_all": "nas.search",

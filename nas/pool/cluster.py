@@ -195,8 +195,8 @@ class _Actor:
     def _serve(self, order: Run | RunProbe) -> None:
         waits = isinstance(order, Run) and order.waits
 
-        def report(epoch: int, accuracy: float) -> bool:
-            self._news.put(Reported(order.ticket, epoch, accuracy))
+        def report(epoch: int, value: float) -> bool:
+            self._news.put(Reported(order.ticket, epoch, value))
             while waits and order.ticket not in self._stopped and self._answers.get() != Go(order.ticket):
                 pass  # an answer to the trial before
             return order.ticket not in self._stopped

@@ -201,7 +201,7 @@ class WorkerExecutor(abc.ABC):
             case Lost(text):
                 self._on_loss(seat, text)
             case Reported() if seat.running is not None:
-                seat.running.curve.append(message.accuracy)
+                seat.running.curve.append(message.value)
                 self._events.append(message)
                 if seat.running.judge is not None:
                     seat.worker.send(Go(message.ticket) if seat.running.judge(message) else Stop(message.ticket))

@@ -32,11 +32,11 @@ _LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available"
 
 @dataclass(frozen=True)
 class Reported:
-    """A running trial ended epoch `epoch` (from 1; a trial tried again tells all from 1) with `accuracy` in 0..1."""
+    """A running trial ended epoch `epoch` (from 1; a trial tried again tells all from 1) with `value` in 0..1."""
 
     ticket: int
     epoch: int
-    accuracy: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def evaluate_safely(evaluator: Evaluator, request: Request, device: str, report:
     """
     curve: list[float] = []
 
-    def record(epoch: int, accuracy: float) -> bool:
-        curve.append(float(accuracy))
-        return report(int(epoch), float(accuracy))
+    def record(epoch: int, value: float) -> bool:
+        curve.append(float(value))
+        return report(int(epoch), float(value))
 
     begin = time.perf_counter()
     try:

@@ -78,9 +78,9 @@ class InlineExecutor:
     def _try(self, ticket: int, request: Request, events: list[Event]) -> Outcome:
         curve: list[float] = []
 
-        def report(epoch: int, accuracy: float) -> bool:
-            curve.append(accuracy)
-            event = Reported(ticket, epoch, accuracy)
+        def report(epoch: int, value: float) -> bool:
+            curve.append(value)
+            event = Reported(ticket, epoch, value)
             events.append(event)
             return (self._judge is None or self._judge(event)) and not self._stopped
 

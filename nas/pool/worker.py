@@ -78,8 +78,8 @@ class _Reporter:
         self._waits = isinstance(order, Run) and order.waits
         self._go_on = True
 
-    def __call__(self, epoch: int, accuracy: float) -> bool:
-        self._connection.send(Reported(self._ticket, epoch, accuracy))
+    def __call__(self, epoch: int, value: float) -> bool:
+        self._connection.send(Reported(self._ticket, epoch, value))
         waiting = self._waits and self._go_on
         while waiting or self._connection.poll():
             # Nothing but answers and requests to stop can arrive while a trial runs; old ones may be for another.

@@ -27,9 +27,9 @@ _REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs
 class TrialEvent:
     """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run.
 
-    A running trial tells its start (epoch 0) and each epoch with its accuracy; a finished one its outcome, which is
+    A running trial tells its start (epoch 0) and each epoch with its value; a finished one its outcome, which is
     None where the trial was not worth training. request is None where the parameters made no network. pruned: it was
-    stopped after `epoch`, and the outcome's accuracy is that of then.
+    stopped after `epoch`, and the outcome's value is that of then.
     """
 
     number: int
@@ -38,7 +38,7 @@ class TrialEvent:
     total: int
     finished: bool = False
     epoch: int = 0
-    accuracy: float | None = None
+    value: float | None = None
     outcome: Outcome | None = None
     pruned: bool = False
 
@@ -67,7 +67,7 @@ class Ledger:
         """
         with batch(self.study, durable=durable):
             for trial, report in self._reports:
-                trial.report(report.accuracy, report.epoch)
+                trial.report(report.value, report.epoch)
             self._reports.clear()
             self._written = time.monotonic()
             yield
@@ -87,8 +87,8 @@ class Ledger:
 
     def tell_running(self, number: int, request: Request, report: Reported | None = None) -> None:
         """Say that a trial began, or what it reported."""
-        epoch, accuracy = (0, None) if report is None else (report.epoch, report.accuracy)
-        self.on_event(TrialEvent(number, request, self.done, self.total, epoch=epoch, accuracy=accuracy))
+        epoch, value = (0, None) if report is None else (report.epoch, report.value)
+        self.on_event(TrialEvent(number, request, self.done, self.total, epoch=epoch, value=value))
 
     def close(self, trial: Trial, request: Request | None, ending: Ending) -> None:
         """Store the end of a trial that was asked for. request: None where its parameters make no network."""

@@ -105,7 +105,7 @@ class SearchTrials:
             if not is_unpromising(plan.pruner, study, as_stored(study, running.asked.trial), score):
                 return True
             running.stopped_after = event.epoch
-            attrs = pruned_attrs(study, event.epoch, event.accuracy, plan.fidelity.epochs, score)
+            attrs = pruned_attrs(study, event.epoch, event.value, plan.fidelity.epochs, score)
             set_attrs(running.asked.trial, attrs)
             return False
 

@@ -210,7 +210,7 @@ def test_progress_counts_to_the_end(path: Path) -> None:
     assert [(news.number, news.done, news.total) for news in finished] == [(i, i + 1, 6) for i in range(6)]
     trained = [trial for trial in study.trials if "duplicate_of" not in trial.user_attrs]
     for trial in trained:
-        epochs = [(news.epoch, news.accuracy) for news in seen if news.number == trial.number and not news.finished]
+        epochs = [(news.epoch, news.value) for news in seen if news.number == trial.number and not news.finished]
         assert epochs == [(0, None), *trial.intermediate_values.items()]
 
 
