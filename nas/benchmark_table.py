@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 
 from nas.evaluation import Failure, Outcome, Report, Request
-from nas.figures import InSpace, MultiplyAdds
+from nas.figures import Figure, InSpace, MultiplyAdds
+from nas.figures.figure import Floats, Rows
 from search_spaces import (
     ArchSpec,
     Choice,
@@ -146,6 +147,48 @@ class BenchmarkTable:
             else:
                 columns.append(indices[:, i].astype(float))
         return np.column_stack(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Column(Figure):
+    """A column of the table as a figure of its space's members: numbers above 0, in a unit that its author knows.
+
+    Raises ValueError where the table has no such column.
+    """
+
+    table: BenchmarkTable
+    column: str
+
+    def __post_init__(self) -> None:
+        try:
+            least = float(self.table.frame[self.column].min())
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{self.column}: no such column of numbers in the table") from None
+        if not least > 0:
+            raise ValueError(f"{self.column}: costs must be above 0")
+
+    @property
+    def name(self) -> str:
+        return self.column
+
+    @property
+    def words(self) -> str:
+        return self.column
+
+    @property
+    def how(self) -> str:
+        return f"column {self.column}"
+
+    def of(self, arch: ArchSpec) -> float:
+        try:
+            return self.table.cost(self.column, self.table.params_of(arch))
+        except KeyError:
+            raise ValueError(f"{self.column}: the table has no row of this network") from None
+
+    def of_rows(self, space: SearchSpace, rows: Rows) -> Floats:
+        if space is self.table.space and self.table.mode == "fit":
+            return self.table.predict(self.column, rows)
+        return super().of_rows(space, rows)
 
 
 def load_table(

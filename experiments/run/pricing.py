@@ -7,9 +7,8 @@ import numpy as np
 from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
 from experiments.run.latency_book import FILE
-from nas.benchmark_table import TableEvaluator
+from nas.benchmark_table import Column, TableEvaluator
 from nas.figures import Figure, MultiplyAdds, Parameters
-from nas.figures.column import Column
 from nas.figures.figure import members
 from nas.figures.latency import Latency, LatencyBook, LatencySetup
 from search_spaces import SearchSpace, StagedSpace

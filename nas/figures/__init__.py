@@ -1,4 +1,5 @@
-"""Figures of networks: what is known of one without training it, or measured once. One file a figure."""
+"""Figures of networks: what is known of one without training it, or measured once. One file a
+figure; that of a published table is in `nas.benchmark_table`."""
 
 from nas.figures.counts import MultiplyAdds, Parameters, counts
 from nas.figures.figure import Figure, InSpace, keeps

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.benchmark_table import BenchmarkTable, load_table
+from nas.benchmark_table import BenchmarkTable, Column, load_table
 from nas.figures import Figure, InSpace, MultiplyAdds, Parameters, counts, keeps
 from nas.figures import figure as figure_module
-from nas.figures.column import Column
 from nas.figures.latency import Latency, LatencyBook, LatencySetup
 from nas.figures.latency_model import LEAST
 from search_spaces import ArchSpec, Choice, SearchSpace, count_macs, count_params, mbconv_space, network_cost

@@ -1,0 +1,65 @@
+"""The shape of the code base: small folders, all packages under contract and types, commands that are there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ["scalenas", "experiments", "scaling_search", "nas", "search_spaces"]
+CODE = [*PACKAGES, "benchmarks", "tests"]
+MODULES = sorted(path.relative_to(ROOT) for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments" / "results").rglob("*.md")])
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_no_folder_holds_more_than_15_modules() -> None:
+    held = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in held.items() if count > 15} == {}
+
+
+def test_every_folder_of_code_is_a_package() -> None:
+    assert [str(path) for path in MODULES if not (ROOT / path.parent / "__init__.py").exists()] == []
+
+
+def test_every_package_is_installed_typed_and_under_contract(project: dict[str, Any]) -> None:
+    found = sorted(
+        path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("benchmarks", "tests")
+    )
+    tools = project["tool"]
+    first, *others = tools["importlinter"]["contracts"]
+    assert found == sorted(PACKAGES)
+    assert first["layers"] == PACKAGES
+    assert {name for each in others for name in each.get("containers", ()) if each["exhaustive"]} == {*PACKAGES[1:]}
+    assert sorted(tools["importlinter"]["root_packages"]) == sorted(PACKAGES)
+    assert sorted(tools["mypy"]["packages"]) == sorted(CODE)
+    assert sorted(tools["setuptools"]["packages"]["find"]["include"]) == sorted(f"{name}*" for name in PACKAGES)
+    assert {name for name, data in tools["setuptools"]["package-data"].items() if "py.typed" in data} == {*PACKAGES}
+
+
+NAMING = [*PAGES, *(ROOT / path for path in MODULES if path.parts[0] == "benchmarks")]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_are_named_are_there(page: Path) -> None:
+    for name in re.findall(r"python -m\s+((?:benchmarks|scalenas|experiments)[\w.]*\w)", page.read_text()):
+        assert find_spec(name) is not None, f"{page.name} names {name}"
+        if (ROOT / Path(*name.split("."))).is_dir():
+            assert find_spec(f"{name}.__main__") is not None, f"{page.name} names {name}"
+
+
+def test_scripts_of_the_report_fit_the_page_and_tools_name_no_host() -> None:
+    scripts = sorted((ROOT / "experiments" / "report" / "assets").glob("*.js"))
+    assert len(scripts) > 5
+    assert [script.name for script in scripts for line in script.read_text().splitlines() if len(line) > 120] == []
+    assert '"resolved"' not in (ROOT / ".ci" / "javascript" / "package-lock.json").read_text()
