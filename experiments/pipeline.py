@@ -17,7 +17,7 @@ from search_spaces import format_blocks
 def adopt_baseline(run: RunContext) -> dict[str, Any]:
     """Write the network that the user gives as this run's baseline; nothing is measured of it yet."""
     arch = baseline_arch(run)
-    macs, params = run.cost(arch)
+    macs, params = run.macs.of(arch), run.params.of(arch)
     record = {
         "id": arch.id, "accuracy": None, "n": 0, "macs": macs, "params": params, "score": None,
         "num_classes": run.num_classes, "blocks": format_blocks(arch), "arch": dataclasses.asdict(arch),

@@ -90,7 +90,7 @@ def _sample(run: RunContext, space: SearchSpace, max_macs: float | None) -> list
     for row in space.sample(np.random.default_rng(0), _SAMPLE):
         with suppress(ValueError):
             arch = space.decode(space.params(row))
-            if max_macs is None or run.cost(arch)[0] <= max_macs:
+            if max_macs is None or run.macs.of(arch) <= max_macs:
                 archs.append(arch)
     return archs
 
@@ -103,11 +103,11 @@ def _begun(run: RunContext) -> int:
 
 
 def _mean_macs(run: RunContext, archs: Sequence[ArchSpec]) -> float:
-    return mean([run.cost(arch)[0] for arch in archs])
+    return mean([run.macs.of(arch) for arch in archs])
 
 
 def _checkpoint_bytes(run: RunContext, works: Sequence[Work], archs: Sequence[ArchSpec]) -> float:
     speed = run.pool.speed
     if speed is None or not any(training_seconds(speed, w.macs, w.fidelity, w.images) > _LONG for w in works):
         return 0.0
-    return len(run.pool.slots) * _KEPT * mean([run.cost(arch)[1] for arch in archs])
+    return len(run.pool.slots) * _KEPT * mean([run.params.of(arch) for arch in archs])

@@ -21,7 +21,7 @@ from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
 from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request
-from nas.figures import MultiplyAdds, Parameters, counts
+from nas.figures import Figure, MultiplyAdds, Parameters
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor, WorkersError
 from nas.pool.messages import UnpicklableError
@@ -31,7 +31,6 @@ from nas.study.passwords import hide_password
 from nas.study.shared import DatabaseLostError
 from nas.study.store import JournalError, open_study, run_lock
 from nas.training.checkpoint import trial_checkpoints
-from search_spaces import ArchSpec, network_cost
 
 
 class Listener(Protocol):
@@ -74,9 +73,19 @@ class RunContext:
         return Fidelity(self.settings.final.final_epochs)
 
     @cached_property
-    def figures(self) -> tuple[MultiplyAdds, Parameters]:
-        """What is counted of every network, with the classes of this data set."""
-        return counts(self.num_classes)
+    def macs(self) -> MultiplyAdds:
+        """Multiply-adds with the classes of this data set."""
+        return MultiplyAdds(self.num_classes)
+
+    @cached_property
+    def params(self) -> Parameters:
+        """Parameters with the classes of this data set."""
+        return Parameters(self.num_classes)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What is kept of every network that is trained."""
+        return self.macs, self.params
 
     @cached_property
     def executor(self) -> Executor:
@@ -87,7 +96,7 @@ class RunContext:
     def pool(self) -> WorkerPool:
         """The executor and what is known of its speed."""
         return WorkerPool(
-            self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, lambda a: self.cost(a)[0]
+            self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, self.macs.of
         )
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
@@ -152,7 +161,7 @@ class RunContext:
             left = pace.seconds(event.total - event.done)
         note_trial(task, event, left)
         if self.board is not None:
-            write_trial(self.board, task.label, event, self.num_classes)
+            write_trial(self.board, task.label, event, self.figures)
         if event.finished and event.request is not None:
             trial_checkpoints(self.folder.checkpoints, event.request).remove()
         if event.finished:
@@ -163,11 +172,6 @@ class RunContext:
         """Say that a step has written tables or results."""
         for listener in self.listeners:
             listener.results_written()
-
-    def cost(self, arch: ArchSpec) -> tuple[int, int]:
-        """MACs and parameters with the classes of this data set."""
-        counted = network_cost(arch, None, self.num_classes)
-        return counted.macs, counted.params
 
 
 def note_trial(task: Task, event: TrialEvent, left: float | None = None) -> None:

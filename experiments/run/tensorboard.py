@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from experiments.errors import UserError
+from nas.figures import Figure
 from nas.search import TrialEvent
-from search_spaces import count_macs, count_params
 
 FOLDER = "tensorboard"
 NEEDS = "--tensorboard needs the package tensorboard: pip install 'scalenas[tensorboard]'"
@@ -39,20 +40,13 @@ def write_epoch(writer: Writer, accuracy: float, epoch: int) -> None:
     writer.flush()
 
 
-def write_trial(writer: Writer, step: str, event: TrialEvent, num_classes: int) -> None:
-    """The scalars of a trial that has finished, by its number: its value in 0..1, multiply-adds, parameters and
+def write_trial(writer: Writer, step: str, event: TrialEvent, figures: Sequence[Figure]) -> None:
+    """The scalars of a trial that has finished, by its number: its value in 0..1, its network's figures and
     seconds, each under the name of its step. Nothing for a trial without a value."""
     outcome = event.outcome
     if not event.finished or event.request is None or outcome is None or outcome.value is None:
         return
-    arch = event.request.arch
-    figures = {
-        outcome.metric: outcome.value,
-        "macs": count_macs(arch, None, num_classes),
-        "params": count_params(arch, num_classes),
-        "seconds": outcome.seconds,
-    }
-    for name, value in figures.items():
-        if value is not None:
-            writer.add_scalar(f"{step}/{name}", value, event.number)
+    counted = {figure.name: figure.of(event.request.arch) for figure in figures}
+    for name, value in {outcome.metric: outcome.value, **counted, "seconds": outcome.seconds}.items():
+        writer.add_scalar(f"{step}/{name}", value, event.number)
     writer.flush()

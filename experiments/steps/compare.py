@@ -52,7 +52,7 @@ def run_entries(run: RunContext) -> list[Entry]:
         entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
     if settings.final.rivals:
         entries += rival_entries(run, grown[0][1])
-    base_macs = run.cost(grown[0][1])[0]
+    base_macs = run.macs.of(grown[0][1])
     for name in settings.final.references:
         try:
             entries += reference_entries(run, [name], base_macs)

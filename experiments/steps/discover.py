@@ -187,7 +187,7 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
 
 
 def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
-    macs, params = run.cost(arch)
+    macs, params = run.macs.of(arch), run.params.of(arch)
     accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
     return {
         "id": arch.id,

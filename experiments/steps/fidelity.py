@@ -200,9 +200,10 @@ def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[F
     names = {arch.id: name for name, arch in check.networks.items()}
     rows = []
     for request in check.requests:
-        outcome, fidelity, (macs, params) = found[request.key], request.fidelity, run.cost(request.arch)
+        outcome, fidelity, arch = found[request.key], request.fidelity, request.arch
+        length = "long" if fidelity == check.long else "short"
         rows.append(FidelityRow(
-            names[request.arch.id], request.arch.id, macs, params, "long" if fidelity == check.long else "short",
+            names[arch.id], arch.id, run.macs.of(arch), run.params.of(arch), length,
             fidelity.epochs, fidelity.train_fraction, request.seed, outcome.value, outcome.seconds,
             "" if outcome.failure is None else outcome.failure.kind,
         ))  # fmt: skip

@@ -126,7 +126,7 @@ def _outlook(
         for point in points
     ]
     plot = curve_requests(run, arch, requests[-1].fidelity)
-    forecast = outlook_scale(run, requests, plot, run.cost(arch)[0], None if each is None else each * len(lengths))
+    forecast = outlook_scale(run, requests, plot, run.macs.of(arch), None if each is None else each * len(lengths))
     if budget.hours is not None:
         run.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
     return forecast

@@ -128,7 +128,7 @@ class _FullTraining:
 
     def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> dict[str, Any]:
         plan, recipe = self.plan, self.training.recipe
-        macs, params = run.cost(self.arch)
+        macs, params = run.macs.of(self.arch), run.params.of(self.arch)
         return {
             "accuracy": {"val": state.curve[epoch - 1], "test": test},
             "weights": {
