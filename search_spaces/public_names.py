@@ -52,14 +52,50 @@ def _blocks(arch: ArchSpec, scheme: str) -> Iterator[Block | None]:
 
 
 def _timm_mobile(arch: ArchSpec, blocks: list[Block]) -> list[str]:
+    if arch.head.pools_first:
+        return _timm_mobilenet(arch, blocks)
     inner = [f"blocks.{block.i}.{block.j}.{name}" for block in blocks for name in block.names]
     return ["conv_stem", "bn1", *inner, *(["conv_head", "bn2"] if arch.head.channels else []), "classifier"]
 
 
+def _timm_mobilenet(arch: ArchSpec, blocks: list[Block]) -> list[str]:
+    """From MobileNetV3 on: the blocks of one map size and width are counted together, and so is a convolution that
+    widens the blocks before it; the convolution before pooling is the last of the blocks.
+    """
+    names = ["conv_stem", "bn1"]
+    group, place, width = -1, 0, 0
+    for block in blocks:
+        stage = block.stage
+        widens = stage.channels != width and stage.op != "conv"
+        place += 1
+        if group < 0 or (block.j == 0 and (stage.stride > 1 or widens)):
+            group, place = group + 1, 0
+        width = stage.channels
+        names += [f"blocks.{group}.{place}.{name}" for name in block.names]
+    names += [f"blocks.{group + 1}.0.conv", f"blocks.{group + 1}.0.bn1"] if arch.head.channels else []
+    return [*names, "conv_head", *(["norm_head"] if arch.head.kind == "mobilenet_v4" else []), "classifier"]
+
+
 def _torchvision_efficientnet(arch: ArchSpec, blocks: list[Block]) -> list[str]:
+    if arch.head.kind == "mobilenet_v3":
+        return _torchvision_mobilenet_v3(blocks)
     inner = [f"features.{block.i + 1}.{block.j}.{name}" for block in blocks for name in block.names]
     last = f"features.{len(arch.stages) + 1}"
     return ["features.0.0", "features.0.1", *inner, f"{last}.0", f"{last}.1", "classifier.1"]
+
+
+def _torchvision_mobilenet_v3(blocks: list[Block]) -> list[str]:
+    """Its blocks are made like EfficientNet's, and counted through."""
+    inner = [f"features.{n}.{name}" for n, block in enumerate(blocks, 1) for name in block.names]
+    last = f"features.{len(blocks) + 1}"
+    return ["features.0.0", "features.0.1", *inner, f"{last}.0", f"{last}.1", "classifier.0", "classifier.3"]
+
+
+def _torchvision_eps(arch: ArchSpec) -> float:
+    """TensorFlow's for MobileNetV3, EfficientNetV2, and B5 to B7, whose first stage has three layers and more."""
+    first = arch.stages[0]
+    tensorflow = arch.head.kind == "mobilenet_v3" or first.op == "fused_mbconv" or first.layers > 2
+    return 1e-3 if tensorflow else 1e-5
 
 
 def _torchvision_mobilenet_v2(arch: ArchSpec, blocks: list[Block]) -> list[str]:  # noqa: ARG001
@@ -113,13 +149,7 @@ def _one_less(name: str) -> str:
 
 _CONVENTIONS = (
     Convention("timm", "timm", _timm_mobile),
-    # torchvision trained B5 to B7, whose first stage has three layers and more, with TensorFlow's eps.
-    Convention(
-        "torchvision",
-        "torchvision efficientnet",
-        _torchvision_efficientnet,
-        lambda arch: 1e-3 if arch.stages[0].layers > 2 else 1e-5,
-    ),
+    Convention("torchvision", "torchvision efficientnet", _torchvision_efficientnet, _torchvision_eps),
     Convention("torchvision", "torchvision mobilenet_v2", _torchvision_mobilenet_v2),
     Convention("torchvision", "torchvision mnasnet", _torchvision_mnasnet),
     Convention("torchvision and timm", "resnet", _resnet),

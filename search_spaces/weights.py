@@ -31,8 +31,9 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
 
     source: a path (.safetensors, or .pth, .pt, .bin as torch.save writes them) or a state dict, with the names of
     torchvision, of timm or of `network` itself. Public names also set the epsilon of the norms to what that library
-    builds the network with (1e-5; torchvision's EfficientNet-B5 to B7 1e-3), in `network.arch` too. timm's `tf_` models
-    have the same names but another epsilon (1e-3) and another padding, and cannot be told from them.
+    builds the network with (1e-5; torchvision's EfficientNet-B5 to B7, EfficientNetV2 and MobileNetV3 1e-3), in
+    `network.arch` too. timm's `tf_` models have the same names but another epsilon (1e-3) and another padding, and
+    cannot be told from them.
 
     head=False leaves the classifier as it is, whatever classes the weights are for. Raises WeightsError.
     """
@@ -53,7 +54,7 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
     with torch.no_grad():
         for own, foreign in keys.items():
             if foreign in state:
-                own_state[own].copy_(state[foreign])
+                own_state[own].copy_(state[foreign].reshape(own_state[own].shape))
     if names.norm_eps is not None:
         _set_norm_eps(network, names.norm_eps)
 
@@ -126,7 +127,7 @@ def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str
     for keys, what in ((missing, "lacks"), (besides, "holds besides")):
         if keys:
             raise WeightsError(f"{label}: {what} {_some(keys)} ({len(keys)} in all): weights of another network?")
-    wrong = [key for key in state if state[key].shape != wanted[key].shape]
+    wrong = [key for key in state if _sides(state[key]) != _sides(wanted[key])]
     if wrong:
         key = wrong[0]
         only_classes = set(wrong) <= set(classifier)
@@ -137,6 +138,14 @@ def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str
     for key, value in state.items():
         if fault := _fault(value, wanted[key]):
             raise WeightsError(f"{label}: {key} {fault}")
+
+
+def _sides(value: Tensor) -> tuple[int, ...]:
+    """The shape but for trailing ones: the weights of a 1x1 convolution are those of a linear layer."""
+    sides = list(value.shape)
+    while sides and sides[-1] == 1:
+        sides.pop()
+    return tuple(sides)
 
 
 def _fault(value: Tensor, own: Tensor) -> str | None:

@@ -1,4 +1,4 @@
-"""EfficientNet (Tan and Le 2019), and its Lite networks for edge devices."""
+"""EfficientNet (Tan and Le 2019), its Lite networks for edge devices, and EfficientNetV2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from search_spaces.arch import ArchSpec
+from search_spaces.arch import ArchSpec, StemSpec
 from search_spaces.blocks import parse_blocks
 from search_spaces.fit import resize
 
@@ -20,6 +20,17 @@ EFFICIENTNET_B0 = ArchSpec(stages=parse_blocks(_B0))
 
 EFFICIENTNET_LITE0 = replace(EFFICIENTNET_B0, stages=parse_blocks(_B0.replace("_se0.25", "")), activation="relu6")
 """B0 without squeeze-excite."""
+
+EFFICIENTNET_V2_S = ArchSpec(
+    parse_blocks(
+        "r2_k3_s11_e1_i24_o24_fused_mbconv r4_k3_s22_e4_i24_o48_fused_mbconv r4_k3_s22_e4_i48_o64_fused_mbconv "
+        "r6_k3_s22_e4_i64_o128_se0.25 r9_k3_s11_e6_i128_o160_se0.25 r15_k3_s22_e6_i160_o256_se0.25"
+    ),
+    StemSpec(24),
+    resolution=300,
+    norm_momentum=0.1,
+)
+"""Tan and Le 2021, table 4; stem, norms and the last resolution of its training as in the authors' code."""
 
 PUBLISHED_EFFICIENTNETS = {
     "efficientnet_b0": (1.0, 1.0, 224, 0.2),
@@ -57,4 +68,5 @@ def _lite(width: float, depth: float, resolution: int, dropout: float) -> ArchSp
 NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     **{name: partial(_efficientnet, *factors) for name, factors in PUBLISHED_EFFICIENTNETS.items()},
     **{name: partial(_lite, *factors) for name, factors in PUBLISHED_LITES.items()},
+    "efficientnet_v2_s": lambda: EFFICIENTNET_V2_S,
 }

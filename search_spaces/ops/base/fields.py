@@ -52,7 +52,7 @@ CHECKS: Mapping[str, Check] = {
     "expand": lambda where, value: number(where, value, 1, 1024),
     "groups": integer,
     "skip": lambda where, value: one_of(where, value, SKIPS),
-    "se": lambda where, value: number(where, value, 0, 1.0000001),
+    "se": lambda where, value: number(where, value, 0, 64),
     "inner": lambda where, value: number(where, value, 1e-6, 64),
     "gate": _if_any(_gate),
     "activation": _if_any(lambda where, value: one_of(where, value, ACTIVATIONS)),

@@ -1,8 +1,9 @@
-"""Make the fixtures beside this file: what timm's networks cost, and answer with weights and images by formula.
+"""Make the fixtures beside this file: what timm's and torchvision's networks cost, and answer with weights and images
+by formula.
 
-    python -m tests.search_spaces.parity.make [NAME ...]
+    python -m tests.search_spaces.parity.make [LIBRARY_NAME ...]
 
-Needs the packages timm and torchvision, which nothing else of the project does; the fixtures say timm's version. The
+Needs the packages timm and torchvision, which nothing else of the project does; the fixtures say their versions. The
 images are 91 pixels wide, an odd number, at which TensorFlow's padding is not PyTorch's.
 """
 
@@ -15,11 +16,12 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from torch import nn
 
 from tests.helpers.parity import filled, hooked_macs, images
 
-MODELS = (
+TIMM = (
     "efficientnet_lite0",
     "mobilenetv3_large_100",
     "mobilenetv3_small_100",
@@ -29,21 +31,31 @@ MODELS = (
     "tf_efficientnetv2_s",
     "tf_mobilenetv3_large_100",
 )
+TORCHVISION = ("efficientnet_v2_s", "mobilenet_v3_large", "mobilenet_v3_small")
+MODELS = (*(f"timm_{name}" for name in TIMM), *(f"torchvision_{name}" for name in TORCHVISION))
 SMALL = 91
 
 
-def fixture(name: str) -> dict[str, Any]:
-    """The facts of one of timm's networks."""
-    network = timm.create_model(name).eval()
-    resolution = network.default_cfg["input_size"][-1]
+def built(library: str, name: str) -> tuple[nn.Module, int, str]:
+    """A public network in eval mode, its resolution, the library's version."""
+    if library == "timm":
+        network = timm.create_model(name).eval()
+        return network, network.default_cfg["input_size"][-1], timm.__version__
+    transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    return torchvision.models.get_model(name).eval(), transforms.crop_size[0], torchvision.__version__
+
+
+def fixture(library: str, name: str) -> dict[str, Any]:
+    """The facts of one network."""
+    network, resolution, version = built(library, name)
     macs = {str(size): hooked_macs(network, size) for size in (resolution, SMALL)}
     keys = [(key, list(value.shape)) for key, value in network.state_dict().items()]
     network.load_state_dict(filled(keys))
     with torch.no_grad():
         logits = network(images(SMALL)).double()
     return {
-        "source": "timm",
-        "version": timm.__version__,
+        "source": library,
+        "version": version,
         "model": name,
         "resolution": resolution,
         "batchnorm_eps": sorted({module.eps for module in network.modules() if isinstance(module, nn.BatchNorm2d)}),
@@ -60,6 +72,6 @@ def fixture(name: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for model in sys.argv[1:] or MODELS:
-        path = Path(__file__).with_name(f"timm_{model}.json")
-        path.write_text(json.dumps(fixture(model), separators=(",", ":")))
+        path = Path(__file__).with_name(f"{model}.json")
+        path.write_text(json.dumps(fixture(*model.split("_", 1)), separators=(",", ":")))
         print(path.name)
