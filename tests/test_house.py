@@ -63,3 +63,20 @@ def test_scripts_of_the_report_fit_the_page_and_tools_name_no_host() -> None:
     assert len(scripts) > 5
     assert [script.name for script in scripts for line in script.read_text().splitlines() if len(line) > 120] == []
     assert '"resolved"' not in (ROOT / ".ci" / "javascript" / "package-lock.json").read_text()
+
+
+WORDS = re.findall(
+    r"^\| ([^|]+) \| [^|]+ \| `([\w./]+)`(?:: `(\w+)`)? \|$", (ROOT / "docs" / "words.md").read_text(), re.M
+)
+
+
+@pytest.mark.parametrize(("word", "place", "name"), WORDS, ids=[word for word, *_ in WORDS])
+def test_words_are_where_the_glossary_says(word: str, place: str, name: str) -> None:
+    assert word == word.strip()
+    assert re.search(rf"\b{name}\b", (ROOT / place).read_text())
+
+
+def test_every_line_of_the_glossary_is_checked() -> None:
+    lines = [line for line in (ROOT / "docs" / "words.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(lines) - len(WORDS) == sum(line == "| word | what it is | where |" for line in lines)
+    assert len({word for word, *_ in WORDS}) == len(WORDS)
