@@ -98,6 +98,16 @@ def test_a_search_by_another_metric_is_the_same_search(path: Path, tmp_path: Pat
         assert trial.user_attrs["metric_value"] == same.user_attrs["accuracy"]
 
 
+def test_figures_of_another_method_answer_nothing(path: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    search(path, space=PAIR, trials=4)
+    study = search(path, space=PAIR, trials=12, evaluator=Formula(log=str(log)), method="teacher=b0")
+    assert {key.rpartition("/")[2] for key in begun(log)} == {"teacher=b0"}
+    assert len(begun(log)) == 2
+    asked = {stored_request(trial) for trial in study.trials[4:]}
+    assert asked == {Request(arch(channels), FIDELITY, method="teacher=b0") for channels in (8, 16)}
+
+
 # --- Determinism -------------------------------------------------------------------------------------------------
 
 
