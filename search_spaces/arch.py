@@ -14,8 +14,10 @@ from search_spaces.checks import ArchError, integer, known_fields, number, odd, 
 from search_spaces.layers import ACTIVATIONS, Act, Norm
 from search_spaces.ops import Stage, read_stage
 from search_spaces.ops.base.stage import Style, settled
+from search_spaces.padding import padded_same
 
 STEM_KINDS = ("conv", "squeezenet", "xception")
+PADDINGS = ("symmetric", "same")
 HEAD_KINDS = ("linear", "squeezenet", "mobilenet_v3", "mobilenet_v4")
 
 
@@ -56,6 +58,7 @@ class HeadSpec:
 
 _IMPLIED: dict[str, tuple[Any, ...]] = {
     "pool": (1,), "kind": ("conv", "linear"), "inner": (0.25,), "groups": (1,), "pooled": (0,),
+    "padding": ("symmetric",),
     **dict.fromkeys(("activation", "norm_eps", "norm_momentum", "gate"), (None,)),
 }  # fmt: skip
 """Values left out of the identity: fields that were added later keep the ids of networks that do not use them."""
@@ -72,6 +75,9 @@ class ArchSpec:
     the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99). `phi` says by how much
     compound scaling has grown the network from its baseline (0: it is a baseline); it takes no part in the id either.
 
+    padding: "symmetric" pads all borders of a map alike, "same" as TensorFlow does: a strided convolution over an even
+    number of pixels gets its odd row and column at bottom and right. Networks with weights from TensorFlow need it.
+
     Raises ArchError when a field is out of its range.
     """
 
@@ -86,6 +92,7 @@ class ArchSpec:
     dropout: float = 0.2
     drop_path: float = 0.2
     phi: float = 0.0
+    padding: str = "symmetric"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -148,7 +155,19 @@ class ArchSpec:
 def canonical(arch: ArchSpec) -> ArchSpec:
     """The same network with every choice that cannot apply set to one fixed value; each op says which these are."""
     style = arch.style
-    return replace(arch, stages=tuple(settled(stage, style).canonical(inputs) for stage, inputs in arch.fed_stages()))
+    stages = tuple(settled(stage, style).canonical(inputs) for stage, inputs in arch.fed_stages())
+    return replace(arch, stages=stages, padding="same" if _is_padded_unevenly(arch) else "symmetric")
+
+
+def _is_padded_unevenly(arch: ArchSpec) -> bool:
+    """Whether some layer is padded otherwise than it would be symmetrically, at one resolution or another."""
+    if arch.padding == "symmetric":
+        return False
+    stem = arch.stem
+    if stem.pool > 1 or (stem.kind == "conv" and stem.stride > 1 and stem.kernel > 1):
+        return True
+    firsts = (stage.block(inputs, stage.stride, arch.style) for stage, inputs in arch.fed_stages())
+    return any(padded_same(block) != block for block in firsts)
 
 
 def _without_implied(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -165,6 +184,7 @@ def _check(arch: ArchSpec) -> None:
     integer("resolution", arch.resolution)
     integer("input_channels", arch.input_channels)
     one_of("activation", arch.activation, ACTIVATIONS)
+    one_of("padding", arch.padding, PADDINGS)
     number("norm_eps", arch.norm_eps, 1e-12, 1)
     for name in ("norm_momentum", "dropout", "drop_path"):
         number(name, getattr(arch, name), 0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from search_spaces.arch import ArchSpec
 from search_spaces.layers import Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Repeat, Seq
 from search_spaces.ops import Stage
+from search_spaces.padding import padded_same
 
 
 def stem_layers(arch: ArchSpec) -> Layer:
@@ -21,13 +22,13 @@ def stem_layers(arch: ArchSpec) -> Layer:
         layers = (first, style.norm, style.act, second, style.norm, style.act)
     else:
         layers = (Conv(stem.channels, stem.kernel, stem.stride), style.norm, style.act)
-    return Seq(layers if stem.pool == 1 else (*layers, Pool("max", 3, stem.pool, padding=1)))
+    return _padded(arch, Seq(layers if stem.pool == 1 else (*layers, Pool("max", 3, stem.pool, padding=1))))
 
 
 def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
     """The layers of one stage of `arch` that gets `inputs` channels."""
     style = stage.styled(arch.style)
-    first = stage.block(inputs, stage.stride, style)
+    first = _padded(arch, stage.block(inputs, stage.stride, style))
     if stage.layers == 1:
         return Seq((first,))
     return Seq((first, Repeat(stage.block(stage.channels, 1, style), stage.layers - 1)))
@@ -51,3 +52,7 @@ def network_layers(arch: ArchSpec, num_classes: int) -> Seq:
     """The whole network."""
     stages = Seq(tuple(stage_layers(arch, stage, inputs) for stage, inputs in arch.fed_stages()))
     return Seq((stem_layers(arch), stages, head_layers(arch, num_classes)), names=("stem", "stages", "head"))
+
+
+def _padded(arch: ArchSpec, layer: Layer) -> Layer:
+    return padded_same(layer) if arch.padding == "same" else layer

@@ -30,6 +30,7 @@ from search_spaces.layers import (
     Seq,
     Shuffle,
 )
+from search_spaces.padding import same_size
 
 
 class Shape(NamedTuple):
@@ -103,11 +104,12 @@ def _conv(layer: Conv, shape: Shape) -> tuple[Cost, Shape]:
     channels, kernel, stride, groups, bias, padding = (
         layer.channels, layer.kernel, layer.stride, layer.groups, layer.bias, layer.padding,
     )  # fmt: skip
-    if padding is None:
-        padding = kernel // 2
     if shape.channels % groups or channels % groups:
         raise ValueError(f"a convolution from {shape.channels} to {channels} channels cannot have {groups} groups")
-    size = (shape.size + 2 * padding - kernel) // stride + 1
+    if padding == "same":
+        size = same_size(shape.size, stride)
+    else:
+        size = (shape.size + 2 * (kernel // 2 if padding is None else padding) - kernel) // stride + 1
     if size < 1:
         raise ValueError(f"a map of {shape.size} pixels is too small for a {kernel}x{kernel} convolution")
     weights = kernel * kernel * (shape.channels // groups) * channels
@@ -134,6 +136,9 @@ def _flatten(layer: Flatten, shape: Shape) -> tuple[Cost, Shape]:  # noqa: ARG00
 
 
 def _pool(layer: Pool, shape: Shape) -> tuple[Cost, Shape]:
+    if layer.padding == "same":
+        size = same_size(shape.size, layer.stride)
+        return Cost(0, 0, shape.channels * size * size), Shape(shape.channels, size)
     span = shape.size + 2 * layer.padding - layer.kernel
     size = (-(-span // layer.stride) if layer.ceil_mode else span // layer.stride) + 1
     # A window may hang over the edge but not begin beyond the image (PyTorch's rule).

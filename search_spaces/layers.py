@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu")
 """Names of what may follow a convolution."""
 GATES = ("sigmoid", "hardsigmoid")
 """Names of what may end a gate: functions into [0, 1]."""
+
+Padding: TypeAlias = int | Literal["same"]
+"""Pixels at every border, or as TensorFlow pads: ceil(size / stride) pixels leave, and where an odd number has to be
+added, bottom and right get the one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Conv:
     stride: int = 1
     groups: int = 1
     bias: bool = False
-    padding: int | None = None
+    padding: Padding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Pool:
     kind: str
     kernel: int
     stride: int
-    padding: int = 0
+    padding: Padding = 0
     ceil_mode: bool = False
 
 

@@ -13,6 +13,7 @@ from search_spaces import layers as L  # noqa: N812
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import network_layers
 from search_spaces.cost import Shape, input_shape, layer_cost
+from search_spaces.padding import same_borders
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -99,6 +100,33 @@ class PadChannels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.pad(x, (0, 0, 0, 0, 0, self.more))
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow pads: with an odd number of pixels to add, bottom and right get one more."""
+
+    def forward(self, input: Tensor) -> Tensor:  # the base's name
+        (top, bottom), (left, right) = (
+            same_borders(size, kernel, stride)
+            for size, kernel, stride in zip(input.shape[-2:], self.kernel_size, self.stride, strict=True)
+        )
+        return super().forward(nn.functional.pad(input, (left, right, top, bottom)))
+
+
+class SamePool2d(nn.Module):
+    """The same for a pool; the last window may hang over the edge, and what is added counts in no mean."""
+
+    def __init__(self, kind: str, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kind, self.kernel, self.stride = kind, kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = tuple(same_borders(size, self.kernel, self.stride)[0] for size in x.shape[-2:])
+        if self.kind == "avg":
+            return nn.functional.avg_pool2d(
+                x, self.kernel, self.stride, before, ceil_mode=True, count_include_pad=False
+            )
+        return nn.functional.max_pool2d(x, self.kernel, self.stride, before, ceil_mode=True)
 
 
 class Network(nn.Sequential):
@@ -211,6 +239,8 @@ def _spare_input(branch: nn.Module) -> None:
 def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PLR0912  one case a layer
     """The module of one layer that is fed with `shape`."""
     match layer:
+        case L.Conv(channels, kernel, stride, groups, bias, "same"):
+            return SameConv2d(shape.channels, channels, kernel, stride, groups=groups, bias=bias)
         case L.Conv(channels, kernel, stride, groups, bias, padding):
             pad = kernel // 2 if padding is None else padding
             return nn.Conv2d(shape.channels, channels, kernel, stride, pad, groups=groups, bias=bias)
@@ -220,9 +250,12 @@ def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PL
             return _ACTIVATIONS[name]()
         case L.Act(name):
             return _ACTIVATIONS[name](inplace=True)
-        case L.Pool("avg", kernel, stride, padding, ceil_mode):
+        case L.Pool(kind, kernel, stride, "same"):
+            return SamePool2d(kind, kernel, stride)
+        case L.Pool("avg", kernel, stride, int(padding), ceil_mode):
             return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil_mode, count_include_pad=False)
         case L.Pool(_, kernel, stride, padding, ceil_mode):
+            assert padding != "same"  # a case of its own above
             return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
         case L.GlobalPool():
             return GlobalPool()

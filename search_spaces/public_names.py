@@ -91,6 +91,11 @@ def _torchvision_mobilenet_v3(blocks: list[Block]) -> list[str]:
     return ["features.0.0", "features.0.1", *inner, f"{last}.0", f"{last}.1", "classifier.0", "classifier.3"]
 
 
+def _timm_eps(arch: ArchSpec) -> float:
+    """Its tf_ networks, which pad as TensorFlow does, have the same names."""
+    return 1e-3 if arch.padding == "same" else 1e-5
+
+
 def _torchvision_eps(arch: ArchSpec) -> float:
     """TensorFlow's for MobileNetV3, EfficientNetV2, and B5 to B7, whose first stage has three layers and more."""
     first = arch.stages[0]
@@ -148,7 +153,7 @@ def _one_less(name: str) -> str:
 
 
 _CONVENTIONS = (
-    Convention("timm", "timm", _timm_mobile),
+    Convention("timm", "timm", _timm_mobile, _timm_eps),
     Convention("torchvision", "torchvision efficientnet", _torchvision_efficientnet, _torchvision_eps),
     Convention("torchvision", "torchvision mobilenet_v2", _torchvision_mobilenet_v2),
     Convention("torchvision", "torchvision mnasnet", _torchvision_mnasnet),

@@ -32,8 +32,8 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
     source: a path (.safetensors, or .pth, .pt, .bin as torch.save writes them) or a state dict, with the names of
     torchvision, of timm or of `network` itself. Public names also set the epsilon of the norms to what that library
     builds the network with (1e-5; torchvision's EfficientNet-B5 to B7, EfficientNetV2 and MobileNetV3 1e-3), in
-    `network.arch` too. timm's `tf_` models have the same names but another epsilon (1e-3) and another padding, and
-    cannot be told from them.
+    `network.arch` too. timm's `tf_` models have the same names but another epsilon (1e-3) and TensorFlow's padding:
+    into a network with padding "same" timm's weights are loaded as one of them.
 
     head=False leaves the classifier as it is, whatever classes the weights are for. Raises WeightsError.
     """

@@ -13,7 +13,7 @@ from experiments.export.source import Exported
 from nas.files import replace_text
 from nas.training.checkpoint import save_weights
 from search_spaces import count_macs, count_params, format_blocks
-from search_spaces.network import Concat, Gate, GlobalPool, PadChannels, Residual, Shuffle
+from search_spaces.network import Concat, Gate, GlobalPool, PadChannels, Residual, SameConv2d, SamePool2d, Shuffle
 
 
 def write_standalone(exported: Exported, path: Path) -> float:
@@ -81,9 +81,13 @@ def _source(module: nn.Module, indent: str) -> str:  # noqa: PLR0911, PLR0912  o
                 return _call("nn.Sequential", parts, indent)
             named = [f"{name}={part}" for name, part in zip(names, parts, strict=True)]
             return _call("named", named, indent)
+        case SamePool2d():
+            return f"SamePool2d({module.kind!r}, {module.kernel}, {module.stride})"
         case nn.Conv2d():
             sizes = f"{module.in_channels}, {module.out_channels}, {module.kernel_size[0]}, {module.stride[0]}"
             groups = f", groups={module.groups}" if module.groups > 1 else ""
+            if isinstance(module, SameConv2d):
+                return f"SameConv2d({sizes}{groups}, bias={module.bias is not None})"
             return f"nn.Conv2d({sizes}, {module.padding[0]}{groups}, bias={module.bias is not None})"
         case nn.BatchNorm2d():
             return f"nn.BatchNorm2d({module.num_features}, eps={module.eps!r}, momentum={module.momentum!r})"

@@ -43,6 +43,7 @@ def write_timm(exported: Exported, path: Path) -> float | None:
         "stem_size": arch.stem.channels, "stem_kernel_size": arch.stem.kernel, "stem_stride": arch.stem.stride,
         "num_features": arch.head.channels, "num_classes": exported.num_classes, "in_chans": arch.input_channels,
         "activation": arch.activation, "bn_eps": arch.norm_eps, "resolution": arch.resolution,
+        **({"pad_type": "same"} if arch.padding == "same" else {}),
     }  # fmt: skip
     head = (
         "# timm.models._efficientnet_builder.decode_arch_def([[line] for line in these lines]); channels as they are\n"
@@ -69,6 +70,7 @@ def _difference(exported: Exported, lines: list[str], rest: dict[str, Any]) -> f
         stem_kernel_size=rest["stem_kernel_size"],
         fix_stem=True,
         round_chs_fn=lambda channels, *_, **__: channels,
+        pad_type=rest.get("pad_type", ""),
         act_layer=_ACTIVATIONS[rest["activation"]],
         norm_layer=partial(nn.BatchNorm2d, eps=rest["bn_eps"]),
     )
