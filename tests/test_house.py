@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["scalenas", "experiments", "scaling_search", "nas", "search_spaces"]
 CODE = [*PACKAGES, "benchmarks", "tests"]
-MODULES = sorted(path.relative_to(ROOT) for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(path.relative_to(ROOT) for folder in (*CODE, "docs") for path in (ROOT / folder).rglob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments" / "results").rglob("*.md")])
 
 
@@ -80,3 +80,14 @@ def test_every_line_of_the_glossary_is_checked() -> None:
     lines = [line for line in (ROOT / "docs" / "words.md").read_text().splitlines() if line.startswith("| ")]
     assert len(lines) - len(WORDS) == sum(line == "| word | what it is | where |" for line in lines)
     assert len({word for word, *_ in WORDS}) == len(WORDS)
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    files = {f"/{path.relative_to(ROOT)}" for folder in (*CODE, "docs") for path in (ROOT / folder).rglob("*.*")} | {
+        "/docs/words.md"
+    }
+    named = set(
+        re.findall(r"[\w./]*\w\.(?:py|js|md)\b|\b[a-z_/]+/(?=[\s`)])", (ROOT / "docs" / "architecture.md").read_text())
+    )
+    assert len(named) > 80
+    assert {name for name in named if not any(f"/{name}" in file for file in files)} == set()

@@ -42,7 +42,7 @@ def test_what_older_versions_recorded_is_read(file: Path) -> None:
     steps = json.loads(file.read_text())["steps"]
     for step in steps.values():
         settings = Settings().with_given(step["settings"])
-        assert json.loads(json.dumps(settings.flat())) == step["settings"]
+        assert step["settings"].items() <= json.loads(json.dumps(settings.flat())).items()
 
 
 @pytest.mark.parametrize("file", sorted(PRESETS.glob("*.json")), ids=lambda file: file.stem)
