@@ -306,7 +306,7 @@ def _opened(asked: Asked) -> AbstractContextManager[Any]:
 
 def _answer(value: Any, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(value, indent=2))
+        click.echo(json.dumps(value, indent=2, default=lambda record: record.to_json()))
 
 
 def _fail(message: str, status: int) -> None:

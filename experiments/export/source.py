@@ -11,8 +11,11 @@ from torch.export import Dim, ExportedProgram
 
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
-from experiments.run.folder import RunFolder, read_json
+from experiments.run.folder import RunFolder
 from experiments.run.naming import load_arch
+from experiments.run.records import BaselineRecord, TrainingRecord, read_json, read_record
+from experiments.run.records.record import named_record
+from experiments.run.records.values import Classes, needed, read_value
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network, classifier_name
 from search_spaces.weights import read_weights
@@ -67,22 +70,23 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
 
 def _training(path: Path) -> tuple[ArchSpec, int, str]:
     """The architecture, the number of classes and the weights file that a training's train.json tells of."""
-    record = read_json(path)
-    try:
-        with from_user(str(path)):
-            arch = ArchSpec.from_dict(record["arch"])
-        return arch, len(record["classes"]), str(path.parent / record["weights"]["file"])
-    except (KeyError, TypeError):
-        raise UserError(f"{path}: not the record of a training, with its arch, classes and weights") from None
+    record = read_record(TrainingRecord, path)
+    with named_record(TrainingRecord, path):
+        file = needed(needed(record.weights, "weights").file, "weights.file")
+        return needed(record.arch, "arch"), len(needed(record.classes, "classes")), str(path.parent / file)
 
 
 def _classes_of_baseline(text: str) -> int | None:
     """How many classes a run's baseline was found for, given the run folder or the file; None for anything else."""
-    path = RunFolder(Path(text)).baseline if Path(text).is_dir() else Path(text)
+    path = Path(text)
+    if path.is_dir():
+        baseline = RunFolder(path).find(BaselineRecord)
+        return None if baseline is None else baseline.num_classes
     record = read_json(path) if path.is_file() else None
-    classes = record.get("num_classes") if isinstance(record, dict) else None
-    if classes is not None and not (isinstance(classes, int) and classes > 0):
-        raise UserError(f"{path}: num_classes must be a whole number above 0, not {classes!r}")
+    if not isinstance(record, dict) or record.get("num_classes") is None:
+        return None
+    with from_user(str(path)):
+        classes: int = read_value(Classes, record["num_classes"], "num_classes")
     return classes
 
 

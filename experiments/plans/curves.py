@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json
+from experiments.run.records import CoefficientsRecord
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from search_spaces import ArchSpec
@@ -52,10 +52,8 @@ def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[
     """What will be trained for the plot, by the coefficients of an earlier start, or by a stand-in for them."""
     if run.settings.growth.plot_phi == 0:
         return []
-    coefficients = _STAND_IN
-    if run.folder.coefficients.exists():
-        found = read_json(run.folder.coefficients)
-        coefficients = Coefficients(found["alpha"], found["beta"], found["gamma"])
+    before = run.folder.find(CoefficientsRecord)
+    coefficients = _STAND_IN if before is None else before.finding.coefficients
     return list(plan_curves(run, arch, coefficients, fidelity).requests.values())
 
 

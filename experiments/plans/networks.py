@@ -1,14 +1,13 @@
-"""Which networks a step is about: the one to grow, known ones fitted to the run, the family it has."""
+"""Which networks a step is about: the one to grow, and known ones fitted to the run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json
 from experiments.run.naming import is_reference, load_arch, resolve_target
+from experiments.run.records import BaselineRecord
 from search_spaces import ArchSpec, fit_arch
 
 
@@ -18,8 +17,8 @@ def baseline_arch(run: RunContext) -> ArchSpec:
     A known network's name is fitted to the data and the target; a file or another run is taken as it is.
     """
     given = run.settings.general.arch
-    if not given and run.folder.baseline.exists():
-        return load_arch(str(run.folder.path))
+    if not given and (found := run.folder.find(BaselineRecord)) is not None:
+        return found.arch
     if len(given) > 1:
         raise UserError("give one --arch to scale")
     text = given[0] if given else "efficientnet_b0"
@@ -35,8 +34,3 @@ def fitted_arch(run: RunContext, text: str, target_macs: float | None) -> ArchSp
     arch = replace(arch, input_channels=run.problem.channels)
     with from_user(text):
         return fit_arch(arch, run.resolution, target, num_classes=run.num_classes)
-
-
-def family_archs(path: Path) -> list[tuple[float, ArchSpec]]:
-    """phi and network of every member in a family.json."""
-    return [(float(member["phi"]), ArchSpec.from_dict(member["arch"])) for member in read_json(path)]

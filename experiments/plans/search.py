@@ -35,8 +35,8 @@ def plan_search(run: RunContext) -> Search:
         score = settings.search.score_at(target)
     # Trials of one study must mean the same networks, so the space keeps the target that it was fitted to at first.
     begun = run.folder.journal(STUDY).exists()
-    before = run.folder.read().get("space", {}) if begun else {}
-    fitted_to = before.get("fitted_to", target)
+    before = run.folder.read().space if begun else None
+    fitted_to = target if before is None else before.fitted_to
     space = run.problem.space or resolve_space(
         settings.search.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
     )

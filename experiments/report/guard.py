@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from experiments.run.folder import read_json
+from experiments.errors import UserError
+from experiments.run.folder import RunFolder
+from experiments.run.records import Record
+from experiments.run.records.values import RecordError
 
 Part = TypeVar("Part")
 Other = TypeVar("Other")
+Kind = TypeVar("Kind", bound=Record)
 
 
 @dataclass
@@ -24,11 +27,20 @@ class Guard:
         try:
             return make()
         except Exception as error:
-            line = f"{name} could not be read: {type(error).__name__}: {' '.join(str(error).split())}"
+            line = f"{name} could not be read: {_told(name, error)}"
             if line not in self.unread:
                 self.unread.append(line)
             return otherwise
 
-    def json(self, path: Path, use: Callable[[Any], Part]) -> Part | None:
-        """What `use` makes of a JSON file's content; None where there is no such file, or it cannot be read."""
-        return self.part(path.name, lambda: use(read_json(path)), None) if path.exists() else None
+    def record(self, folder: RunFolder, kind: type[Kind], use: Callable[[Kind], Part]) -> Part | None:
+        """What `use` makes of one of a run's records; None where there is no such file, or it cannot be read."""
+        return self.part(kind.FILE, lambda: use(folder.get(kind)), None) if folder.has(kind) else None
+
+
+def _told(name: str, error: Exception) -> str:
+    """The error in one line, without the file's name, and without its class where it is meant for people."""
+    line = " ".join(str(error).split())
+    if not isinstance(error, UserError | RecordError):
+        return f"{type(error).__name__}: {line}"
+    path, found, rest = line.partition(f"{name}: ")
+    return rest if found and (not path or path.endswith("/")) else line

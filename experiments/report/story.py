@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from experiments.run.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
+from experiments.run.records.values import needed
 from experiments.tables.frontier import FrontierPoint
+from scaling_search import FamilyMember
 
 _ASKED = {
     "scale": "a given network was to be grown",
@@ -15,88 +17,80 @@ _ASKED = {
 }
 
 
-def asked(record: Mapping[str, Any], finished: int | None) -> str:
+def asked(record: RunRecord, finished: int | None) -> str:
     """The question. finished: complete trials of the search (None: not known)."""
-    data = record.get("data", {})
-    images = data.get("images", {})
-    what = f"{data.get('name', 'unknown data')}"
-    if images:
-        classes = len(data.get("classes", ()))
-        what += f" ({classes} classes, {images.get('train', 0):,} training images)"
-    settings = record.get("steps", {}).get("discover", {}).get("settings")
-    if settings is None:
-        steps = [words for step, words in _ASKED.items() if step in record.get("steps", {})]
+    what = record.data.name or "unknown data"
+    if record.data.images:
+        classes = record.data.num_classes or 0
+        what += f" ({classes} classes, {record.data.train_images or 0:,} training images)"
+    if "discover" not in record.steps:
+        steps = [words for step, words in _ASKED.items() if step in record.steps]
         return f"On {what}, {'; '.join(steps or ['nothing was begun yet'])}; no search was asked for."
-    score = record.get("score", {})
-    cost = record.get("cost", {})
-    if cost.get("name", "macs") == "macs":
-        target = f"about {short(score.get('target_macs', 0))} multiply-adds"
+    wanted, cost = 0 if record.score is None else record.score.target_macs, record.cost
+    if cost.name == "macs":
+        target = f"about {short(wanted)} multiply-adds"
     else:
-        target = f"a {cost['words']} of about {score.get('target_macs', 0):.4g} {cost.get('unit', '')}".rstrip()
+        target = f"a {cost.words} of about {wanted:.4g} {cost.unit}".rstrip()
     done = "" if finished is None else f", {finished} of which are finished"
-    return (
-        f"On {what}, a network of {target} was searched for with {settings['trials']} trials of "
-        f"{settings['epochs']} epochs{done}."
-    )
+    settings = record.asked("discover")
+    known = settings.trials is not None and settings.epochs is not None
+    trials = f"{settings.trials} trials of {settings.epochs} epochs" if known else "trials"
+    return f"On {what}, a network of {target} was searched for with {trials}{done}."
 
 
-def found(baseline: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
-    """The network that the run has, found or given. cost: what the search charged for, as run.json has it."""
-    size = _size(baseline)
-    if baseline.get("accuracy") is None:
+def found(baseline: BaselineRecord, cost: CostFacts) -> str:
+    """The network that the run has, found or given. cost: what the search charged for."""
+    size = _size(baseline.macs, baseline.params)
+    if baseline.accuracy is None:
         return f"The baseline was given: {size}."
-    if cost.get("name", "macs") not in ("macs", "params") and baseline.get("cost") is not None:
-        size += (
-            f", with a {cost.get('words', cost['name'])} of {baseline['cost']:.3g} {cost.get('unit', '')}".rstrip()
-            + ","
-        )
-    seeds = f", mean of {baseline['n']} fresh seeds" if baseline["n"] > 1 else ""
+    if cost.name not in ("macs", "params") and baseline.cost is not None:
+        size += f", with a {cost.words or cost.name} of {baseline.cost:.3g} {cost.unit}".rstrip() + ","
+    seeds = f", mean of {baseline.n} fresh seeds" if baseline.n > 1 else ""
     return (
-        f"It found one of {size} that reaches {percent(baseline['accuracy'], baseline.get('accuracy_std'))} on "
-        f"{baseline.get('split', 'val')} after the short training{seeds}."
+        f"It found one of {size} that reaches {percent(baseline.accuracy, baseline.accuracy_std)} on "
+        f"{baseline.split} after the short training{seeds}."
     )
 
 
-def given(member: Mapping[str, Any], record: Mapping[str, Any], trainings: int | None) -> str:
+def given(member: FamilyMember, record: RunRecord, trainings: int | None) -> str:
     """The network that grew without having been searched for: phi 0 of family.json. trainings: those of all studies
     that have an accuracy (None: not known)."""
-    names = record.get("steps", {}).get("scale", {}).get("settings", {}).get("arch")
+    names = record.asked("scale").arch
     if names is not None and not names:
         origin = "No network was given, so EfficientNet-B0 was fitted to the target"
     else:
         origin = "The network was given" + (f" ({', '.join(names)})" if names else "")
-    return f"{origin}: {_size(member)}{_trainings(trainings)}."
+    return f"{origin}: {_size(member.macs, member.params)}{_trainings(trainings)}."
 
 
-def nothing_yet(record: Mapping[str, Any], trainings: int | None) -> str:
+def nothing_yet(record: RunRecord, trainings: int | None) -> str:
     """No network is known. trainings: as for `given`."""
-    steps = record.get("steps", {})
-    if "discover" in steps or "scale" not in steps:
-        what = "No baseline is chosen yet" if "discover" in steps else "No baseline was asked for"
+    if "discover" in record.steps or "scale" not in record.steps:
+        what = "No baseline is chosen yet" if "discover" in record.steps else "No baseline was asked for"
     else:
         what = "The family of the network to grow is not known yet"
     return f"{what}{_trainings(trainings)}."
 
 
-def trained(result: Mapping[str, Any]) -> str:
-    """What came out of a full training, from train.json."""
-    accuracy, weights = result["accuracy"], result["weights"]
-    test = "" if accuracy["test"] is None else f" and {percent(accuracy['test'])} on test"
-    if weights["kept"] == "best":
-        chosen = f"epoch {weights['epoch']}, the best on val, whose figure is flattered by that"
+def trained(result: TrainingRecord) -> str:
+    """What came out of a full training."""
+    accuracy, weights = result.accuracy, needed(result.weights, "weights")
+    test = "" if accuracy.test is None else f" and {percent(accuracy.test)} on test"
+    if weights.kept == "best":
+        chosen = f"epoch {weights.epoch}, the best on val, whose figure is flattered by that"
     else:
         chosen = "the last epoch"
-    length = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
-    start = f", starting from {result['started_from']}" if result.get("started_from") else ""
+    length = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
+    start = f", starting from {result.started_from}" if result.started_from else ""
     return (
-        f"A network of {_size(result)} was trained for {length} of recipe {result['recipe']}{start}; "
-        f"it reaches {percent(accuracy['val'])} on val{test} (weights of {chosen})."
+        f"A network of {_size(result.macs, result.params)} was trained for {length} of recipe {result.recipe}{start}; "
+        f"it reaches {percent(accuracy.val)} on val{test} (weights of {chosen})."
     )
 
 
-def training(record: Mapping[str, Any]) -> str:
+def training(record: RunRecord) -> str:
     """A full training that was begun and has no result yet."""
-    identity = record.get("identity", {})
+    identity = record.identity
     return (
         f"A training of {identity.get('training epochs', '?')} epochs of recipe "
         f"{identity.get('training recipe', '?')} was begun; it has no result yet."
@@ -116,21 +110,20 @@ def percent(accuracy: float, spread: float | None = None) -> str:
     return f"{100 * accuracy:.1f} %" + (f" ± {100 * spread:.1f}" if spread else "")
 
 
-def _size(network: Mapping[str, Any]) -> str:
-    return f"{short(network['macs'])} multiply-adds and {short(network['params'])} parameters"
+def _size(macs: int, params: int) -> str:
+    return f"{short(macs)} multiply-adds and {short(params)} parameters"
 
 
 def _trainings(count: int | None) -> str:
     return "" if count is None else f"; {count} training{' has' if count == 1 else 's have'} an accuracy so far"
 
 
-def grown(coefficients: Mapping[str, Any] | None, points: Sequence[FrontierPoint]) -> str:
+def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
     """How the network grows, and what it and its family reach beside known networks."""
-    if coefficients is None:
+    if found is None:
         line = "How to grow it has not been measured yet"
     else:
-        c = coefficients
-        factors = f"depth x {c['alpha']:.2f}, width x {c['beta']:.2f}, resolution x {c['gamma']:.2f}"
+        factors = f"depth x {found.alpha:.2f}, width x {found.beta:.2f}, resolution x {found.gamma:.2f}"
         line = f"Each doubling of its cost goes by the search to {factors}"
     own = [point for point in points if point.role in ("baseline", "family")]
     known = [point for point in points if point.role == "reference"]

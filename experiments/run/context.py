@@ -101,7 +101,7 @@ class RunContext:
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
-        common = {"data": dict(self.problem.facts), "devices": [slot.device for slot in self.slots]}
+        common = {"data": self.problem.facts, "devices": [slot.device for slot in self.slots]}
         asked = self.settings.flat()
         asked["storage"] = None if asked["storage"] is None else hide_password(asked["storage"])
         self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)

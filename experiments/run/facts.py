@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.options.asked import Asked, Fact
 from experiments.run.folder import RunFolder
+from experiments.run.records import BaselineRecord
 
 
 def _reads_files(asked: Asked) -> bool:
@@ -24,7 +25,7 @@ def _fits_a_network(asked: Asked) -> bool:
     if asked.command == "train":
         return asked.plan.weights is None and not Path(asked.network or "").exists()
     if asked.command == "scale" and not given:
-        return not folder.baseline.exists()
+        return not folder.has(BaselineRecord)
     if asked.command == "compare":
         given = given or asked.settings.final.references
     searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not given)

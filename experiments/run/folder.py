@@ -12,15 +12,21 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.errors import UserError
+from experiments.run.records import Record, RunRecord, read_record
+from experiments.run.records.run import Surroundings
+from experiments.run.records.values import Scalar
 from nas.files import replace_text
 from nas.study.passwords import hide_password
 
 STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
 """The studies that a run may have, in the order of its steps."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
+
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +37,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def baseline(self) -> Path:
-        return self.path / "baseline.json"
-
-    @property
-    def coefficients(self) -> Path:
-        return self.path / "coefficients.json"
-
-    @property
-    def family(self) -> Path:
-        return self.path / "family.json"
+        return self.path / RunRecord.FILE
 
     @property
     def cache(self) -> Path:
@@ -58,13 +52,28 @@ class RunFolder:
         """The journal of one study: discover, confirm, scale or compare."""
         return self.path / f"{name}.journal"
 
-    def read(self) -> dict[str, Any]:
-        """run.json, or an empty dict in a new folder. Raises UserError when it is not readable."""
-        return read_json(self.record) if self.record.exists() else {}
+    def find(self, kind: type[R]) -> R | None:
+        """One of the folder's records, None where there is no such file. Raises UserError where it is damaged."""
+        return read_record(kind, self.path / kind.FILE) if self.has(kind) else None
 
-    def check(self, identity: Mapping[str, Any]) -> None:
+    def get(self, kind: type[R]) -> R:
+        """One of the folder's records. Raises UserError where it is damaged or not there."""
+        return read_record(kind, self.path / kind.FILE)
+
+    def has(self, kind: type[Record]) -> bool:
+        return (self.path / kind.FILE).exists()
+
+    def write(self, record: Record) -> None:
+        """Write one of the folder's records, in one step."""
+        write_json(self.path / record.FILE, record.to_json())
+
+    def read(self) -> RunRecord:
+        """run.json; an empty record in a new folder. Raises UserError where it is damaged."""
+        return self.find(RunRecord) or RunRecord()
+
+    def check(self, identity: Mapping[str, Scalar]) -> None:
         """Raise UserError when the folder was made with something else."""
-        known = self.read().get("identity", {})
+        known = self.read().identity
         for key, value in identity.items():
             if key in known and known[key] != value:
                 raise UserError(
@@ -74,7 +83,7 @@ class RunFolder:
 
     def claim(
         self,
-        identity: Mapping[str, Any],
+        identity: Mapping[str, Scalar],
         facts: Mapping[str, Any],
         step: str,
         settings: Mapping[str, Any],
@@ -82,27 +91,18 @@ class RunFolder:
         """Write to run.json what is asked, when a step is about to begin.
 
         identity: what decides whether earlier trials of this folder may be used; keys met before must not change.
-        facts: anything else worth keeping (data set, plan, machine). step, settings: which step asks, and for what.
+        facts: other fields of the record (data set, plan, devices). step, settings: which step asks, and for what.
         Raises UserError when the folder belongs to another run.
         """
         self.check(identity)
-        before = self.read()
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        steps = dict(before.get("steps", {}))
-        command = hide_password(shlex.join(["scalenas", *sys.argv[1:]]))
-        steps[step] = {"command": command, "started": now, "settings": dict(settings)}
-        record = {
-            **before,
-            "created": before.get("created", now),
-            "updated": now,
-            **facts,
-            "identity": {**before.get("identity", {}), **identity},
-            "steps": steps,
-            "versions": {**_versions(), "python": platform.python_version()},
-            "git_revision": _git_revision(),
-            "machine": platform.platform(),
+        asked = {
+            "command": hide_password(shlex.join(["scalenas", *sys.argv[1:]])),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "settings": settings,
         }
-        write_json(self.record, record)
+        versions = {**_versions(), "python": platform.python_version()}
+        made_by = Surroundings(versions, _git_revision(), platform.platform())
+        self.write(self.read().claimed(step, asked, identity, facts, made_by))
 
 
 def open_run_folder(path: str | Path) -> RunFolder:
@@ -124,16 +124,6 @@ def existing_run_folder(path: str | Path) -> RunFolder:
     if not folder.record.is_file():
         raise UserError(f"{path}: not a run folder (it has no run.json)")
     return folder
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content. Raises UserError, naming the file."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,12 +10,13 @@ from nas.figures.latency import LatencyBook, LatencySetup
 from search_spaces import ArchSpec
 
 FILE = "latency.json"
+IMAGENET_CLASSES = 1000
+"""Where a run does not tell its classes."""
 
 
 def measured_in(run: Path, arch: ArchSpec) -> float:
     """Milliseconds of a network for one image on one thread of this CPU, with the classes of the run's data; measured
     once and kept in the run folder."""
-    record = RunFolder(run).read()
-    classes = len(record.get("data", {}).get("classes", ())) or 1000
+    classes = RunFolder(run).read().data.num_classes or IMAGENET_CLASSES
     with from_user():
         return LatencyBook(run / FILE, LatencySetup(), classes)(arch)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError, from_user, from_users_code
-from experiments.run.folder import RunFolder, read_json
+from experiments.run.folder import RunFolder
+from experiments.run.records import BaselineRecord, read_json
 from search_spaces import (
     REFERENCE_NAMES,
     SPACES,
@@ -32,9 +33,10 @@ def load_arch(text: str) -> ArchSpec:
     """
     path = Path(text)
     if path.is_dir():
-        path = RunFolder(path).baseline
-        if not path.exists():
+        baseline = RunFolder(path).find(BaselineRecord)
+        if baseline is None:
             raise UserError(f"{text}: this run has no baseline yet; run `scalenas discover` on it first")
+        return baseline.arch
     if path.is_file():
         data = read_json(path)
         if isinstance(data, dict) and "arch" in data:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from experiments.errors import UserError, from_users_code
 from experiments.options.settings import Settings
 from experiments.run.folder import RunFolder
 from experiments.run.naming import load_object, resolve_resolution
+from experiments.run.records import DataFacts
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset
 from nas.data.source import open_dataset
@@ -46,7 +46,7 @@ class Problem:
     recipe: str
     evaluator: Evaluator
     summary: str
-    facts: Mapping[str, Any]
+    facts: DataFacts
     space: SearchSpace | None = None
     noisy: bool = True
 
@@ -106,7 +106,7 @@ def open_table(path: str) -> Problem:
         recipe="published table",
         evaluator=TableEvaluator(table),
         summary=f"a table of {len(table.frame)} networks, answered through a fit",
-        facts={"name": Path(path).name, "rows": len(table.frame)},
+        facts=DataFacts(name=Path(path).name, rows=len(table.frame)),
         space=table.space,
         noisy=False,
     )
@@ -125,12 +125,12 @@ def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evalu
     return found
 
 
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "classes": list(dataset.classes),
-        "images": dict(dataset.counts),
-        "native_size": dataset.native_size,
-        "cached_size": dataset.size,
-    }
+def _describe(dataset: Dataset) -> DataFacts:
+    return DataFacts(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        images=dataset.counts,
+        native_size=dataset.native_size,
+        cached_size=dataset.size,
+    )

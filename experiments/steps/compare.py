@@ -8,10 +8,12 @@ from pathlib import Path
 
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.run_folder import frontier_pictures
-from experiments.plans.networks import family_archs, fitted_arch
+from experiments.plans.networks import fitted_arch
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json
-from experiments.run.naming import load_arch
+from experiments.run.folder import RunFolder
+from experiments.run.records import BaselineRecord, FamilyRecord, RunRecord
+from experiments.run.records.record import named_record
+from experiments.run.records.values import needed
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from nas.evaluation import Request
@@ -39,26 +41,32 @@ def run_entries(run: RunContext) -> list[Entry]:
     """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
     for, and those known networks that can be fitted to the baseline's cost."""
     settings, folder = run.settings, run.folder
-    grown = family_archs(folder.family)
+    grown = folder.get(FamilyRecord).members
     entries = [
         Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
-        for phi, arch in grown
+        for phi, arch in ((member.phi, member.arch) for member in grown)
         if phi <= settings.final.family_phi
     ]
     taken = {entry.arch.id for entry in entries}
     if folder.journal("discover").exists():
         study = read_study(folder.journal("discover"), "discover")
-        best = [c for c in candidates(study, Score(**folder.read()["score"])) if c.arch.id not in taken]
+        best = [c for c in candidates(study, _score(folder)) if c.arch.id not in taken]
         entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
     if settings.final.rivals:
-        entries += rival_entries(run, grown[0][1])
-    base_macs = run.macs.of(grown[0][1])
+        entries += rival_entries(run, grown[0].arch)
+    base_macs = run.macs.of(grown[0].arch)
     for name in settings.final.references:
         try:
             entries += reference_entries(run, [name], base_macs)
         except UserError as error:  # a network found may be smaller than the known one can be made
             run.narrator.say(f"warning: left out of the comparison: {error}")
     return entries
+
+
+def _score(folder: RunFolder) -> Score:
+    """What the search of a run was for."""
+    with named_record(RunRecord, folder.record):
+        return needed(folder.read().score, "score")
 
 
 def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
@@ -81,15 +89,15 @@ def compare_entries(run: RunContext) -> list[Entry]:
     target = compare_target(run)
     if run.settings.general.arch:
         return reference_entries(run, run.settings.general.arch, target)
-    own = [Entry("baseline", "baseline", load_arch(str(run.folder.path)))] if run.folder.baseline.exists() else []
+    found = run.folder.find(BaselineRecord)
+    own = [] if found is None else [Entry("baseline", "baseline", found.arch)]
     return own + reference_entries(run, run.settings.final.references, target)
 
 
 def compare_target(run: RunContext) -> float | None:
     """The MACs known networks are fitted to: what the user says, else those of this run's baseline."""
-    if run.settings.figures.target_macs == "auto" and run.folder.baseline.exists():
-        return float(read_json(run.folder.baseline)["macs"])
-    return None
+    found = run.folder.find(BaselineRecord) if run.settings.figures.target_macs == "auto" else None
+    return None if found is None else float(found.macs)
 
 
 def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:

@@ -19,8 +19,8 @@ from experiments.errors import RunFailedError, from_user
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
 from experiments.run.context import RunContext
-from experiments.run.folder import write_json
 from experiments.run.pricing import resolve_figure, target_cost
+from experiments.run.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.tables.trials import trials_csv
 from nas.evaluation import Request
 from nas.figures import Figure, InSpace, keeps
@@ -33,7 +33,7 @@ from nas.study.passwords import hide_password
 from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
 from nas.study.store import copy_study, open_study, read_study
-from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
+from search_spaces import ArchSpec, StagedSpace, format_blocks, stride_plan
 from search_spaces.spaces.space import size_in_words
 
 NAME = STUDY
@@ -45,7 +45,7 @@ def forecast_discover(run: RunContext) -> dict[str, Any]:
     return outlook_discover(run, search.space, search.target_macs, search.max_macs).record
 
 
-def run_discover(run: RunContext) -> dict[str, Any]:
+def run_discover(run: RunContext) -> BaselineRecord:
     """Search until the run has the trials asked for; writes trials.csv and baseline.json and returns the latter."""
     search = plan_search(run)
     figure = resolve_figure(run, search.space)
@@ -59,10 +59,8 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         NAME,
         {"space": search.space.name, "epochs": plan.fidelity.epochs, "train fraction": plan.fidelity.train_fraction,
          "cost": figure.how},
-        {"space": {"name": search.space.name, "fitted_to": search.fitted_to, "size": search.space.size,
-                   **_base(search.space)},
-         "score": dataclasses.asdict(search.score),
-         "cost": {"name": figure.name, "words": figure.words, "unit": figure.unit, "how": figure.how}},
+        {"space": _space_facts(search), "score": search.score,
+         "cost": CostFacts(figure.name, figure.words, figure.unit, figure.how)},
     )  # fmt: skip
     _announce(run, search, figure)
     pace = outlook_discover(run, search.space, search.target_macs, search.max_macs).pace
@@ -71,11 +69,11 @@ def run_discover(run: RunContext) -> dict[str, Any]:
         if isinstance(study, SharedStudy):  # the folder's own copy, for the steps to come
             copy_study(study.study, run.folder.journal(NAME), NAME, search.score)
     baseline = _choose(run, search, figure, found, plan.bounds)
-    write_json(run.folder.baseline, baseline)
+    run.folder.write(baseline)
     run.results_written()
     run.narrator.say(
-        f"baseline: {baseline['macs'] / 1e6:.3g} M MACs, {baseline['params'] / 1e6:.3g} M params, val accuracy "
-        f"{100 * baseline['accuracy']:.2f} % over {baseline['n']} seed(s), score {baseline['score']:.4f}"
+        f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, val accuracy "
+        f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
     )
     return baseline
 
@@ -100,7 +98,7 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
 
 def _choose(
     run: RunContext, search: Search, figure: Figure, found: list[Candidate], bounds: Sequence[Bound]
-) -> dict[str, Any]:
+) -> BaselineRecord:
     """The baseline, of all that were found; writes trials.csv."""
     study = read_study(run.folder.journal(NAME), NAME)
     replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
@@ -166,7 +164,7 @@ def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Sco
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 
 
-def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate]) -> dict[str, Any]:
+def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate]) -> BaselineRecord:
     """Train the best few at fresh seeds: the values that they were picked for flatter them."""
     settings = run.settings
     if settings.search.confirm == 0 or not run.problem.noisy:
@@ -183,35 +181,40 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
             confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
-    return max(confirmed, key=lambda baseline: float(baseline["score"]))
+    return max(confirmed, key=lambda baseline: baseline.score or 0.0)
 
 
-def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> dict[str, Any]:
+def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> BaselineRecord:
     macs, params = run.macs.of(arch), run.params.of(arch)
     accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
-    return {
-        "id": arch.id,
-        "accuracy": accuracy,
-        "accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "n": len(accuracies),
-        "split": "val",
-        "fidelity": dataclasses.asdict(run.proxy),
-        "macs": macs,
-        "params": params,
-        "score": score(accuracy, cost),
-        "cost": cost,
-        "cost_of": figure.how,
-        "target_macs": score.target_macs,
-        "num_classes": run.num_classes,
-        "blocks": format_blocks(arch),
-        "arch": dataclasses.asdict(arch),
-    }
+    return BaselineRecord(
+        id=arch.id,
+        accuracy=accuracy,
+        accuracy_std=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        n=len(accuracies),
+        fidelity=run.proxy,
+        macs=macs,
+        params=params,
+        score=score(accuracy, cost),
+        cost=cost,
+        cost_of=figure.how,
+        target_macs=score.target_macs,
+        num_classes=run.num_classes,
+        blocks=format_blocks(arch),
+        arch=arch,
+    )
 
 
-def _base(space: SearchSpace) -> dict[str, Any]:
-    if not isinstance(space, StagedSpace):
-        return {}
-    return {"base_blocks": format_blocks(space.base), "strides": stride_plan(space.base)}
+def _space_facts(search: Search) -> SpaceFacts:
+    space = search.space
+    base = space.base if isinstance(space, StagedSpace) else None
+    return SpaceFacts(
+        space.name,
+        search.fitted_to,
+        space.size,
+        base_blocks=None if base is None else format_blocks(base),
+        strides=None if base is None else stride_plan(base),
+    )
 
 
 def _announce(run: RunContext, search: Search, figure: Figure) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from experiments.plans.networks import fitted_arch
 from experiments.plans.outlook import outlook_list
 from experiments.plans.search import plan_search
 from experiments.run.context import RunContext
-from experiments.run.folder import write_json
+from experiments.run.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
@@ -122,7 +121,7 @@ def forecast_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     return outlook_list(run, NAME, plan_check(run, plan).requests, "--candidates").record
 
 
-def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
+def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
     """Train all candidates short and long; writes fidelity.csv, .json, .png and .svg, and returns the .json's content.
 
     Candidates of which a training failed are left out of the comparison. Raises RunFailedError when too few are left.
@@ -146,16 +145,23 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     left_out = [name for name in check.networks if name not in ranked.names]
     if left_out:
         lines.append(f"{len(left_out)} candidates are left out: a training of theirs failed")
-    record = {
-        "data": Path(run.problem.name).name,
-        "recipe": run.problem.recipe,
-        "split": "val",
-        "candidates": len(ranked.names),
-        "left_out": left_out,
-        **_record(check, agreement, plan.bar),
-        "verdict": lines,
-    }
-    write_json(run.folder.path / "fidelity.json", record)
+    chosen = agreement.recommended(plan.bar)
+    record = FidelityRecord(
+        data=Path(run.problem.name).name,
+        recipe=run.problem.recipe,
+        split="val",
+        candidates=len(ranked.names),
+        left_out=tuple(left_out),
+        long=LongTraining(check.long, check.long_seeds),
+        short_seeds=check.short_seeds,
+        stand_ins=tuple(JudgedStandIn(each, each.cost) for each in agreement.stand_ins),
+        ceilings=agreement.ceilings,
+        long_repeats=agreement.long_repeats,
+        bar=plan.bar,
+        recommended=None if chosen is None else chosen.name,
+        verdict=tuple(lines),
+    )
+    run.folder.write(record)
     fidelity_pictures(run.folder.path, ranked, agreement, run.problem.name)
     run.results_written()
     for line in lines:
@@ -208,16 +214,3 @@ def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[F
             "" if outcome.failure is None else outcome.failure.kind,
         ))  # fmt: skip
     return rows
-
-
-def _record(check: Check, agreement: Agreement, bar: float) -> dict[str, Any]:
-    chosen, repeats = agreement.recommended(bar), agreement.long_repeats
-    return {
-        "long": {"fidelity": dataclasses.asdict(check.long), "seeds": list(check.long_seeds)},
-        "short_seeds": list(check.short_seeds),
-        "stand_ins": [{**dataclasses.asdict(each), "images": each.cost} for each in agreement.stand_ins],
-        "ceilings": [dataclasses.asdict(each) for each in agreement.ceilings],
-        "long_repeats": None if repeats is None else dataclasses.asdict(repeats),
-        "bar": bar,
-        "recommended": None if chosen is None else chosen.name,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +16,10 @@ from experiments.plans.curves import Curves, curve_requests, plan_curves
 from experiments.plans.networks import baseline_arch
 from experiments.plans.outlook import outlook_scale
 from experiments.run.context import RunContext
-from experiments.run.folder import write_json
 from experiments.run.forecast import Forecast
+from experiments.run.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.tables.curves import Measured, curves_csv, measured
-from experiments.tables.grid import analysis_record, grid_csv, grid_records
+from experiments.tables.grid import grid_csv
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.files import replace_text
 from scaling_search import (
@@ -50,7 +49,7 @@ def forecast_scale(run: RunContext) -> dict[str, Any]:
     return _outlook(run, arch, _points(run, arch), _lengths(run), _budget(run)).record
 
 
-def run_scale(run: RunContext) -> dict[str, Any]:
+def run_scale(run: RunContext) -> CoefficientsRecord:
     """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
     the coefficients.
     """
@@ -67,19 +66,21 @@ def run_scale(run: RunContext) -> dict[str, Any]:
     told = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
     warnings = [with_flags(caution) for caution in told]
     members = family(arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes)
-    record = {
-        **analysis_record(found),
-        "points": settings.growth.points,
-        "baseline": arch.id,
-        "recipe": run.problem.recipe,
-        "epochs": found.fidelity.epochs,
-        "drift": None if moved is None else moved.sentence,
-        "cautions": warnings,
-        "lengths": {epochs: analysis_record(search) for epochs, search in searches.items()},
-        "grid": [row for search in searches.values() for row in grid_records(search)],
-    }
-    write_json(run.folder.family, [dataclasses.asdict(member) for member in members])
-    write_json(run.folder.coefficients, record)
+    record = CoefficientsRecord(
+        finding=Finding.of(found),
+        points=settings.growth.points,
+        baseline=arch.id,
+        recipe=run.problem.recipe,
+        epochs=found.fidelity.epochs,
+        drift=None if moved is None else moved.sentence,
+        cautions=tuple(warnings),
+        lengths={str(epochs): Finding.of(search) for epochs, search in searches.items()},
+        grid=tuple(
+            GridPoint.of(result, search.fidelity.epochs) for search in searches.values() for result in search.results
+        ),
+    )
+    run.folder.write(FamilyRecord(members))
+    run.folder.write(record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     coefficient_pictures(run.folder.path, trainings, analyses, moved)
     if settings.growth.plot_phi > 0:
@@ -87,7 +88,8 @@ def run_scale(run: RunContext) -> dict[str, Any]:
         replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
         curve_pictures(run.folder.path, curves)
     run.results_written()
-    _say(run, found, record)
+    for line in _lines(found, record):
+        run.narrator.say(line)
     return record
 
 
@@ -180,17 +182,14 @@ def _train_curves(run: RunContext, curves: Curves) -> dict[str, list[Measured]]:
     return {way: points for way, points in lines.items() if points}
 
 
-def _say(run: RunContext, found: CoefficientSearch, record: Mapping[str, Any]) -> None:
-    say, best = run.narrator.say, found.coefficients
-    trained = sum(result.n > 0 for result in found.results)
-    say(
+def _lines(found: CoefficientSearch, record: CoefficientsRecord) -> list[str]:
+    """The result for people."""
+    best, trained = found.coefficients, sum(result.n > 0 for result in found.results)
+    return [
         f"coefficients: alpha {best.depth:.3f}, beta {best.width:.3f}, gamma {best.resolution:.3f} "
         f"({trained} of {len(found.results)} networks trained, epochs: {found.fidelity.epochs}, "
-        f"recipe {record['recipe']})"
-    )
-    for line in record["verdict"]:
-        say(f"  {line}")
-    if record["drift"]:
-        say(f"  {record['drift']}")
-    for line in record["cautions"]:
-        say(f"warning: {line}")
+        f"recipe {record.recipe})",
+        *(f"  {line}" for line in record.finding.verdict),
+        *([f"  {record.drift}"] if record.drift else []),
+        *(f"warning: {line}" for line in record.cautions),
+    ]

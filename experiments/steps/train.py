@@ -14,8 +14,9 @@ from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan
 from experiments.plans.networks import fitted_arch
 from experiments.run.context import RunContext
-from experiments.run.folder import read_json, write_json
 from experiments.run.naming import is_reference, load_arch
+from experiments.run.records import TrainingRecord
+from experiments.run.records.training import Accuracies, KeptWeights, TrainingData
 from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
@@ -37,9 +38,10 @@ from search_spaces import ArchSpec, build_network
 from search_spaces.network import Network, freeze_body
 
 NAME = "train"
+WEIGHTS = "weights.safetensors"
 
 
-def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
+def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     """Train the architecture `text`; writes weights.safetensors and train.json, and returns the latter's content.
 
     A finished training is answered from its files. Raises UserError for what the user can mend, RunFailedError when
@@ -54,8 +56,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
     try:
         with repeatable(run.settings.general.seed, device):
             ready = _prepare(run, evaluator.dataset, arch, plan, device)
-            result = run.folder.path / "train.json"
-            record: dict[str, Any] = read_json(result) if result.exists() else ready.run(run)
+            record = run.folder.find(TrainingRecord) or ready.run(run)
     except CheckpointError as error:
         raise UserError(str(error)) from error
     except DivergedError as error:
@@ -65,7 +66,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> dict[str, Any]:
         if line is None:
             raise
         raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
-    _say(run, record)
+    run.narrator.say(_line(record))
     run.results_written()
     return record
 
@@ -94,7 +95,7 @@ class _FullTraining:
     val: Feed
     test: Feed | None
 
-    def run(self, run: RunContext) -> dict[str, Any]:
+    def run(self, run: RunContext) -> TrainingRecord:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
         checkpoints = Checkpoints(run.folder.path / "checkpoint")
         state = self._fit(run, checkpoints)
@@ -103,9 +104,9 @@ class _FullTraining:
         if epoch != last:
             checkpoints.load_best(training, state)
         test = None if self.test is None else measure(training.result, self.test, self.objective.metric)
-        save_weights(training.result, run.folder.path / "weights.safetensors")
+        save_weights(training.result, run.folder.path / WEIGHTS)
         record = self._record(run, state, epoch, test)
-        write_json(run.folder.path / "train.json", record)
+        run.folder.write(record)
         checkpoints.remove()
         return record
 
@@ -126,34 +127,29 @@ class _FullTraining:
 
             return fit(self.training, self.objective, Validation(self.val, self.val), checkpoints, on_epoch)
 
-    def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> dict[str, Any]:
-        plan, recipe = self.plan, self.training.recipe
+    def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> TrainingRecord:
+        plan, recipe, data = self.plan, self.training.recipe, self.dataset
         macs, params = run.macs.of(self.arch), run.params.of(self.arch)
-        return {
-            "accuracy": {"val": state.curve[epoch - 1], "test": test},
-            "weights": {
-                "file": "weights.safetensors",
-                "kept": plan.keep,
-                "epoch": epoch,
-                "averaged": recipe.average is not None,
-            },
-            "recipe": recipe.name,
-            "epochs": len(state.curve),
-            "seed": self.training.seed,
-            "started_from": plan.weights,
-            "body_rate": 0.0 if plan.freeze_body else plan.rate_factor,
-            "data": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint, "images": self.dataset.counts},
-            "classes": list(self.dataset.classes),
-            "mean": list(self.dataset.mean),
-            "std": list(self.dataset.std),
-            "macs": macs,
-            "params": params,
-            "curve": list(state.curve),
-            "seconds": state.seconds,
-            "device": str(self.val.device),
-            "threads": state.threads,
-            "arch": dataclasses.asdict(self.arch),
-        }
+        return TrainingRecord(
+            accuracy=Accuracies(state.curve[epoch - 1], test),
+            weights=KeptWeights(file=WEIGHTS, kept=plan.keep, epoch=epoch, averaged=recipe.average is not None),
+            recipe=recipe.name,
+            epochs=len(state.curve),
+            seed=self.training.seed,
+            started_from=plan.weights,
+            body_rate=0.0 if plan.freeze_body else plan.rate_factor,
+            data=TrainingData(data.name, data.fingerprint, data.counts),
+            classes=data.classes,
+            mean=data.mean,
+            std=data.std,
+            macs=macs,
+            params=params,
+            curve=state.curve,
+            seconds=state.seconds,
+            device=str(self.val.device),
+            threads=state.threads,
+            arch=self.arch,
+        )
 
 
 def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _FullTraining:
@@ -210,14 +206,12 @@ def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan, obje
     return identity
 
 
-def _say(run: RunContext, record: Mapping[str, Any]) -> None:
-    accuracy, weights = record["accuracy"], record["weights"]
-    if weights["kept"] == "best":
-        chosen = f"epoch {weights['epoch']} of {record['epochs']}, the best on val, whose figure is flattered by that"
-    else:
-        chosen = f"the last epoch, {record['epochs']}"
-    averaged = ", averaged over steps" if weights["averaged"] else ""
-    test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
-    run.narrator.say(
-        f"accuracy: val {100 * accuracy['val']:.2f} %{test} (weights of {chosen}{averaged}; recipe {record['recipe']})"
-    )
+def _line(record: TrainingRecord) -> str:
+    """The result for people."""
+    accuracy, weights = record.accuracy, record.weights
+    chosen = f"the last epoch, {record.epochs}"
+    if weights is not None and weights.kept == "best":
+        chosen = f"epoch {weights.epoch} of {record.epochs}, the best on val, whose figure is flattered by that"
+    averaged = ", averaged over steps" if weights is not None and weights.averaged else ""
+    test = "" if accuracy.test is None else f", test {100 * accuracy.test:.2f} %"
+    return f"accuracy: val {100 * accuracy.val:.2f} %{test} (weights of {chosen}{averaged}; recipe {record.recipe})"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
@@ -48,7 +47,8 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     trainings = read_grid(table)
     found = {epochs: supported_analysis(each) for epochs, each in trainings.items()}
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
-    moved = supported_drift(analyses, _setting(folder, "scale", "final_epochs"))
+    asked = folder.read().asked("scale").final_epochs
+    moved = supported_drift(analyses, Settings().final.final_epochs if asked is None else asked)
     return coefficient_pictures(folder.path, trainings, analyses, moved)
 
 
@@ -60,9 +60,9 @@ def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
     ranked = ranking(read_rows(table, FidelityRow))
     if len(ranked.names) < FEWEST:
         return []  # so many failed that the run has no picture either
-    agreement = ranked.agreement(_setting(folder, "fidelity", "seed"))
-    data = _part(folder, folder.read(), "data").get("name", folder.path.resolve().name)
-    return fidelity_pictures(folder.path, ranked, agreement, str(data))
+    record = folder.read()
+    agreement = ranked.agreement(record.asked("fidelity").seed or Settings().general.seed)
+    return fidelity_pictures(folder.path, ranked, agreement, record.data.name or folder.path.resolve().name)
 
 
 _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
@@ -71,21 +71,3 @@ _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
     "scaling.csv": _curves,
     "fidelity.csv": _fidelity,
 }
-
-
-def _setting(folder: RunFolder, step: str, name: str) -> Any:
-    """What a step was asked for, or the default where run.json does not tell. Raises UserError on a wrong value."""
-    asked: Mapping[str, Any] = folder.read()
-    for key in ("steps", step, "settings"):
-        asked = _part(folder, asked, key)
-    with from_user(str(folder.record)):
-        settings = Settings().with_given({name: asked[name]} if name in asked else {})
-    return settings.flat()[name]
-
-
-def _part(folder: RunFolder, record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object within run.json, empty where there is none."""
-    part = record.get(key, {}) if isinstance(record, dict) else None
-    if not isinstance(part, dict):
-        raise UserError(f"{folder.record}: not the record of a run")
-    return part

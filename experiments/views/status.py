@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.errors import UserError
-from experiments.run.folder import STUDIES, RunFolder, read_json
+from experiments.run.folder import STUDIES, RunFolder
+from experiments.run.records import BaselineRecord, CoefficientsRecord, TrainingRecord
+from experiments.run.records.values import plain
 from nas.study.attributes import measured
 from nas.study.store import read_study
 
@@ -22,17 +24,17 @@ from nas.study.store import read_study
 def run_status(folder: RunFolder) -> dict[str, Any]:
     """The state of each study, the best trial so far, and which results are there."""
     record = folder.read()
-    studies = {name: _study(folder, name) for name in STUDIES if folder.journal(name).exists()}
+    baseline, growth = folder.find(BaselineRecord), folder.find(CoefficientsRecord)
     return {
         "run": str(folder.path),
-        "data": record.get("data", {}).get("name"),
-        "updated": record.get("updated"),
-        "asked_trials": record.get("steps", {}).get("discover", {}).get("settings", {}).get("trials"),
-        "studies": studies,
-        "baseline": _summary(folder.baseline, ("id", "accuracy", "macs", "params", "score")),
-        "coefficients": _summary(folder.coefficients, ("alpha", "beta", "gamma")),
+        "data": record.data.name,
+        "updated": record.updated,
+        "asked_trials": record.asked("discover").trials,
+        "studies": {name: _study(folder, name) for name in STUDIES if folder.journal(name).exists()},
+        "baseline": _parts(baseline, "id", "accuracy", "macs", "params", "score"),
+        "coefficients": None if growth is None else _parts(growth.finding, "alpha", "beta", "gamma"),
         "frontier": (folder.path / "frontier.csv").exists(),
-        "train": _summary(folder.path / "train.json", ("accuracy", "epochs", "recipe", "macs", "params")),
+        "train": _parts(folder.find(TrainingRecord), "accuracy", "epochs", "recipe", "macs", "params"),
     }
 
 
@@ -103,11 +105,6 @@ def _study(folder: RunFolder, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(path: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    content = read_json(path)
-    try:
-        return {name: content[name] for name in names}
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a result of a run: {type(error).__name__}: {error}") from None
+def _parts(record: Any, *names: str) -> dict[str, Any] | None:
+    """Some fields of a record as plain data; None of none."""
+    return None if record is None else {name: plain(getattr(record, name)) for name in names}

@@ -118,7 +118,8 @@ def test_what_could_not_be_read_is_on_the_page(tmp_path: Path, page: Page) -> No
     page.trouble.clear()
     page.open(write_report(RunFolder(folder)))
     assert page.trouble == []
-    assert page.text("#story .caution").startswith("family.json could not be read: KeyError")
+    told = "family.json could not be read: not a run's family: [0].phi is missing; "
+    assert page.text("#story .caution").startswith(told)
 
 
 def test_a_full_training_writes_its_page(tmp_path: Path, page: Page, scalenas: Run) -> None:

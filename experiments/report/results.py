@@ -1,0 +1,107 @@
+"""The records of a run as the page takes them: networks, the family, the verdict, the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from experiments.report import story
+from experiments.report.drawing import drawing
+from experiments.run.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
+from experiments.run.records.values import needed
+from experiments.tables.frontier import FrontierPoint
+from search_spaces import ArchSpec, fit_arch, reference_arch
+
+_FIGURES = ("phi", "depth", "width", "resolution", "layers", "dropout", "params", "macs", "nominal_cost", "cost")
+_UNKNOWN_CLASSES = 1000
+
+
+class Told(NamedTuple):
+    """What one file gives to the page: a sentence, pictures of a network, and rows of a table."""
+
+    sentence: str | None
+    drawings: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+
+
+def tell_baseline(baseline: BaselineRecord, record: RunRecord) -> Told:
+    drawings = _beside_b0(baseline.arch, baseline.macs, baseline.num_classes or _classes(record), "The baseline")
+    return Told(story.found(baseline, record.cost), drawings, [])
+
+
+def tell_training(result: TrainingRecord, record: RunRecord) -> Told:
+    """A full training: its sentence, its network, and what it cost."""
+    images = record.data.train_images
+    cost = {
+        "step": "train", "trainings": 1, "failed": 0, "seconds": float(needed(result.seconds, "seconds")),
+        "macs": result.macs * result.epochs * images if images else None, "devices": needed(result.device, "device"),
+    }  # fmt: skip
+    drawn = drawing(needed(result.arch, "arch"), _classes(record), "The network trained in full")
+    return Told(story.trained(result), [drawn], [cost])
+
+
+def tell_family(
+    family: FamilyRecord, points: Sequence[FrontierPoint], record: RunRecord, trainings: int | None
+) -> Told:
+    """The family's rows, and its first member as the network that was given. trainings: see `story.given`."""
+    trained = {point.arch_id: point.accuracy for point in points}
+    rows: list[dict[str, Any]] = [
+        {name: float(getattr(member, name)) for name in _FIGURES} | {"accuracy": trained.get(member.arch.id)}
+        for member in family.members
+    ]
+    first = next((member for member in family.members if member.phi == 0), None)
+    if first is None:
+        return Told(None, [], rows)
+    drawings = _beside_b0(first.arch, first.macs, _classes(record), "The network that grows")
+    return Told(story.given(first, record, trainings), drawings, rows)
+
+
+def verdict(record: CoefficientsRecord) -> dict[str, Any]:
+    """The coefficients with their intervals, the findings and what weakens them."""
+    found = record.finding
+    intervals = found.intervals or {}
+    return {
+        "coefficients": [
+            {"name": name, "value": float(value), "interval": intervals.get(name)}
+            for name, value in (("alpha", found.alpha), ("beta", found.beta), ("gamma", found.gamma))
+        ],
+        "lines": [*found.verdict, *filter(None, [record.drift])],
+        "cautions": list(record.cautions),
+    }
+
+
+def environment(record: RunRecord) -> list[list[str]]:
+    """Data, identity and surroundings of a run, as names and texts; what is not known is left out."""
+    data = record.data
+    rows = {
+        "data": data.name,
+        "classes": ", ".join(data.classes or ()),
+        "images": ", ".join(f"{n} {split}" for split, n in (data.images or {}).items() if n),
+        **{key: str(value) for key, value in record.identity.items()},
+        "space size": None if record.space is None else f"{record.space.size:.3g}",
+        "devices": ", ".join(record.devices),
+        "machine": record.machine,
+        "revision": record.git_revision,
+        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        "created": record.created,
+        "last started": record.updated,
+    }
+    return [[key, value] for key, value in rows.items() if value]
+
+
+def _classes(record: RunRecord) -> int:
+    return record.data.num_classes or _UNKNOWN_CLASSES
+
+
+def _beside_b0(arch: ArchSpec, macs: int, classes: int, title: str) -> list[dict[str, Any]]:
+    """A network, and beside it B0 fitted to the same input and MACs where it can be and is another."""
+    drawn = [drawing(arch, classes, title)]
+    try:
+        b0 = replace(reference_arch("efficientnet_b0"), input_channels=arch.input_channels)
+        b0 = fit_arch(b0, arch.resolution, macs, num_classes=classes)
+    except ValueError:
+        return drawn  # too few pixels or MACs for B0 to be shrunk to
+    if b0.id == arch.id:
+        return drawn
+    return [*drawn, drawing(b0, classes, "EfficientNet-B0, fitted to the same input and multiply-adds")]
