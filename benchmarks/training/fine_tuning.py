@@ -111,8 +111,8 @@ def train(options: argparse.Namespace, seed: int, name: str, plan: TrainPlan) ->
         )
         arch = run / "arch.json"
         arch.write_text(dataclasses.replace(SMALL, resolution=options.resolution).to_json())
-        record: dict[str, Any] = run_train(opened, str(arch), plan)
-    accuracy: float = record["accuracy"]["test"]
+        accuracy = run_train(opened, str(arch), plan).accuracy.test
+    assert accuracy is not None
     return accuracy
 
 
