@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from experiments.plans.networks import baseline_arch
+from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
-from experiments.run.records import BaselineRecord
 from experiments.steps.compare import run_compare, run_entries
 from experiments.steps.discover import run_discover
 from experiments.steps.scale import run_scale

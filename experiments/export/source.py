@@ -11,11 +11,11 @@ from torch.export import Dim, ExportedProgram
 
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
+from experiments.records import BaselineRecord, TrainingRecord, read_json, read_record
+from experiments.records.record import named_record
+from experiments.records.values import Classes, needed, read_value
 from experiments.run.folder import RunFolder
 from experiments.run.naming import load_arch
-from experiments.run.records import BaselineRecord, TrainingRecord, read_json, read_record
-from experiments.run.records.record import named_record
-from experiments.run.records.values import Classes, needed, read_value
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network, classifier_name
 from search_spaces.weights import read_weights

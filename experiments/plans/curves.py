@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from experiments.records import CoefficientsRecord
 from experiments.run.context import RunContext
-from experiments.run.records import CoefficientsRecord
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from search_spaces import ArchSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from experiments.errors import UserError, from_user
+from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference, load_arch, resolve_target
-from experiments.run.records import BaselineRecord
 from search_spaces import ArchSpec, fit_arch
 
 

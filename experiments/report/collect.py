@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
 from experiments.report import story
 from experiments.report.guard import Guard
 from experiments.report.importance import importance
 from experiments.report.results import Told, environment, tell_baseline, tell_family, tell_training, verdict
 from experiments.report.trials import StudyTrials, Trials, compared_data, failures, search_data, spent
 from experiments.run.folder import STUDIES, RunFolder
-from experiments.run.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
 from experiments.tables.frontier import FrontierPoint, read_points
 
 PICTURES = (

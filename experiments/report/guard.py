@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from experiments.errors import UserError
+from experiments.records import Record
+from experiments.records.values import RecordError
 from experiments.run.folder import RunFolder
-from experiments.run.records import Record
-from experiments.run.records.values import RecordError
 
 Part = TypeVar("Part")
 Other = TypeVar("Other")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
+from experiments.records.values import needed
 from experiments.report import story
 from experiments.report.drawing import drawing
-from experiments.run.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
-from experiments.run.records.values import needed
 from experiments.tables.frontier import FrontierPoint
 from search_spaces import ArchSpec, fit_arch, reference_arch
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.run.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
-from experiments.run.records.values import needed
+from experiments.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
+from experiments.records.values import needed
 from experiments.tables.frontier import FrontierPoint
 from scaling_search import FamilyMember
 

@@ -10,9 +10,9 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments.records import RunRecord
+from experiments.records.values import ABSENT, read_value
 from experiments.report.frontier_data import frontier_data
-from experiments.run.records import RunRecord
-from experiments.run.records.values import ABSENT, read_value
 from experiments.tables.frontier import FrontierPoint
 from nas.evaluation import Fidelity
 from nas.study.attributes import measured

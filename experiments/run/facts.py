@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.options.asked import Asked, Fact
+from experiments.records import BaselineRecord
 from experiments.run.folder import RunFolder
-from experiments.run.records import BaselineRecord
 
 
 def _reads_files(asked: Asked) -> bool:

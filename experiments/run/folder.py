@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from experiments.errors import UserError
-from experiments.run.records import Record, RunRecord, read_record
-from experiments.run.records.run import Surroundings
-from experiments.run.records.values import Scalar
+from experiments.records import Record, RunRecord, read_record
+from experiments.records.run import Surroundings
+from experiments.records.values import Scalar
 from nas.files import replace_text
 from nas.study.passwords import hide_password
 

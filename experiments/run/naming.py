@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError, from_user, from_users_code
+from experiments.records import BaselineRecord, read_json
 from experiments.run.folder import RunFolder
-from experiments.run.records import BaselineRecord, read_json
 from search_spaces import (
     REFERENCE_NAMES,
     SPACES,

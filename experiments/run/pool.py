@@ -11,11 +11,11 @@ from functools import cached_property
 
 from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
+from experiments.records import read_json
 from experiments.run.folder import RunFolder, write_json
 from experiments.run.forecast import Images, Pace, mean, speed_from, spread, time_limit, training_seconds
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
-from experiments.run.records import read_json
 from nas.evaluation import Probe, Request, Timing
 from nas.pool.executor import ProbingExecutor
 from nas.pool.inline import InlineExecutor

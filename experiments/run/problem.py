@@ -10,9 +10,9 @@ from pathlib import Path
 
 from experiments.errors import UserError, from_users_code
 from experiments.options.settings import Settings
+from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
 from experiments.run.naming import load_object, resolve_resolution
-from experiments.run.records import DataFacts
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset
 from nas.data.source import open_dataset

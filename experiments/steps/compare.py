@@ -9,11 +9,11 @@ from pathlib import Path
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.run_folder import frontier_pictures
 from experiments.plans.networks import fitted_arch
+from experiments.records import BaselineRecord, FamilyRecord, RunRecord
+from experiments.records.record import named_record
+from experiments.records.values import needed
 from experiments.run.context import RunContext
 from experiments.run.folder import RunFolder
-from experiments.run.records import BaselineRecord, FamilyRecord, RunRecord
-from experiments.run.records.record import named_record
-from experiments.run.records.values import needed
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from nas.evaluation import Request

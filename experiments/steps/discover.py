@@ -18,9 +18,9 @@ from optuna.study import Study
 from experiments.errors import RunFailedError, from_user
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
+from experiments.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.run.context import RunContext
 from experiments.run.pricing import resolve_figure, target_cost
-from experiments.run.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.tables.trials import trials_csv
 from nas.evaluation import Request
 from nas.figures import Figure, InSpace, keeps

@@ -17,8 +17,8 @@ from experiments.pictures.run_folder import fidelity_pictures
 from experiments.plans.networks import fitted_arch
 from experiments.plans.outlook import outlook_list
 from experiments.plans.search import plan_search
+from experiments.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.run.context import RunContext
-from experiments.run.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds

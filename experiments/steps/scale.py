@@ -15,9 +15,9 @@ from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
 from experiments.plans.curves import Curves, curve_requests, plan_curves
 from experiments.plans.networks import baseline_arch
 from experiments.plans.outlook import outlook_scale
+from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
-from experiments.run.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.tables.curves import Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
 from nas.evaluation import Fidelity, Outcome, Request

@@ -13,10 +13,10 @@ import torch
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan
 from experiments.plans.networks import fitted_arch
+from experiments.records import TrainingRecord
+from experiments.records.training import Accuracies, KeptWeights, TrainingData
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference, load_arch
-from experiments.run.records import TrainingRecord
-from experiments.run.records.training import Accuracies, KeptWeights, TrainingData
 from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed

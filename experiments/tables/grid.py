@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.run.records import PointFigures
-from experiments.run.records.values import plain
+from experiments.records import PointFigures
+from experiments.records.values import plain
 from experiments.tables.csv_rows import SIGNED, read_rows
 from scaling_search import CoefficientSearch
 from scaling_search.analysis import Trainings

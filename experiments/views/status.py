@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.errors import UserError
+from experiments.records import BaselineRecord, CoefficientsRecord, TrainingRecord
+from experiments.records.values import plain
 from experiments.run.folder import STUDIES, RunFolder
-from experiments.run.records import BaselineRecord, CoefficientsRecord, TrainingRecord
-from experiments.run.records.values import plain
 from nas.study.attributes import measured
 from nas.study.store import read_study
 

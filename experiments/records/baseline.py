@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import ABSENT, Amount, Classes, Count, Share
+from experiments.records.record import Record
+from experiments.records.values import ABSENT, Amount, Classes, Count, Share
 from nas.evaluation import Fidelity
 from search_spaces import ArchSpec, format_blocks
 

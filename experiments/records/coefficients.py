@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import ABSENT, FLAT, KEY, Amount, Count, Share, Within
+from experiments.records.record import Record
+from experiments.records.values import ABSENT, FLAT, KEY, Amount, Count, Share, Within
 from scaling_search import Analysis, Coefficients, CoefficientSearch, ScalingPoint, Shares
 from scaling_search.search import PointResult
 from scaling_search.surface.noise import Noise

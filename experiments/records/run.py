@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import ABSENT, Count, Scalar, plain, read_value
+from experiments.records.record import Record
+from experiments.records.values import ABSENT, Count, Scalar, plain, read_value
 from nas.score import Score
 
 

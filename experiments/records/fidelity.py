@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import FLAT, Amount, Count
+from experiments.records.record import Record
+from experiments.records.values import FLAT, Amount, Count
 from nas.evaluation import Fidelity
 from nas.rank_fidelity import Ceiling, Estimate, StandIn
 

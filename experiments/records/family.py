@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import RecordError, plain, read_value
+from experiments.records.record import Record
+from experiments.records.values import RecordError, plain, read_value
 from scaling_search import FamilyMember
 
 

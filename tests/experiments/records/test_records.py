@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 import experiments
 from experiments.errors import UserError
-from experiments.run.folder import RunFolder
-from experiments.run.records import (
+from experiments.records import (
     BaselineRecord,
     CoefficientsRecord,
     FamilyRecord,
@@ -28,8 +27,9 @@ from experiments.run.records import (
     TrainingRecord,
     read_record,
 )
-from experiments.run.records.run import Surroundings
-from experiments.run.records.values import ABSENT, FLAT, KEY, RecordError, Share, plain, read_value
+from experiments.records.run import Surroundings
+from experiments.records.values import ABSENT, FLAT, KEY, RecordError, Share, plain, read_value
+from experiments.run.folder import RunFolder
 from search_spaces import ArchSpec, reference_arch
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.run_folders import made_up_run

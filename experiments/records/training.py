@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from experiments.run.records.record import Record
-from experiments.run.records.values import ABSENT, Amount, Count, Share
+from experiments.records.record import Record
+from experiments.records.values import ABSENT, Amount, Count, Share
 from search_spaces import ArchSpec
 
 

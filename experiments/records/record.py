@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from experiments.errors import UserError
-from experiments.run.records.values import RecordError, plain, read_value
+from experiments.records.values import RecordError, plain, read_value
 
 AGAIN = "mend it, or remove it and the run writes it anew"
 

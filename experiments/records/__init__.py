@@ -1,0 +1,29 @@
+"""The JSON files of a run folder as frozen dataclasses: their fields, how each is written and read."""
+
+from experiments.records.baseline import BaselineRecord
+from experiments.records.coefficients import CoefficientsRecord, Finding, GridPoint, PointFigures
+from experiments.records.family import FamilyRecord
+from experiments.records.fidelity import FidelityRecord, JudgedStandIn, LongTraining
+from experiments.records.record import Record, read_json, read_record
+from experiments.records.run import CostFacts, DataFacts, RunRecord, SpaceFacts
+from experiments.records.training import TrainingRecord
+
+__all__ = [
+    "BaselineRecord",
+    "CoefficientsRecord",
+    "CostFacts",
+    "DataFacts",
+    "FamilyRecord",
+    "FidelityRecord",
+    "Finding",
+    "GridPoint",
+    "JudgedStandIn",
+    "LongTraining",
+    "PointFigures",
+    "Record",
+    "RunRecord",
+    "SpaceFacts",
+    "TrainingRecord",
+    "read_json",
+    "read_record",
+]
