@@ -85,8 +85,8 @@ class WorkerExecutor(abc.ABC):
         return events
 
     def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
-        if self._is_busy:
-            raise RuntimeError("trials are running")
+        if self._is_busy or not self._seats:
+            raise RuntimeError("trials are running" if self._is_busy else "the executor is closed")
         self._waiting += [Submission(number, probe) for number in range(times)]
         self._assign()
         while self._is_busy:

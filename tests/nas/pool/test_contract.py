@@ -382,6 +382,13 @@ def test_a_probe_that_fails_says_why(make: Make, error: BaseException, failure: 
     assert outcome_of(executor).accuracy == formula(request())
 
 
+def test_a_closed_pool_is_not_probed() -> None:
+    executor = LocalExecutor(Timed(), [Slot()])
+    executor.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        executor.probe(Probe(request(16).arch))
+
+
 def test_a_probe_that_hangs_is_a_timeout(make: Make) -> None:
     executor = make(Timed(), time_limit=1.0)
     (failure,) = executor.probe(Probe(request(8).arch))
