@@ -135,10 +135,11 @@ def evaluate_all(
             ledger.tell_running(event.ticket, request, event)
             return ()
         counted = {figure.name: figure.of(request.arch) for figure in figures}
-        attrs = {**request_attrs(request, counted), **labels(request)}
+        told = labels(request)
+        attrs = request_attrs(request, counted) | {name: told[name] for name in told if name not in axes}
         ending = trained(event.outcome, lambda value: score(value, counted[figures[0].name]))
         outcomes[request.key] = event.outcome
-        ledger.add(event.ticket, request, ending, attrs=attrs, axes=axes)
+        ledger.add(event.ticket, request, ending, attrs=attrs, params={name: told[name] for name in axes}, axes=axes)
         return ()
 
     drive(jobs(), executor, handle)

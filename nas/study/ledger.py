@@ -100,18 +100,18 @@ class Ledger:
 
     def add(
         self, number: int, request: Request, ending: Ending, *,
-        attrs: Mapping[str, Any], axes: Mapping[str, BaseDistribution],
+        attrs: Mapping[str, Any], params: Mapping[str, Any], axes: Mapping[str, BaseDistribution],
     ) -> None:  # fmt: skip
-        """Store a whole trial that nobody asked for, but a list. number: in that list. attrs: beside the ending's;
-        those named in `axes`, with their distributions, become parameters of the trial.
+        """Store a whole trial that nobody asked for, but a list. number: in that list. attrs: beside the ending's.
+        params: the trial's parameters, which have the distributions `axes`.
         """
         outcome = ending.outcome
         trial = create_trial(
             state=ending.state,
             value=ending.value,
-            params={name: value for name, value in attrs.items() if name in axes},
+            params=dict(params),
             distributions=dict(axes),
-            user_attrs={name: value for name, value in attrs.items() if name not in axes} | dict(ending.attrs),
+            user_attrs={**attrs, **ending.attrs},
             intermediate_values=dict(enumerate(outcome.curve if outcome else (), 1)),
         )
         trial.datetime_start = datetime.now() - timedelta(seconds=outcome.seconds if outcome else 0.0)

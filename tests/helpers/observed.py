@@ -47,11 +47,13 @@ class Observer:
     patch: pytest.MonkeyPatch
     notes: list[str] = field(default_factory=list)
     known: dict[tuple[str, ...], Said] = field(default_factory=dict)
+    count: int = 0
 
     def __call__(self, *arguments: str, again: bool = False) -> Said:
         """What comes of a command whose run folder stands as RUN in its arguments. again: run it once more."""
         if again or arguments not in self.known:
-            folder = self.root / f"run{len(self.known)}{'again' if again else ''}"
+            folder = self.root / f"run{self.count}"
+            self.count += 1
             self.notes.clear()
             status, out, err = self._run([each.replace("RUN", str(folder)) for each in arguments])
             said = {"status": status, "out": _clean(out, folder), "err": _clean(err, folder), "notes": list(self.notes)}
@@ -75,8 +77,7 @@ def stand_ins(observer: Observer) -> None:
     """Put quick and noted parts in place of slow ones: pictures, pages, worker processes, clusters, measured times."""
     from experiments import report  # noqa: PLC0415  all that loads torch is loaded with the first test that needs it
     from experiments.run import context, naming, pool, pricing  # noqa: PLC0415
-    from experiments.steps import compare, fidelity, scale, train  # noqa: PLC0415
-    from nas.training import proxy  # noqa: PLC0415
+    from experiments.steps import compare, fidelity, scale  # noqa: PLC0415
 
     put, note = observer.patch.setattr, observer.notes.append
     # Pure, but most of the time.
@@ -131,8 +132,7 @@ def stand_ins(observer: Observer) -> None:
         return 1 + zlib.crc32(arch.id.encode()) / 2**32
 
     put(pricing, "LatencyBook", functools.partial(nas.figures.latency.LatencyBook, measure=measure))
-    for module in (proxy, train):
-        put(module, "accelerate", lambda _: note("compiled loops"))
+    put("nas.training.loop.accelerate", lambda _: note("compiled loops"))
 
 
 def _clean(text: str, folder: Path) -> str:

@@ -427,12 +427,13 @@ def test_a_list_holds_the_callers_parameters_attributes_and_values(path: Path) -
         [request(8), request(16)],
         Formula(),
         score=SCORE,
-        labels=lambda r: {"channels": r.arch.stages[0].channels, "phi": r.seed},
-        axes={"channels": IntDistribution(1, 512)},
+        labels=lambda r: {"channels": r.arch.stages[0].channels, "phi": r.seed, "seed": r.seed},
+        axes={"channels": IntDistribution(1, 512), "seed": IntDistribution(0, 9)},
     )
     for trial, asked in zip(open_study(path, "scale").trials, (request(8), request(16)), strict=True):
-        assert trial.params == {"channels": asked.arch.stages[0].channels}
+        assert trial.params == {"channels": asked.arch.stages[0].channels, "seed": 0}
         assert trial.user_attrs["phi"] == 0
+        assert stored_request(trial) == asked  # its seed, too, though that is a parameter
         assert trial.value == SCORE(formula(asked), MACS.of(asked.arch))
         assert trial.intermediate_values == dict(enumerate(trial.user_attrs["curve"], 1))
         assert trial.duration is not None
