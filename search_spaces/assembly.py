@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search_spaces.arch import ArchSpec
-from search_spaces.layers import Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Repeat, Seq
+from search_spaces.layers import Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Pooling, Repeat, Seq
 from search_spaces.ops import Stage
 from search_spaces.padding import padded_same
 
@@ -22,7 +22,7 @@ def stem_layers(arch: ArchSpec) -> Layer:
         layers = (first, style.norm, style.act, second, style.norm, style.act)
     else:
         layers = (Conv(stem.channels, stem.kernel, stem.stride), style.norm, style.act)
-    return _padded(arch, Seq(layers if stem.pool == 1 else (*layers, Pool("max", 3, stem.pool, padding=1))))
+    return _padded(arch, Seq(layers if stem.pool == 1 else (*layers, Pooling("max", 3, stem.pool, padding=1))))
 
 
 def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:

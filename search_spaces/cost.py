@@ -24,7 +24,7 @@ from search_spaces.layers import (
     Linear,
     Norm,
     PadChannels,
-    Pool,
+    Pooling,
     Repeat,
     Residual,
     Seq,
@@ -135,7 +135,7 @@ def _flatten(layer: Flatten, shape: Shape) -> tuple[Cost, Shape]:  # noqa: ARG00
     return _NOTHING, Shape(shape.channels * shape.size * shape.size, 1)
 
 
-def _pool(layer: Pool, shape: Shape) -> tuple[Cost, Shape]:
+def _pool(layer: Pooling, shape: Shape) -> tuple[Cost, Shape]:
     if layer.padding == "same":
         size = same_size(shape.size, layer.stride)
         return Cost(0, 0, shape.channels * size * size), Shape(shape.channels, size)
@@ -218,7 +218,7 @@ _FOLD: dict[type, Callable[[Any, Shape], tuple[Cost, Shape]]] = {
     Conv: _conv,
     Norm: _norm,
     Act: _act,
-    Pool: _pool,
+    Pooling: _pool,
     GlobalPool: _global_pool,
     Flatten: _flatten,
     Dropout: _free,

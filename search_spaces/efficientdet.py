@@ -9,7 +9,7 @@ from typing import NamedTuple
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import stage_layers, stem_layers
 from search_spaces.cost import Cost, Shape, input_shape, layer_cost
-from search_spaces.layers import Act, Conv, Layer, Norm, Pool, Seq
+from search_spaces.layers import Act, Conv, Layer, Norm, Pooling, Seq
 from search_spaces.reference import reference_arch
 
 BOX = 4
@@ -115,7 +115,7 @@ def lateral(spec: DetectorSpec) -> Layer:
 
 def coarser() -> Layer:
     """From one level to the next."""
-    return Pool("max", 3, 2, padding=1)
+    return Pooling("max", 3, 2, padding=1)
 
 
 def separable(spec: DetectorSpec, channels: int) -> Layer:

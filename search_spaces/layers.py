@@ -43,7 +43,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Pooling:
     """Average or maximum over windows. ceil_mode lets the last window hang over the edge; padding is never averaged."""
 
     kind: str
@@ -134,7 +134,7 @@ Layer: TypeAlias = (
     Conv
     | Norm
     | Act
-    | Pool
+    | Pooling
     | GlobalPool
     | Flatten
     | Dropout

@@ -250,11 +250,11 @@ def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PL
             return _ACTIVATIONS[name]()
         case L.Act(name):
             return _ACTIVATIONS[name](inplace=True)
-        case L.Pool(kind, kernel, stride, "same"):
+        case L.Pooling(kind, kernel, stride, "same"):
             return SamePool2d(kind, kernel, stride)
-        case L.Pool("avg", kernel, stride, int(padding), ceil_mode):
+        case L.Pooling("avg", kernel, stride, int(padding), ceil_mode):
             return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil_mode, count_include_pad=False)
-        case L.Pool(_, kernel, stride, padding, ceil_mode):
+        case L.Pooling(_, kernel, stride, padding, ceil_mode):
             assert padding != "same"  # a case of its own above
             return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
         case L.GlobalPool():

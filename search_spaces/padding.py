@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search_spaces.layers import Concat, Conv, Gate, Layer, Pool, Repeat, Residual, Seq
+from search_spaces.layers import Concat, Conv, Gate, Layer, Pooling, Repeat, Residual, Seq
 
 
 def padded_same(layer: Layer) -> Layer:  # noqa: PLR0911  one case a layer
@@ -13,7 +13,7 @@ def padded_same(layer: Layer) -> Layer:  # noqa: PLR0911  one case a layer
     match layer:
         case Conv(kernel=kernel, stride=stride, padding=None) if kernel > 1 and stride > 1:
             return replace(layer, padding="same")
-        case Pool(stride=stride, padding=padding) if padding and stride > 1:
+        case Pooling(stride=stride, padding=padding) if padding and stride > 1:
             return replace(layer, padding="same")
         case Seq(parts):
             return replace(layer, parts=tuple(map(padded_same, parts)))

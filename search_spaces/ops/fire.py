@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from search_spaces.checks import integer
-from search_spaces.layers import Concat, Conv, Layer, Pool, Seq
+from search_spaces.layers import Concat, Conv, Layer, Pooling, Seq
 from search_spaces.ops.base.fields import INNER, SKIP, Token
 from search_spaces.ops.base.parts import share_of, with_shortcut
 from search_spaces.ops.base.stage import Stage, Style, applicable_skip
@@ -48,7 +48,7 @@ class Fire(Stage):
             )
         )
         module = with_shortcut(body, self, inputs, 1, style)
-        return module if stride == 1 else Seq((Pool("max", 3, stride, ceil_mode=True), module))
+        return module if stride == 1 else Seq((Pooling("max", 3, stride, ceil_mode=True), module))
 
     def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:  # noqa: ARG002
         return ["squeeze", "expand1x1", "expand3x3"] if scheme == "torchvision squeezenet" else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from search_spaces.checks import ArchError
-from search_spaces.layers import Concat, Conv, Layer, Pool, Residual, Seq, Shuffle
+from search_spaces.layers import Concat, Conv, Layer, Pooling, Residual, Seq, Shuffle
 from search_spaces.ops.base.fields import GROUPS, INNER, Token
 from search_spaces.ops.base.parts import share_of
 from search_spaces.ops.base.stage import Stage, Style
@@ -52,7 +52,7 @@ class ShuffleUnit(Stage):
         )
         if not changing:
             return Seq((Residual(body), style.act))
-        shortcut = Pool("avg", 3, stride, padding=1) if stride > 1 else Seq(())
+        shortcut = Pooling("avg", 3, stride, padding=1) if stride > 1 else Seq(())
         return Seq((Concat((shortcut, body)), style.act))
 
     def least_channels(self, inputs: int, step: int) -> int:

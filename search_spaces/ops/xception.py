@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from search_spaces.layers import Layer, Pool, Seq
+from search_spaces.layers import Layer, Pooling, Seq
 from search_spaces.ops.base.fields import INNER, SKIP, Token
 from search_spaces.ops.base.parts import separable_conv, share_of, with_shortcut
 from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
@@ -39,7 +39,7 @@ class XceptionBlock(Stage):
         for before, width in zip((inputs, *widths), widths, strict=False):
             parts += [style.act, *separable_conv(before, width, self.kernel, style)]
         if stride > 1:
-            parts.append(Pool("max", 3, stride, padding=1))
+            parts.append(Pooling("max", 3, stride, padding=1))
         return with_shortcut(Seq(tuple(parts)), self, inputs, stride, style)
 
     def weight_names(self, scheme: str, inputs: int, stride: int) -> list[str] | None:

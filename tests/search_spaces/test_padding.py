@@ -15,7 +15,7 @@ from experiments.export.source import Exported
 from experiments.export.standalone import write_standalone
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights, network_cost
 from search_spaces.cost import Shape, layer_cost
-from search_spaces.layers import Conv, Pool
+from search_spaces.layers import Conv, Pooling
 from search_spaces.network import SameConv2d, build_layer
 from search_spaces.padding import same_borders
 from search_spaces.public_names import conventions
@@ -57,7 +57,7 @@ def test_over_an_even_number_of_pixels_the_first_window_begins_at_the_first() ->
 @given(st.integers(1, 20), st.sampled_from([1, 3, 5, 7]), st.integers(1, 3), st.sampled_from(["conv", "max", "avg"]))
 def test_layers_against_padding_by_hand(size: int, kernel: int, stride: int, kind: str) -> None:
     x = torch.randn(2, 3, size, size)
-    layer = Conv(3, kernel, stride, padding="same") if kind == "conv" else Pool(kind, kernel, stride, "same")
+    layer = Conv(3, kernel, stride, padding="same") if kind == "conv" else Pooling(kind, kernel, stride, "same")
     module = build_layer(layer, Shape(3, size))
     before, after = same_borders(size, kernel, stride)
     borders = (before, after, before, after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, PadChannels, Pool, Residual, Seq
+from search_spaces.layers import Act, Conv, Gate, GlobalPool, Layer, PadChannels, Pooling, Residual, Seq
 from search_spaces.ops.base.fields import GateSpec
 from search_spaces.ops.base.stage import Stage, Style
 from search_spaces.rounding import round_channels
@@ -52,13 +52,13 @@ def with_shortcut(body: Layer, stage: Stage, inputs: int, stride: int, style: St
     """`body`, which has the stride, and the stage's shortcut where there is one."""
     changing = stride > 1 or inputs != stage.channels
     if stage.skip == "pool" and stride > 1:
-        pool = Pool("avg", 2, stride, ceil_mode=True)
+        pool = Pooling("avg", 2, stride, ceil_mode=True)
         project = () if inputs == stage.channels else (Conv(stage.channels), style.norm)
         return Residual(body, Seq((pool, *project)))
     if stage.skip == "project" and changing:
         return Residual(body, Seq((Conv(stage.channels, 1, stride), style.norm)))
     if stage.skip == "pad" and changing:
-        every = (Pool("max", 1, stride),) if stride > 1 else ()
+        every = (Pooling("max", 1, stride),) if stride > 1 else ()
         pad = (PadChannels(stage.channels),) if stage.channels != inputs else ()
         return Residual(body, Seq((*every, *pad)))
     return body if stage.skip == "none" or changing else Residual(body)
