@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections import Counter
@@ -56,6 +57,24 @@ def test_commands_that_are_named_are_there(page: Path) -> None:
         assert find_spec(name) is not None, f"{page.name} names {name}"
         if (ROOT / Path(*name.split("."))).is_dir():
             assert find_spec(f"{name}.__main__") is not None, f"{page.name} names {name}"
+
+
+def test_tests_use_public_names() -> None:
+    """Of our packages: what is imported, what is taken of an imported name, and what is named in a string."""
+    private = re.compile(rf"(?:{'|'.join(PACKAGES)})\.[\w.]*\b_[a-zA-Z]\w*")
+    found = []
+    for path in (path for path in MODULES if path.parts[0] in ("tests", "benchmarks")):
+        ours = set()
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] in PACKAGES:
+                    ours |= {each.asname or each.name for each in names}
+                    found += [f"{path}: {each.name}" for each in names if each.name.startswith("_")]
+                case ast.Attribute(value=ast.Name(id=name), attr=attr) if name in ours and attr[0] == "_" != attr[1]:
+                    found.append(f"{path}: {name}.{attr}")
+                case ast.Constant(value=str(text)) if private.fullmatch(text):
+                    found.append(f"{path}: {text}")
+    assert found == []
 
 
 def test_scripts_of_the_report_fit_the_page_and_tools_name_no_host() -> None:

@@ -128,12 +128,12 @@ def _open_study(run: RunContext, search: Search, figure: Figure, sampler: BaseSa
     driver = f"{platform.node()}:{run.folder.path.resolve()}"
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, _shared_name(run, search, figure), driver, sampler))
+            shared = stack.enter_context(open_shared_study(url, shared_name(run, search, figure), driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared
 
 
-def _shared_name(run: RunContext, search: Search, figure: Figure) -> str:
+def shared_name(run: RunContext, search: Search, figure: Figure) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
     settings, training = run.settings, run.settings.training
     asked = [

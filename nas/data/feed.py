@@ -117,15 +117,16 @@ def open_feed(
 
 
 _Loaded = tuple[Tensor, Tensor, Tensor, mmap.mmap | None]  # images, rows, labels, mapping of a Feed
-_kept: OrderedDict[tuple[object, ...], _Loaded] = OrderedDict()  # in memory, the latest used last
+RESIDENT: OrderedDict[tuple[object, ...], _Loaded] = OrderedDict()
+"""The splits that this process keeps in memory, the latest used last; see RESIDENT_BYTES."""
 
 
 def _load(dataset: Dataset, split: str, count: int, resolution: int, device: torch.device) -> _Loaded:
     """The first `count` images of a split, in memory where they are not too many; see Feed."""
     key = (dataset.images_path, dataset.splits_path, split, count, resolution, device)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
+    if key in RESIDENT:
+        RESIDENT.move_to_end(key)
+        return RESIDENT[key]
     part = load_split(dataset, split)
     labels = torch.from_numpy(part.labels[:count]).to(device)
     rows = torch.from_numpy(part.rows[:count])
@@ -138,11 +139,11 @@ def _load(dataset: Dataset, split: str, count: int, resolution: int, device: tor
     for start in range(0, count, CHUNK):
         images[start : start + CHUNK] = resize(mapped[rows[start : start + CHUNK]].to(device), resolution)
         mapping.madvise(mmap.MADV_DONTNEED)
-    _kept[key] = images, torch.arange(count, device=device), labels, None
-    return _kept[key]
+    RESIDENT[key] = images, torch.arange(count, device=device), labels, None
+    return RESIDENT[key]
 
 
 def _make_room(needed: int, limit: int) -> None:
     """Forget what was used longest ago, until `needed` bytes more come to at most `limit`."""
-    while _kept and sum(loaded[0].nbytes for loaded in _kept.values()) + needed > limit:
-        _kept.popitem(last=False)
+    while RESIDENT and sum(loaded[0].nbytes for loaded in RESIDENT.values()) + needed > limit:
+        RESIDENT.popitem(last=False)

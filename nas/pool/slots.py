@@ -69,7 +69,7 @@ def keep_memory() -> None:
 
 
 def _device_names(devices: str) -> list[str]:
-    gpus = _gpu_count()
+    gpus = gpu_count()
     if devices == "auto":
         return [f"cuda:{i}" for i in range(gpus)] or ["cpu"]
     return [_device_name(name.strip(), gpus) for name in devices.split(",")]
@@ -88,7 +88,7 @@ def _device_name(name: str, gpus: int) -> str:
     return f"cuda:{index}"
 
 
-def _gpu_count() -> int:
+def gpu_count() -> int:
     import torch  # noqa: PLC0415  heavy, and worker processes that import this module may not need it
 
     return torch.cuda.device_count()

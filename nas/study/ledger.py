@@ -20,7 +20,7 @@ from nas.study.journal import batch
 from nas.study.known import Known
 from nas.study.optuna_adapter import as_stored
 
-_REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs are reported
+REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs are reported
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Ledger:
     @property
     def overdue(self) -> bool:
         """Whether reports have been held back for long."""
-        return bool(self._reports) and time.monotonic() - self._written > _REPORTS_WAIT
+        return bool(self._reports) and time.monotonic() - self._written > REPORTS_WAIT
 
     def drop_reports(self, numbers: Collection[int]) -> None:
         """Forget the reports of trials that are not this driver's any more."""

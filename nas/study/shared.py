@@ -24,8 +24,8 @@ from nas.study.store import Direction
 
 _DRIVER = "driver"  # trial attribute: who runs it
 _BEAT = "scalenas:alive:"  # study attribute of each driver, renewed while it lives
-_BEAT_EVERY = 15.0
-_DEAD_AFTER = 90.0
+BEAT_EVERY = 15.0
+DEAD_AFTER = 90.0  # seconds without a beat
 _DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
 
 
@@ -59,7 +59,7 @@ def open_shared_study(
     options = {"pool_pre_ping": True}  # so that a restart of the server between two uses costs nothing
     try:
         turns = sqlalchemy.create_engine(full, **options)
-        with _turn(turns, "schema"):
+        with database_turn(turns, "schema"):
             opened = RDBStorage(full, engine_kwargs=options)
             study = optuna.create_study(
                 study_name=name, storage=opened, sampler=sampler, directions=list(directions), load_if_exists=True
@@ -102,7 +102,7 @@ class SharedStudy:
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
         """Hold the study: no other driver is in its turn meanwhile. Ends with the process, however that ends."""
-        return _turn(self.turns, self.study.study_name)
+        return database_turn(self.turns, self.study.study_name)
 
     def beat(self) -> None:
         """Tell the others that this driver lives. What is told only has to change: clocks may differ."""
@@ -114,7 +114,7 @@ class SharedStudy:
         end = threading.Event()
 
         def keep_beating() -> None:
-            while not end.wait(_BEAT_EVERY):
+            while not end.wait(BEAT_EVERY):
                 with contextlib.suppress(*_DATABASE_ERRORS):  # the next one may get through
                     self.beat()
 
@@ -133,7 +133,7 @@ class SharedStudy:
         now = time.monotonic()
         if driver not in self._beats or self._beats[driver][0] != beat:
             self._beats[driver] = (beat, now)
-        return now - self._beats[driver][1] > _DEAD_AFTER
+        return now - self._beats[driver][1] > DEAD_AFTER
 
     def claim(self, trial: Trial) -> None:
         """Note that this driver runs the trial."""
@@ -165,7 +165,7 @@ class SharedStudy:
 
 
 @contextlib.contextmanager
-def _turn(engine: sqlalchemy.Engine, what: str) -> Iterator[None]:
+def database_turn(engine: sqlalchemy.Engine, what: str) -> Iterator[None]:
     """Hold PostgreSQL's advisory lock for `what`; the server frees it when the connection ends."""
     key = {"key": zlib.crc32(f"scalenas {what}".encode())}
     with engine.connect() as connection:

@@ -115,7 +115,7 @@ def stand_ins(observer: Observer) -> None:
     put(pool, "LocalExecutor", executor("local"))
     put(pool, "InlineExecutor", executor("inline"))
     put("nas.pool.slots.usable_cores", lambda: 2)
-    put("nas.pool.slots._gpu_count", lambda: 0)
+    put("nas.pool.slots.gpu_count", lambda: 0)
 
     class Board:
         def add_scalar(self, tag: str, *_: Any) -> None:

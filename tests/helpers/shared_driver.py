@@ -28,5 +28,5 @@ def run(folder: Path, url: str, trials: int, delay: float) -> None:
 if __name__ == "__main__":
     folder, url, trials, delay, *dead_after = sys.argv[1:]
     for seconds in dead_after:
-        shared_study._DEAD_AFTER, shared_study._BEAT_EVERY = float(seconds), float(seconds) / 10
+        shared_study.DEAD_AFTER, shared_study.BEAT_EVERY = float(seconds), float(seconds) / 10
     run(Path(folder), url, int(trials), float(delay))

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.options.settings import Settings
 from experiments.plans.search import Search
-from experiments.steps.discover import _shared_name
+from experiments.steps.discover import shared_name
 from nas.score import Score
 
 
@@ -20,7 +20,7 @@ def name(**asked: Any) -> str:
     run: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings)
     space: Any = SimpleNamespace(name=given["space"])
     pricing: Any = SimpleNamespace(how=given["how"])
-    return _shared_name(run, Search(given["score"], space, given["fitted_to"], 9, given["max_macs"]), pricing)
+    return shared_name(run, Search(given["score"], space, given["fitted_to"], 9, given["max_macs"]), pricing)
 
 
 def test_drivers_share_a_study_where_what_its_trials_mean_is_the_same() -> None:

@@ -25,9 +25,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    feed._kept.clear()
+    feed.RESIDENT.clear()
     yield
-    feed._kept.clear()
+    feed.RESIDENT.clear()
 
 
 def mapped() -> int:
@@ -87,7 +87,7 @@ def test_splits_kept_in_memory_stay_within_their_bound(dataset: Dataset, monkeyp
     monkeypatch.setitem(feed.RESIDENT_BYTES, "cpu", limit)
     kept = [open_feed(dataset, "val", CPU, share=1.0, resolution=size, channels=3) for size in (8, 12, 16, 14)]
     assert all(each.mapping is None for each in kept)
-    assert sum(loaded[0].nbytes for loaded in feed._kept.values()) <= 2 * limit
+    assert sum(loaded[0].nbytes for loaded in feed.RESIDENT.values()) <= 2 * limit
     again = open_feed(dataset, "val", CPU, share=1.0, resolution=14, channels=3)
     assert again.images is kept[-1].images
     assert open_feed(dataset, "val", CPU, share=1.0, resolution=8, channels=3).images is not kept[0].images

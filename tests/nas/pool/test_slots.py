@@ -11,7 +11,7 @@ from nas.pool.slots import Slot, resolve_devices
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     gpus, cores = request.param
-    monkeypatch.setattr(slots, "_gpu_count", lambda: gpus)
+    monkeypatch.setattr(slots, "gpu_count", lambda: gpus)
     monkeypatch.setattr(slots, "usable_cores", lambda: cores)
 
 

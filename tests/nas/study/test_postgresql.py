@@ -183,10 +183,10 @@ def test_what_another_driver_took_over_is_let_go(server: str, name: str, monkeyp
         assert isinstance(job, tuple)
         assert next(jobs) is None  # a second trial waits for the first, which asks the same
         with monkeypatch.context() as silent:
-            silent.setattr("nas.study.shared._DEAD_AFTER", -1.0)
+            silent.setattr("nas.study.shared.DEAD_AFTER", -1.0)
             assert next(others.jobs()) == job
         done = Finished(0, Outcome(accuracy=0.5, seconds=1.0))
-        monkeypatch.setattr("nas.study.ledger._REPORTS_WAIT", 0.0)  # silent for long, it has not written either
+        monkeypatch.setattr("nas.study.ledger.REPORTS_WAIT", 0.0)  # silent for long, it has not written either
         if name == "running":
             assert 0 in mine.handle(Reported(0, 1, 0.25))
             assert not mine.handle(done)
@@ -335,7 +335,7 @@ def test_tables_of_another_optuna_are_told_in_one_line(monkeypatch: pytest.Monke
         raise RuntimeError("no longer compatible with the table schema\nand more")
 
     monkeypatch.setattr("nas.study.shared.RDBStorage", refuse)
-    monkeypatch.setattr("nas.study.shared._turn", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("nas.study.shared.database_turn", lambda *_: contextlib.nullcontext())
     url = "postgresql://me@127.0.0.1:1/x"
     with (
         pytest.raises(ValueError, match=r"^`storage` .+: cannot be used: no longer compatible with the table schema$"),

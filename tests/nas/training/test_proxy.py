@@ -71,7 +71,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def _fresh() -> Iterator[None]:
     FIRST_BATCH.clear()
     yield
-    feed._kept.clear()
+    feed.RESIDENT.clear()
 
 
 def go_on(_epoch: int, _accuracy: float) -> bool:
@@ -138,7 +138,7 @@ def test_images_read_from_the_file_train_as_those_in_memory(
 ) -> None:
     request = Request(ARCH, Fidelity(epochs=2, train_fraction=0.5))
     resident = run(digits, request, recipe=RECIPES[recipe]())
-    feed._kept.clear()
+    feed.RESIDENT.clear()
     monkeypatch.setitem(feed.RESIDENT_BYTES, "cpu", 0)
     assert run(digits, request, recipe=RECIPES[recipe]()) == resident
 
