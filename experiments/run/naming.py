@@ -21,6 +21,7 @@ from search_spaces import (
     fit_arch,
     reference_arch,
 )
+from search_spaces.detection import DETECTOR_NAMES
 from search_spaces.fit import IMAGENET_RESOLUTION
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
@@ -46,6 +47,8 @@ def load_arch(text: str) -> ArchSpec:
     if _is_known(text):
         with from_user():
             return reference_arch(text)
+    if text in DETECTOR_NAMES:
+        raise UserError(f"{text} is a detector, not a classifier: only `scalenas inspect` knows it")
     raise UserError(
         f"unknown architecture {text!r}: give a JSON file, a run folder or one of {', '.join(REFERENCE_NAMES)}"
     )

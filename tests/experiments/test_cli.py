@@ -36,6 +36,23 @@ def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
     assert "stage 7" in table
 
 
+def test_inspect_shows_a_detectors_parts(scalenas: Run) -> None:
+    status, out, _ = scalenas("inspect", "efficientdet_d0", "--json")
+    assert status == 0
+    facts = json.loads(out)
+    # Tan, Pang and Le 2020, table 2: 3.9 M parameters, 2.5 G multiply-adds.
+    assert facts["params"] == pytest.approx(3.9e6, rel=0.03)
+    assert facts["macs"] == pytest.approx(2.5e9, rel=0.03)
+    assert [row["stage"] for row in facts["stages"]] == ["backbone", "BiFPN", "class head", "box head"]
+    assert sum(row["macs"] for row in facts["stages"]) == facts["macs"]
+    _, out, _ = scalenas("inspect", "efficientdet_d0", "--json", "--resolution", "256", "--num-classes", "3")
+    assert json.loads(out)["macs"] < facts["macs"] / 3
+    _, table, _ = scalenas("inspect", "efficientdet_d0")
+    assert "BiFPN" in table
+    expect_mistake(scalenas("export", "efficientdet_d0", "-o", "net.json"), "is a detector", "scalenas inspect")
+    expect_mistake(scalenas("inspect", "efficientdet_d0", "--resolution", "4"), "a detector needs maps")
+
+
 def test_help_and_version(scalenas: Run) -> None:
     status, out, _ = scalenas("--help")
     assert status == 0

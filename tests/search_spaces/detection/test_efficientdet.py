@@ -7,16 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from search_spaces import ArchSpec, StageSpec, fit_arch, reference_arch
-from search_spaces.detector import Detector, build_detector
-from search_spaces.efficientdet import (
+from search_spaces import ArchSpec, StageSpec, count_params, fit_arch, reference_arch
+from search_spaces.cost import Shape
+from search_spaces.detection.detector import Detector, build_detector
+from search_spaces.detection.efficientdet import (
     SHIPPED,
     DetectorSpec,
     compound_rule,
     detector_cost,
+    detector_costs,
+    detector_taps,
     efficientdet,
     level_shapes,
-    tap_stages,
 )
 from tests.helpers.counting import fvcore_macs
 
@@ -43,8 +45,17 @@ def test_the_rule_holds_for_the_shipped_ones_to_d4() -> None:
 
 def test_levels_of_d0() -> None:
     spec = efficientdet(0)
-    assert tap_stages(spec.backbone) == (2, 4, 6)
+    assert [(tap.level, tap.stage) for tap in detector_taps(spec.backbone)] == [("P3", 2), ("P4", 4), ("P5", 6)]
     assert [shape.size for shape in level_shapes(spec)] == [64, 32, 16, 8, 4]
+
+
+def test_the_parts_of_d0_sum_to_it() -> None:
+    rows = detector_costs(efficientdet(0))
+    assert [row.name for row in rows] == ["backbone", "BiFPN", "class head", "box head"]
+    assert tuple(map(sum, zip(*(row.cost for row in rows), strict=True))) == detector_cost(efficientdet(0))
+    # EfficientNet-B0's without the 1x1 convolution, its norm and the classifier.
+    assert rows[0].cost.params == count_params(reference_arch("efficientnet_b0")) - 320 * 1280 - 2 * 1280 - 1281 * 1000
+    assert [row.output for row in rows] == [Shape(40, 64), Shape(64, 64), Shape(810, 64), Shape(36, 64)]
 
 
 @pytest.mark.parametrize("spec", [SMALL, replace(efficientdet(0), backbone=reference_arch("efficientnet_b0"))])

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from search_spaces.arch import ArchSpec
-from search_spaces.assembly import stage_layers, stem_layers
-from search_spaces.cost import Cost, Shape, input_shape, layer_cost
+from search_spaces.cost import Cost, Shape, StageCost, layer_cost, stage_costs
+from search_spaces.detection.taps import Tap, feature_taps
 from search_spaces.layers import Act, Conv, Layer, Norm, Pooling, Seq
 from search_spaces.reference import reference_arch
 
@@ -82,6 +82,16 @@ def compound_rule(phi: int) -> Sizes:
     return Sizes(64 * 1.35**phi, 3 + phi, 3 + math.floor(phi / 3), 512 + 128 * phi)
 
 
+DETECTOR_NAMES = tuple(f"efficientdet_d{phi}" for phi in range(len(SHIPPED)))
+
+
+def reference_detector(name: str) -> DetectorSpec:
+    """A detector of DETECTOR_NAMES. Raises ValueError on another name."""
+    if name not in DETECTOR_NAMES:
+        raise ValueError(f"unknown detector {name!r}; known are {', '.join(DETECTOR_NAMES)}")
+    return efficientdet(DETECTOR_NAMES.index(name))
+
+
 def efficientdet(phi: int) -> DetectorSpec:
     """EfficientDet-D0 to -D7 as shipped. Raises ValueError for another number."""
     if not 0 <= phi < len(SHIPPED):
@@ -91,18 +101,17 @@ def efficientdet(phi: int) -> DetectorSpec:
     return DetectorSpec(arch, width, fpn_layers, head_layers)
 
 
-def tap_stages(backbone: ArchSpec) -> tuple[int, int, int]:
-    """The stages (from 0) whose outputs are P3, P4 and P5: the last at each of the three smallest maps.
+def detector_taps(backbone: ArchSpec) -> tuple[Tap, Tap, Tap]:
+    """The backbone's P3, P4 and P5.
 
     Raises ValueError for a backbone with fewer map sizes, or whose maps do not halve (rounded up), as those of unpadded
     pools do not: the BiFPN could not add them.
     """
-    last: dict[int, int] = {}
-    for i, shape in enumerate(_stage_shapes(backbone)[1]):
-        last[shape.size] = i
-    if len(last) < 3:
-        raise ValueError(f"a detector needs maps of three sizes, this backbone's stages have {len(last)}")
-    (fine, p3), (middle, p4), (coarse, p5) = sorted(last.items(), reverse=True)[-3:]
+    taps = feature_taps(backbone)
+    if len(taps) < 3:
+        raise ValueError(f"a detector needs maps of three sizes, this backbone's stages have {len(taps)}")
+    p3, p4, p5 = taps[-3:]
+    fine, middle, coarse = (tap.shape.size for tap in (p3, p4, p5))
     if (middle, coarse) != (-(-fine // 2), -(-middle // 2)):
         raise ValueError(f"a detector needs maps that halve, this backbone's have {fine}, {middle} and {coarse} pixels")
     return p3, p4, p5
@@ -140,8 +149,7 @@ def predictions(spec: DetectorSpec) -> tuple[int, int]:
 
 def level_shapes(spec: DetectorSpec) -> list[Shape]:
     """The BiFPN's maps, P3 to P7."""
-    maps = _stage_shapes(spec.backbone)[1]
-    shapes = [Shape(spec.width, maps[i].size) for i in tap_stages(spec.backbone)]
+    shapes = [Shape(spec.width, tap.shape.size) for tap in detector_taps(spec.backbone)]
     while len(shapes) < LEVELS:
         shapes.append(layer_cost(coarser(), shapes[-1])[1])
     return shapes
@@ -149,16 +157,29 @@ def level_shapes(spec: DetectorSpec) -> list[Shape]:
 
 def detector_cost(spec: DetectorSpec) -> Cost:
     """Multiply-adds, parameters and activations for one image, counted as for classifiers."""
-    backbone, maps = _stage_shapes(spec.backbone)
-    taps = [maps[i] for i in tap_stages(spec.backbone)]
+    return _sum([row.cost for row in detector_costs(spec)])
+
+
+def detector_costs(spec: DetectorSpec) -> list[StageCost]:
+    """The costs of the parts: backbone, BiFPN, class head, box head; each with the finest of the maps that leave it."""
     shapes = level_shapes(spec)
-    parts = [backbone, layer_cost(Seq((lateral(spec), coarser())), taps[2])[0], layer_cost(coarser(), shapes[3])[0]]
+    backbone = _sum([row.cost for row in stage_costs(spec.backbone)[:-1]])
+    parts = [("backbone", backbone, detector_taps(spec.backbone)[0].shape), ("BiFPN", _bifpn_cost(spec), shapes[0])]
+    for name, channels in zip(("class head", "box head"), predictions(spec), strict=True):
+        parts.append((name, _head_cost(spec, channels, shapes), Shape(channels, shapes[0].size)))
+    return [StageCost(*part) for part in parts]
+
+
+def _bifpn_cost(spec: DetectorSpec) -> Cost:
+    """With the changes from the backbone's maps, and to P6 and P7."""
+    taps = [tap.shape for tap in detector_taps(spec.backbone)]
+    shapes = level_shapes(spec)
+    parts = [layer_cost(Seq((lateral(spec), coarser())), taps[2])[0], layer_cost(coarser(), shapes[3])[0]]
     for cell in range(spec.fpn_layers):
         for level, inputs in NODES:
             body = layer_cost(node_body(spec), shapes[level])[0]
             parts += [body, Cost(0, len(inputs), math.prod(shapes[level]) * shapes[level].size)]
             parts += [layer_cost(lateral(spec), taps[i])[0] for i in inputs if cell == 0 and i < len(taps)]
-    parts += [_head_cost(spec, channels, shapes) for channels in predictions(spec)]
     return _sum(parts)
 
 
@@ -170,17 +191,6 @@ def _head_cost(spec: DetectorSpec, channels: int, shapes: list[Shape]) -> Cost:
         parts.append(shared if level == 0 else shared._replace(params=0))
         parts += [layer_cost(head_norm(spec), shape)[0]] * spec.head_layers
     return _sum(parts)
-
-
-def _stage_shapes(arch: ArchSpec) -> tuple[Cost, list[Shape]]:
-    """The cost of stem and stages, and the shape that leaves each stage."""
-    cost, shape = layer_cost(stem_layers(arch), input_shape(arch))
-    parts, shapes = [cost], []
-    for stage in arch.stages:
-        cost, shape = layer_cost(stage_layers(arch, stage, shape.channels), shape)
-        parts.append(cost)
-        shapes.append(shape)
-    return _sum(parts), shapes
 
 
 def _norm(spec: DetectorSpec) -> Norm:

@@ -9,22 +9,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from search_spaces.assembly import stage_layers, stem_layers
-from search_spaces.cost import Shape, input_shape, layer_cost
-from search_spaces.efficientdet import (
+from search_spaces.cost import Shape
+from search_spaces.detection.efficientdet import (
     LEVELS,
     NODES,
     OUTPUTS,
     DetectorSpec,
     coarser,
+    detector_taps,
     head_norm,
     lateral,
     level_shapes,
     node_body,
     predictions,
     separable,
-    tap_stages,
 )
+from search_spaces.detection.feature_maps import build_feature_maps
 from search_spaces.layers import Seq
 from search_spaces.network import build_layer, initialise, set_drop_path
 
@@ -107,33 +107,18 @@ class Detector(nn.Module):
 
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__()
-        arch = spec.backbone
-        shape = input_shape(arch)
-        self.stem = build_layer(stem_layers(arch), shape)
-        shape = layer_cost(stem_layers(arch), shape)[1]
-        self.stages = nn.ModuleList()
-        maps = []
-        for stage in arch.stages:
-            layers = stage_layers(arch, stage, shape.channels)
-            self.stages.append(build_layer(layers, shape))
-            shape = layer_cost(layers, shape)[1]
-            maps.append(shape)
-        self.taps = tap_stages(arch)
+        taps = detector_taps(spec.backbone)
         shapes = level_shapes(spec)
-        self.p6 = build_layer(Seq((lateral(spec), coarser())), shape)
+        self.backbone = build_feature_maps(spec.backbone, taps)
+        self.p6 = build_layer(Seq((lateral(spec), coarser())), taps[2].shape)
         self.p7 = build_layer(coarser(), shapes[3])
-        incoming = [*(maps[i] for i in self.taps), *shapes[3:]]
+        incoming = [*(tap.shape for tap in taps), *shapes[3:]]
         self.cells = nn.ModuleList(Cell(spec, shapes, shapes if i else incoming) for i in range(spec.fpn_layers))
         self.class_head, self.box_head = (Head(spec, channels, shapes[0]) for channels in predictions(spec))
 
     def forward(self, x: Tensor) -> Predictions:
-        x = self.stem(x)
-        maps = []
-        for i, stage in enumerate(self.stages):
-            x = stage(x)
-            if i in self.taps:
-                maps.append(x)
-        maps.append(self.p6(x))
+        maps = self.backbone(x)
+        maps.append(self.p6(maps[-1]))
         maps.append(self.p7(maps[-1]))
         for cell in self.cells:
             maps = cell(maps)
