@@ -32,6 +32,9 @@ class Coefficients:
             if not (math.isfinite(value) and value >= 1):
                 raise ValueError(f"coefficient {name} must be at least 1 (no dimension shrinks), not {value:g}")
 
+    def __str__(self) -> str:
+        return f"({self.depth:g}, {self.width:g}, {self.resolution:g})"
+
     @property
     def nominal_cost(self) -> float:
         """alpha * beta^2 * gamma^2: what one phi multiplies the cost by, before rounding."""
@@ -56,3 +59,7 @@ class Coefficients:
             raise ValueError(f"shares must be at least 0 and sum to 1, not {', '.join(f'{s:g}' for s in shares)}")
         depth, width, resolution = (max(0.0, share) for share in shares)
         return cls(cost**depth, cost ** (width / 2), cost ** (resolution / 2))
+
+
+EFFICIENTNET = Coefficients(1.2, 1.1, 1.15)
+"""What Tan and Le (2019, section 4) found for EfficientNet-B0 on ImageNet: what people take who do not search."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from scaling_search.coefficients import Coefficients
-from scaling_search.matching import nearest_network
+from scaling_search.coefficients import Coefficients, Shares
+from scaling_search.matching import Baseline, nearest_network
 from search_spaces import ArchSpec, Stage
 from search_spaces.rounding import round_channels, round_layers
 
@@ -40,15 +40,27 @@ def scale_arch(
         raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
     if not (math.isfinite(phi) and phi >= 0):
         raise ValueError(f"phi must be at least 0, not {phi:g}")
+    if phi == 0:
+        return _ungrown(arch)
+    if rule == "matched":
+        return grow_matched(Baseline(arch, num_classes), coefficients.shares, phi)
+    return _labelled(_nominal(_ungrown(arch), coefficients, phi), arch, phi)
+
+
+def grow_matched(baseline: Baseline, shares: Shares, phi: float = 1.0) -> ArchSpec:
+    """The baseline grown to 2^phi times its counted cost, divided in `shares`: rule "matched" of `scale_arch`."""
+    arch = _ungrown(baseline.arch)
+    return _labelled(nearest_network(baseline, shares, 2.0**phi), arch, phi)
+
+
+def _ungrown(arch: ArchSpec) -> ArchSpec:
     if arch.phi:
         raise ValueError(f"this network was already grown by phi = {arch.phi:g}: scale its baseline instead")
-    if phi == 0:
-        return arch
-    if rule == "nominal":
-        grown = _nominal(arch, coefficients, phi)
-    else:
-        grown = nearest_network(arch, coefficients.shares, 2.0**phi, num_classes=num_classes)
-    return replace(grown, phi=float(phi), dropout=dropout_at(arch.dropout, phi))
+    return arch
+
+
+def _labelled(grown: ArchSpec, baseline: ArchSpec, phi: float) -> ArchSpec:
+    return replace(grown, phi=float(phi), dropout=dropout_at(baseline.dropout, phi))
 
 
 def dropout_at(baseline: float, phi: float) -> float:

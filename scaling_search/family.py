@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from scaling_search.coefficients import Coefficients
 from scaling_search.compound import scale_arch
-from search_spaces import ArchSpec, count_macs, count_params
+from scaling_search.matching import Baseline
+from search_spaces import ArchSpec, count_params
 
 PHIS: tuple[float, ...] = tuple(range(8))
 
@@ -43,7 +44,7 @@ def family(
     num_classes: int = 1000,
 ) -> tuple[FamilyMember, ...]:
     """The baseline `arch` at every phi, by `scale_arch` with the same `rule`. Raises ValueError as that does."""
-    base = count_macs(arch, num_classes=num_classes)
+    baseline = Baseline(arch, num_classes)
 
     def member(phi: float) -> FamilyMember:
         grown = scale_arch(arch, coefficients, phi, rule, num_classes=num_classes)
@@ -52,7 +53,7 @@ def family(
         )
         if rule == "matched" and phi > 0:
             asked = Coefficients.from_shares(coefficients.shares, 2.0**phi)
-        macs = count_macs(grown, num_classes=num_classes)
+        macs = baseline.count(grown)
         return FamilyMember(
             phi=phi,
             depth=asked.depth,
@@ -63,7 +64,7 @@ def family(
             params=count_params(grown, num_classes=num_classes),
             macs=macs,
             nominal_cost=asked.nominal_cost,
-            cost=macs / base,
+            cost=macs / baseline.macs,
             arch=grown,
         )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from scaling_search.coefficients import Coefficients, Shares
-from scaling_search.compound import scale_arch
-from scaling_search.matching import realised_shares
-from search_spaces import ArchSpec, count_macs, count_params
+from scaling_search.compound import grow_matched, scale_arch
+from scaling_search.matching import Baseline
+from search_spaces import ArchSpec, count_params
 
 LAYOUTS = ("matched", "nominal")
 FIFTHS = 5
@@ -85,43 +85,39 @@ def scaling_points(
     """
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    baseline = Baseline(arch, num_classes)
     if layout == "nominal":
-        grid = coefficient_grid(step, tolerance, low, high)
-        return _distinct(arch, ((c, scale_arch(arch, c, 1)) for c in grid), num_classes)
-    return _distinct(arch, (_matched(arch, shares, num_classes) for shares in share_lattice()), num_classes)
+        asked = [(scale_arch(arch, c), c) for c in coefficient_grid(step, tolerance, low, high)]
+        settings: dict[str, list[Coefficients]] = {}
+        for grown, c in asked:
+            settings.setdefault(grown.id, []).append(c)
+        return tuple(_point(baseline, grown, settings[grown.id]) for grown in _distinct(grown for grown, _ in asked))
+    networks = (grow_matched(baseline, shares) for shares in share_lattice())
+    return tuple(_point(baseline, grown) for grown in _distinct(networks))
 
 
-def describe_point(
-    baseline: ArchSpec, grown: ArchSpec, merged: tuple[Coefficients, ...], num_classes: int = 1000
-) -> ScalingPoint:
-    """The counted facts of one grown network. Of several `merged` settings the nominally nearest to 2 names it."""
+def _distinct(networks: Iterable[ArchSpec]) -> list[ArchSpec]:
+    """Each network once, where it first appears."""
+    found: dict[str, ArchSpec] = {}
+    for arch in networks:
+        found.setdefault(arch.id, arch)
+    return list(found.values())
+
+
+def _point(baseline: Baseline, grown: ArchSpec, settings: Sequence[Coefficients] = ()) -> ScalingPoint:
+    """The counted facts of one grown network. Of several `settings` that build it the nominally nearest to 2 names it;
+    without any it is named by the coefficients of its realised shares."""
+    macs, shares = baseline.count(grown), baseline.shares_of(grown)
+    merged = tuple(settings) or (Coefficients.from_shares(shares),)
     named = min(merged, key=lambda c: abs(c.nominal_cost - 2))
-    macs = count_macs(grown, num_classes=num_classes)
     return ScalingPoint(
         coefficients=named,
         nominal_cost=named.nominal_cost,
-        cost=macs / count_macs(baseline, num_classes=num_classes),
-        shares=realised_shares(baseline, grown, num_classes=num_classes),
+        cost=macs / baseline.macs,
+        shares=shares,
         arch=grown,
         arch_id=grown.id,
         macs=macs,
-        params=count_params(grown, num_classes=num_classes),
+        params=count_params(grown, num_classes=baseline.num_classes),
         merged=merged,
     )
-
-
-def _matched(arch: ArchSpec, shares: Shares, num_classes: int) -> tuple[Coefficients, ArchSpec]:
-    grown = scale_arch(arch, Coefficients.from_shares(shares), 1, "matched", num_classes=num_classes)
-    return Coefficients.from_shares(realised_shares(arch, grown, num_classes=num_classes)), grown
-
-
-def _distinct(
-    arch: ArchSpec, settings: Iterable[tuple[Coefficients, ArchSpec]], num_classes: int
-) -> tuple[ScalingPoint, ...]:
-    """Points in the order in which their network first appears."""
-    networks: dict[str, tuple[ArchSpec, list[Coefficients]]] = {}
-    for coefficients, grown in settings:
-        merged = networks.setdefault(grown.id, (grown, []))[1]
-        if coefficients not in merged:
-            merged.append(coefficients)
-    return tuple(describe_point(arch, grown, tuple(merged), num_classes) for grown, merged in networks.values())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from scaling_search.coefficients import Shares
 from scaling_search.surface.triangle import Floats
 from search_spaces import ArchSpec, count_macs
-from search_spaces.rounding import round_channels, suitable_divisor
+from search_spaces.rounding import apportion, round_channels, suitable_divisor
 
 COUNTED = 40
 """Candidates are counted in batches of this size, the most promising first by predicted cost."""
@@ -32,35 +32,51 @@ DEAR = 10.0
 """What a part of the cost beyond the tolerance counts, in distances, against shares that are astray."""
 
 
-def realised_shares(baseline: ArchSpec, grown: ArchSpec, *, num_classes: int = 1000) -> Shares:
-    """How the growth from `baseline` to `grown` (same stages) was divided: each dimension's own log cost ratio, sum 1.
+@dataclass(frozen=True)
+class Baseline:
+    """A network that grows, and the number of classes that it and all grown from it are counted with."""
 
-    Raises ValueError when the two cost the same.
-    """
-    base = count_macs(baseline, num_classes=num_classes)
-    alone = (
-        with_layers(baseline, [stage.layers for stage in grown.stages]),
-        _with_channels_of(baseline, grown),
-        replace(baseline, resolution=grown.resolution),
-    )
-    logs = [math.log2(count_macs(arch, num_classes=num_classes) / base) for arch in alone]
-    total = sum(logs)
-    if total <= 0:
-        raise ValueError("the network has not grown: shares of nothing cannot be told")
-    return Shares(*(value / total for value in logs))
+    arch: ArchSpec
+    num_classes: int = 1000
+
+    @cached_property
+    def macs(self) -> int:
+        return self.count(self.arch)
+
+    def count(self, arch: ArchSpec) -> int:
+        """MACs of a network with these classes."""
+        return count_macs(arch, num_classes=self.num_classes)
+
+    def doublings(self, grown: ArchSpec) -> float:
+        """How often the baseline's cost doubles up to that of a grown network."""
+        return math.log2(self.count(grown) / self.macs)
+
+    def shares_of(self, grown: ArchSpec) -> Shares:
+        """How the growth to `grown` (same stages) was divided: each dimension's own log cost ratio, sum 1.
+
+        Raises ValueError when the two cost the same.
+        """
+        alone = (
+            with_layers(self.arch, [stage.layers for stage in grown.stages]),
+            _with_channels_of(self.arch, grown),
+            replace(self.arch, resolution=grown.resolution),
+        )
+        logs = [self.doublings(arch) for arch in alone]
+        total = sum(logs)
+        if total <= 0:
+            raise ValueError("the network has not grown: shares of nothing cannot be told")
+        return Shares(*(value / total for value in logs))
 
 
-def nearest_network(
-    arch: ArchSpec, shares: Shares, cost: float, *, num_classes: int = 1000, tolerance: float = 0.03
-) -> ArchSpec:
-    """The network grown from `arch` that is nearest to `cost` times its MACs (cost >= 1), divided in `shares`.
+def nearest_network(baseline: Baseline, shares: Shares, cost: float, *, tolerance: float = 0.03) -> ArchSpec:
+    """The network grown from the baseline that is nearest to `cost` times its MACs (cost >= 1), divided in `shares`.
 
     No dimension is below the baseline's. Layers are added in total and apportioned over the stages by largest
     remainder; channels are multiples of a divisor that suits the width; the resolution is even. A network whose
     realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless its shares are
     astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for it.
     """
-    ladder = _ladder(arch, num_classes)
+    ladder = _ladder(baseline)
     wanted, log_cost = np.array(shares), math.log2(cost)
     # Grown together, dimensions cost more or less than the product of what each costs alone.
     interaction = 0.0
@@ -109,16 +125,6 @@ def with_layers(arch: ArchSpec, layers: Sequence[int]) -> ArchSpec:
     return replace(arch, stages=tuple(replace(s, layers=n) for s, n in zip(arch.stages, layers, strict=True)))
 
 
-def apportion(weights: Sequence[int], total: int) -> list[int]:
-    """`total` whole layers divided in proportion to `weights` by largest remainder; the first of equals wins."""
-    quotas = [total * weight / sum(weights) for weight in weights]
-    whole = [int(quota + 1e-9) for quota in quotas]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (round(whole[i] - quotas[i], 9), i))
-    for i in by_remainder[: total - sum(whole)]:
-        whole[i] += 1
-    return whole
-
-
 class _Steps(NamedTuple):
     """How far each dimension is grown: layers added, widths multiplied by WIDER that often, even resolutions up."""
 
@@ -130,16 +136,13 @@ class _Steps(NamedTuple):
 class _Ladder:
     """The three ways to grow one baseline, in steps, with their counted costs."""
 
-    def __init__(self, arch: ArchSpec, num_classes: int) -> None:
-        self.arch = arch
+    def __init__(self, baseline: Baseline) -> None:
+        self.arch = arch = baseline.arch
         self._layers = [stage.layers for stage in arch.stages]
         body = (arch.stem.channels, *(stage.channels for stage in arch.stages))
         self._channels = (*body, arch.head.channels, arch.head.pooled)
         self._divisor = suitable_divisor(body, math.lcm(*(stage.groups for stage in arch.stages)))
-        base = count_macs(arch, num_classes=num_classes)
-        self.doublings: Callable[[_Steps], float] = cache(
-            lambda steps: math.log2(count_macs(self.build(steps), num_classes=num_classes) / base)
-        )
+        self.doublings: Callable[[_Steps], float] = cache(lambda steps: baseline.doublings(self.build(steps)))
         self.channels: Callable[[int], tuple[int, ...]] = cache(self._channels_at)
 
     def build(self, steps: _Steps) -> ArchSpec:
@@ -198,9 +201,9 @@ class _Ladder:
 
 
 @lru_cache(maxsize=8)
-def _ladder(arch: ArchSpec, num_classes: int) -> _Ladder:
+def _ladder(baseline: Baseline) -> _Ladder:
     """Kept, because the points of a search grow the same baseline."""
-    return _Ladder(arch, num_classes)
+    return _Ladder(baseline)
 
 
 def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:

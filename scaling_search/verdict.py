@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_search.coefficients import Coefficients, Shares
+from scaling_search.coefficients import EFFICIENTNET, Shares
 from scaling_search.surface.triangle import Floats
 
 ALTERNATIVES: Mapping[str, Shares] = {
-    "(1.2, 1.1, 1.15)": Coefficients(1.2, 1.1, 1.15).shares,
+    str(EFFICIENTNET): EFFICIENTNET.shares,
     "depth only": Shares(1.0, 0.0, 0.0),
     "width only": Shares(0.0, 1.0, 0.0),
     "resolution only": Shares(0.0, 0.0, 1.0),

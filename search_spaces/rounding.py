@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def round_channels(value: float, divisor: int = 8) -> int:
@@ -29,3 +29,16 @@ def suitable_divisor(channels: Iterable[float], groups: int = 1) -> int:
     narrowest = min(channels)
     steps = [math.lcm(divisor, groups) for divisor in (8, 4, 2)]
     return next((step for step in steps if step <= narrowest / 2), steps[-1])
+
+
+def apportion(weights: Sequence[int], total: int, *, digits: int = 9) -> list[int]:
+    """`total` whole layers divided in proportion to `weights` by largest remainder, at least 1 each.
+
+    Of remainders that agree to so many digits the first wins.
+    """
+    quotas = [max(1.0, total * weight / sum(weights)) for weight in weights]
+    whole = [int(quota + 1e-9) for quota in quotas]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (round(whole[i] - quotas[i], digits), i))
+    for i in by_remainder[: max(0, total - sum(whole))]:
+        whole[i] += 1
+    return whole

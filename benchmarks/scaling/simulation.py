@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from scaling_search import Coefficients, scaling_points
+from scaling_search import scaling_points
 from scaling_search.analysis import Trainings, analyse, flatness_test
+from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.design import spread_order
 from scaling_search.surface.noise import FlatnessTest
 from scaling_search.surface.triangle import Floats, to_plane
@@ -34,7 +35,7 @@ from search_spaces import fit_arch, reference_arch
 
 RESULTS = Path(__file__).parents[1] / "results"
 CURVATURE, NOISE, PAIRED, GAIN, HALF_FALL = 0.0125, 0.004, 0.5, 0.02, 0.7
-PAPER = np.array(Coefficients(1.2, 1.1, 1.15).shares)
+PAPER = np.array(EFFICIENTNET.shares)
 SHAPES = ("round", "stretched", "saturating")
 
 

@@ -11,12 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.tables.curves import Measured
 from scaling_search.analysis import Analysis, Trainings
+from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.drift import Drift
 from scaling_search.surface.region import lattice_nodes
 from scaling_search.surface.triangle import Floats
-from scaling_search.verdict import ALTERNATIVES
 
-PAPER = "(1.2, 1.1, 1.15)"
 STYLES = {
     "depth only": ("C0", "^"),
     "width only": ("C1", "s"),
@@ -54,8 +53,8 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "") -> 
     _outline_region(axes, analysis)
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
               label="expected optimum", linestyle="none")  # fmt: skip
-    axes.plot(*_xy(np.array(ALTERNATIVES[PAPER])), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
-              label=PAPER, linestyle="none")  # fmt: skip
+    axes.plot(*_xy(np.array(EFFICIENTNET.shares)), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
+              label=str(EFFICIENTNET), linestyle="none")  # fmt: skip
     _frame(axes)
     figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the surface's top (points)")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)

@@ -9,10 +9,10 @@ from experiments.records import CoefficientsRecord
 from experiments.run.context import RunContext
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
+from scaling_search.coefficients import EFFICIENTNET
 from search_spaces import ArchSpec
 
 _SMALLEST = 0.5
-_STAND_IN = Coefficients(1.2, 1.1, 1.15)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[
     if run.settings.growth.plot_phi == 0:
         return []
     before = run.folder.find(CoefficientsRecord)
-    coefficients = _STAND_IN if before is None else before.finding.coefficients
+    coefficients = EFFICIENTNET if before is None else before.finding.coefficients
     return list(plan_curves(run, arch, coefficients, fidelity).requests.values())
 
 

@@ -6,9 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from scaling_search.surface.posterior import Evidence
 from scaling_search.surface.triangle import Floats, lattice, to_plane
@@ -43,6 +40,11 @@ def draw_functions(points: Floats, data: Evidence, noise: float, *, draws: int =
 
     points (m, 2); noise is the standard deviation of one training.
     """
+    # Seconds to load, and seldom needed.
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: PLC0415
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel  # noqa: PLC0415
+
     effects = np.linalg.pinv(data.information) @ data.scores
     variances = noise**2 / np.maximum(np.diag(data.information), 1e-9)
     scale = float(effects.std()) or 1.0

@@ -10,6 +10,7 @@ from search_spaces.ops import Stage
 from search_spaces.ops.basic import Basic
 from search_spaces.ops.bottleneck import Bottleneck
 from search_spaces.reference.classic import classic
+from search_spaces.rounding import apportion
 
 RESNET_LAYERS: dict[int, tuple[int, ...]] = {
     18: (2, 2, 2, 2),
@@ -43,7 +44,8 @@ def resnet(depth: int, inner: float = 0.25) -> ArchSpec:
     layers = published.get(depth)
     if layers is None:
         nearest = published[min(published, key=lambda d: abs(d - depth))]
-        layers = _apportion(nearest, round((depth - 2) / convs))
+        # All digits: remainders equal but for rounding errors have always been told apart here, and ids must hold.
+        layers = tuple(apportion(nearest, round((depth - 2) / convs), digits=17))
     stages: list[Stage] = []
     for i, n in enumerate(layers):
         channels, stride = 64 * 2**i * expansion, 2 if i else 1
@@ -52,16 +54,6 @@ def resnet(depth: int, inner: float = 0.25) -> ArchSpec:
         else:
             stages.append(Bottleneck(channels=channels, stride=stride, layers=n, skip="project", inner=inner))
     return classic(tuple(stages), StemSpec(64, 7, pool=2))
-
-
-def _apportion(weights: tuple[int, ...], total: int) -> tuple[int, ...]:
-    """`total` in proportion to `weights` by largest remainder, at least 1 each."""
-    quotas = [max(1.0, total * weight / sum(weights)) for weight in weights]
-    whole = [int(quota) for quota in quotas]
-    by_remainder = sorted(range(len(whole)), key=lambda i: whole[i] - quotas[i])
-    for i in by_remainder[: max(0, total - sum(whole))]:
-        whole[i] += 1
-    return tuple(whole)
 
 
 def cifar_resnet(depth: int) -> ArchSpec:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scaling_search import Coefficients, coefficient_grid, family, scale_arch, scaling_points
 from scaling_search.coefficients import Shares
 from scaling_search.grid import share_lattice
-from scaling_search.matching import apportion, nearest_network, realised_shares
+from scaling_search.matching import Baseline, nearest_network
 from search_spaces import ArchSpec, count_macs, count_params, fit_arch, reference_arch
+from search_spaces.rounding import apportion
 
 B0 = reference_arch("efficientnet_b0")
 PAPER = Coefficients(depth=1.2, width=1.1, resolution=1.15)
@@ -167,9 +168,9 @@ def test_an_unknown_layout_is_refused() -> None:
 
 def test_realised_shares_are_the_log_costs_of_each_dimension_alone() -> None:
     grown = scale_arch(B0, Coefficients(1.0, 1.0, 1.4))
-    assert realised_shares(B0, grown) == (0, 0, 1)
+    assert Baseline(B0).shares_of(grown) == (0, 0, 1)
     with pytest.raises(ValueError, match="not grown"):
-        realised_shares(B0, B0)
+        Baseline(B0).shares_of(B0)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 40))
@@ -181,16 +182,25 @@ def test_apportioned_layers_sum_up_and_never_shrink(layers: list[int], more: int
     assert all(abs(got - total * base / sum(layers)) < 1 for got, base in zip(apportioned, layers, strict=True))
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 80))
+def test_each_gets_a_layer_and_the_first_of_equals_one_more(layers: list[int], total: int) -> None:
+    apportioned = apportion(layers, total)
+    assert min(apportioned) >= 1
+    assert sum(apportioned) >= total
+    assert apportion([1] * 3, 5) == [2, 2, 1]
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(share_lattice(4)), st.floats(1.5, 6))
 def test_nearest_network_meets_any_cost(shares: Shares, cost: float) -> None:
-    grown = nearest_network(B0, shares, cost)
+    grown = nearest_network(Baseline(B0), shares, cost)
     assert count_macs(grown) / count_macs(B0) == pytest.approx(cost, rel=0.03)
 
 
 def test_a_width_that_cannot_grow_in_small_steps_is_not_replaced_by_other_dimensions() -> None:
     narrow = fit_arch(B0, 32, 1e6, num_classes=6)
     assert min(stage.channels for stage in narrow.stages) == 2
-    wider = nearest_network(narrow, Shares(0, 1, 0), 2, num_classes=6)
-    assert realised_shares(narrow, wider, num_classes=6).width > 0.9
+    baseline = Baseline(narrow, 6)
+    wider = nearest_network(baseline, Shares(0, 1, 0), 2)
+    assert baseline.shares_of(wider).width > 0.9
     assert count_macs(wider, num_classes=6) == pytest.approx(2 * count_macs(narrow, num_classes=6), rel=0.15)
