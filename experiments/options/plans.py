@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from experiments.options.declaration import AT_LEAST_0, AT_LEAST_1, SHARE, Option, Range, With, check
-from nas.training.recipe import RECIPES
 
+FULL_EPOCHS = {"fast": 100, "paper": 350}
+"""The recipes of nas.training.recipe with their full lengths; those load torch, for which help should not wait."""
 KEEP = ("best", "last")
 LONG_SEEDS = 1000
 """Seeds of the long trainings of a check are counted from here, so that they share none with the short ones."""
@@ -27,10 +28,10 @@ class TrainPlan:
     """
 
     recipe: str = field(default="fast", metadata=Option(
-        help="fast or paper.", metavar="NAME", known=tuple(RECIPES)))
+        help="fast or paper.", metavar="NAME", known=tuple(FULL_EPOCHS)))
     epochs: int | None = field(default=None, metadata=Option(
         help="Length of the training.", metavar="N", unit="epochs", range=AT_LEAST_1,
-        unset=", ".join(f"{name}: {recipe().full_epochs}" for name, recipe in RECIPES.items())))
+        unset=", ".join(f"{name}: {epochs}" for name, epochs in FULL_EPOCHS.items())))
     keep: str = field(default="best", metadata=Option(
         help="Weights of the epoch best on val, or the last.", metavar="WHICH", known=KEEP))
     weights: str | None = field(default=None, metadata=Option(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,11 @@ def test_help_shows_every_option_once_those_that_matter_at_the_top(narrow: Run, 
     assert len(FIRST[command]) == 4
     for title, group in offered(command).items():
         assert f"\n{title}:\n" in out or set(group) <= set(FIRST[command])
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    script = "import sys, experiments.cli; assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, timeout=120)
 
 
 def told(scalenas: Run, command: str, flag: str) -> str:

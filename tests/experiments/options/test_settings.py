@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.options.declaration import SHARE, Declared, Range, declared
-from experiments.options.plans import FidelityPlan, TrainPlan
+from experiments.options.plans import FULL_EPOCHS, FidelityPlan, TrainPlan
 from experiments.options.settings import Settings, declared_groups, preset
+from nas.training.recipe import RECIPES
 
 OPTIONS = {option.name: option for group in declared_groups().values() for option in group.values()}
 PRESETS = Path(__file__).parents[3] / "experiments" / "presets"
@@ -144,3 +145,7 @@ def test_a_frozen_body_does_not_learn_at_a_rate() -> None:
         TrainPlan(weights="w.pth", body_rate=0.5, freeze_body=True)
     with pytest.raises(ValueError, match="`body_rate` must be above 0 and at most 1, not 0; see `freeze_body`"):
         TrainPlan(weights="w.pth", body_rate=0.0)
+
+
+def test_the_recipes_of_a_training_are_those_there_are() -> None:
+    assert {name: recipe().full_epochs for name, recipe in RECIPES.items()} == FULL_EPOCHS
