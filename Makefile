@@ -3,6 +3,7 @@ CIFAR10 ?= cifar10
 VENV := .venv
 BIN := $(VENV)/bin
 JAVASCRIPT := .ci/javascript
+BIOME := $(JAVASCRIPT)/node_modules/.package-lock.json
 
 .PHONY: setup demo cifar10 figures test check check-javascript clean
 
@@ -41,9 +42,13 @@ check: setup check-javascript
 
 # The report's scripts are one program in several files: formatted one by one, linted together.
 check-javascript:
-	@if command -v npm >/dev/null; then \
-		cd $(JAVASCRIPT) && { [ -d node_modules ] || npm ci --silent; } && npm run --silent check; \
-	else echo "no npm: the report's JavaScript is not checked"; fi
+	@if ! command -v npm >/dev/null; then echo "no npm: the report's JavaScript is not checked"; \
+	elif ! $(MAKE) --silent $(BIOME); then echo "npm cannot install Biome: the report's JavaScript is not checked"; \
+	else npm --prefix $(JAVASCRIPT) run --silent check; fi
+
+$(BIOME): $(JAVASCRIPT)/package-lock.json
+	npm --prefix $(JAVASCRIPT) ci --silent
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(JAVASCRIPT)/node_modules $(JAVASCRIPT)/build
