@@ -22,11 +22,33 @@ from experiments.export.source import Exported, load_exported
 from experiments.export.standalone import standalone_source
 from experiments.export.timm_text import timm_strings
 from nas.training.checkpoint import save_weights
-from search_spaces import ArchSpec, build_network, count_macs, count_params, mnasnet_space, reference_arch
+from search_spaces import (
+    ArchSpec,
+    HeadSpec,
+    StemSpec,
+    build_network,
+    count_macs,
+    count_params,
+    mnasnet_space,
+    parse_blocks,
+    reference_arch,
+)
 from tests.helpers.run_folders import SPACE, made_up_run
 
 Run = Callable[..., tuple[int, str, str]]
 MEMBERS = mnasnet_space(3e6, 16, num_classes=7)
+NEWER = ArchSpec(
+    parse_blocks(
+        "r2_k3_s11_e1_i16_o16_actrelu_fused_mbconv r2_k3_s22_e4_i16_o24_se0.25_fused_mbconv "
+        "r2_k3_s22_e3_i24_o32_a5_acthardswish_uib r1_k0_s11_e4_i32_o32_a3_uib r1_k5_s11_e2.5_i32_o32_actrelu6"
+    ),
+    StemSpec(16),
+    HeadSpec(64),
+    resolution=32,
+    padding="same",
+)
+GATED = parse_blocks("r1_k3_s11_e4_i32_o32_se0.5_gatehardsigmoid-relu-8_acthardswish")
+"""What timm's strings cannot say."""
 NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     "efficientnet_b0": lambda: replace(reference_arch("efficientnet_b0"), resolution=32),
     "mnasnet_a1": lambda: replace(reference_arch("mnasnet_a1"), resolution=32),
@@ -35,6 +57,7 @@ NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     "shufflenet_v1": lambda: replace(reference_arch("shufflenet_v1"), resolution=32),
     "resnet20": lambda: shallow(reference_arch("resnet20")),
     "squeezenet1_1": lambda: replace(reference_arch("squeezenet1_1"), resolution=32),
+    "newer": lambda: replace(NEWER, stages=NEWER.stages + GATED),
 }
 ALL = ("efficientnet_b0", "mnasnet_a1", "member 1", "member 2")
 
@@ -238,6 +261,18 @@ def test_timm_builds_the_same_network(tmp_path: Path, name: str) -> None:
     for stem in (arch.stem, replace(arch.stem, stride=1, channels=30)):
         net = exported(replace(arch, stem=stem, resolution=32))
         assert export(net, tmp_path / "net.txt")["difference"] <= 1e-4
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_timm_builds_newer_blocks_too(tmp_path: Path, padding: str) -> None:
+    assert timm_strings(NEWER) == [
+        "cn_r2_k3_s1_e1_c16_nre_skip", "er_r2_k3_s2_e4_c24_se0.25", "uir_a5_r2_k3_s2_e3_c32_nhs",
+        "uir_a3_r1_k0_s1_e4_c32", "ir_r1_k5_s1_e2.5_c32_nr6",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="stage 6: timm's strings have no gates"):
+        timm_strings(replace(NEWER, stages=NEWER.stages + GATED))
+    pytest.importorskip("timm", reason="timm is not installed")
+    assert export(exported(replace(NEWER, padding=padding)), tmp_path / "net.txt")["difference"] <= 1e-4
 
 
 def test_weights_say_how_many_classes(tmp_path: Path) -> None:
