@@ -10,6 +10,7 @@ from scipy import stats
 
 from scaling_search.analysis import Analysis
 from scaling_search.coefficients import Shares
+from scaling_search.surface.posterior import DRAWS
 from scaling_search.surface.triangle import Floats, nearest_inside, to_shares
 
 MOVES = 0.1
@@ -96,7 +97,7 @@ def supported_drift(analyses: Mapping[int, Analysis], final: int) -> Drift | Non
     return drift(analyses, max(final, *analyses)) if len(analyses) > 1 else None
 
 
-def _as_many(draws: Floats, count: int = 2000) -> Floats:
+def _as_many(draws: Floats, count: int = DRAWS) -> Floats:
     picked: Floats = draws[np.linspace(0, len(draws) - 1, count).astype(int)]
     return np.random.default_rng(0).permutation(picked)
 

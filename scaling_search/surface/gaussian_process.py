@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_search.surface.posterior import Evidence
+from scaling_search.surface.posterior import DRAWS, Evidence
 from scaling_search.surface.triangle import Floats, lattice, to_plane
 
 PARTS = 20
@@ -35,7 +35,7 @@ class Functions:
         return median
 
 
-def draw_functions(points: Floats, data: Evidence, noise: float, *, draws: int = 2000, seed: int = 0) -> Functions:
+def draw_functions(points: Floats, data: Evidence, noise: float, *, draws: int = DRAWS, seed: int = 0) -> Functions:
     """Draws from the posterior of a Gaussian process with a squared-exponential kernel fitted to the point effects.
 
     points (m, 2); noise is the standard deviation of one training.

@@ -1,8 +1,18 @@
 """Surfaces with one hill over the triangle of shares: what the analysis knows about accuracy before it sees any.
 
-A hill falls off from its peak by `height * drop(x)`, where drop is the squared distance q in a metric of determinant 1
-(round, or stretched up to several to one in any direction), bent to (1 - exp(-w q)) / w where accuracy saturates; w = 0
-is the quadratic. The peak may lie outside the triangle: then the best shares are on an edge.
+At x a hill of height h lies h d(x) below its peak, where
+
+    d(x) = (1 - exp(-w q)) / w      q = (x - p)' M (x - p)      M = exp [[s1, s2], [s2, -s1]]
+
+| symbol | meaning                                                  | prior                            | shape  |
+|--------|----------------------------------------------------------|----------------------------------|--------|
+| x      | a point of the plane of shares (see triangle.py)         |                                  | (m, 2) |
+| p      | the peak; outside the triangle the best shares are on an | PEAK_INSIDE: in the triangle,    | (n, 2) |
+|        | edge                                                     | else in REACH times it           |        |
+| s      | stretch: M has eigenvalues exp(|s|) and exp(-|s|)        | normal, of STRETCHES             | (n, 2) |
+| w      | bend: where accuracy saturates; 0 is the quadratic       | BEND times a squared normal      | (n,)   |
+| q      | squared distance from the peak, in the metric M          |                                  | (n, m) |
+| d      | drop, for height 1                                       |                                  | (n, m) |
 """
 
 from __future__ import annotations

@@ -1,10 +1,22 @@
 """What trainings say about the hill: its likelihood with the seeds' levels, its height and the noise integrated out,
 and draws of the whole surface.
 
-The model: accuracy = level of the seed - height * drop(shares) + slope * excess cost + noise. A seed shifts all points
-trained with it alike (a block effect with a flat prior); height is at least 0, half-normal with a standard deviation of
-sqrt(g) noises for drops scaled to unit information per replicate, g mixed over decades; the noise variance has
-Jeffreys' prior.
+The model, for the training of point i at seed s:      y_is = l_s - h d(x_i) + b c_i + e_is
+
+| symbol | meaning                                                                    | in the code, shape         |
+|--------|----------------------------------------------------------------------------|----------------------------|
+| y      | accuracy in 0..1, NaN where not trained                                    | accuracy (m, seeds)        |
+| l      | level of a seed, which shifts all points alike; flat prior, integrated out |                            |
+| x      | point of the plane of shares (see triangle.py)                             | points (m, 2)              |
+| d      | drop below the peak, of n hills of height 1 (see hills.py)                 | drops (n, m)               |
+| h      | height, at least 0: half-normal, its standard deviation sqrt(g) noises     | heights (n,)               |
+|        | where drops are scaled to unit information a replicate                     |                            |
+| g      | one of SIGNALS, all as likely                                              | _Fit (signals, n)          |
+| c, b   | doublings of cost beyond the mean; their slope, flat prior, integrated out | covariate (m,)             |
+| e      | noise, normal; Jeffreys' prior on its variance                             | noise (n,)                 |
+| I      | information on the effects of points that l and b leave                    | information (m, m)         |
+| u      | I times the effects of points                                              | scores (m,)                |
+| S      | squares about the levels, with `dof` degrees of freedom                    | total                      |
 """
 
 from __future__ import annotations
@@ -23,13 +35,24 @@ from scaling_search.surface.triangle import Floats
 Indices = NDArray[np.int64]
 
 SIGNALS = (1.0, 10.0, 100.0)
+"""g: from hills as high as the noise of one training is large to ten times that, a decade of variance apart."""
 FIRST_DRAWS = 8000
+"""Hills of the first round: drawn from the wide prior, of which few are likely, hence more than DRAWS."""
 DRAWS = 2000
+"""Hills of each later round, and surfaces that come out: the ends of a 90 % interval have 100 of them beyond."""
 KERNELS = 120
+"""Hills that new ones are drawn around. The density of the draws is summed over all of them, so they cost time; a
+normal in five dimensions takes 20 figures to describe, of which they are several times as many."""
 MOST_ROUNDS = 30
+"""A bound that ends what does not settle; each round lets in as much of the likelihood as SPARED allows."""
 SPARED = 60
+"""Effective draws that a round leaves: the covariance of the five figures of a hill, 15 numbers, is estimated by
+them."""
 ENOUGH = 500
+"""Effective draws that end the rounds: a quarter of what comes out; one more round would not tell much more."""
 FROM_PRIOR = 0.1
+"""Share of each round that is drawn from the prior: it bounds the weights where the kernels have no draw near (a
+defensive mixture, Hesterberg 1995)."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +171,7 @@ class Surfaces:
         return median
 
 
-def draw_surfaces(points: Floats, data: Evidence, *, draws: int = 2000, seed: int = 0) -> Surfaces:
+def draw_surfaces(points: Floats, data: Evidence, *, draws: int = DRAWS, seed: int = 0) -> Surfaces:
     """Surfaces drawn from the posterior by population Monte Carlo (Cappe et al., 2004).
 
     Prior draws are weighted by their likelihood, resampled, perturbed and weighted again, the likelihood
@@ -231,6 +254,7 @@ def _perturbed(hills: Hills, weights: Floats, generator: np.random.Generator) ->
     covariance = (weights[:, None] * centred).T @ centred + 1e-8 * np.eye(values.shape[1])
     kernels = values[_resample(weights, KERNELS, generator)]
     effective = min(KERNELS, 1 / (weights**2).sum())
+    # Scott's rule: n^(-1 / (d + 4)) of the standard deviation in d = 5 dimensions.
     root = np.linalg.cholesky(covariance) * max(effective, 2.0) ** (-1 / 9)
     count = round(DRAWS * (1 - FROM_PRIOR))
     moved = kernels[generator.integers(KERNELS, size=count)] + generator.normal(size=(count, values.shape[1])) @ root.T

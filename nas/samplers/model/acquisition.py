@@ -1,4 +1,13 @@
-"""Expected improvement and the points at which it is worth asking."""
+"""Expected improvement and the points at which it is worth asking.
+
+| symbol   | meaning                                                                    | in the code, shape |
+|----------|----------------------------------------------------------------------------|--------------------|
+| f        | the objective at n rows: normal by the model                               | mean, std (n,)     |
+| best     | what is to be improved upon, in the unit of f                              | best               |
+| z        | (mean - best) / std                                                        | z (n,)             |
+| phi, Phi | density and distribution of the standard normal                            |                    |
+| EI       | E[max(f - best, 0)] = std (phi(z) + z Phi(z)) (Jones et al. 1998, eq. 15)  | (n,)               |
+"""
 
 from __future__ import annotations
 
@@ -15,7 +24,12 @@ Acquisition = Callable[[Rows], Floats]
 Settle = Callable[[Rows], Rows]
 """Rows as the objective would take them, in their order (see nas.samplers.conditions)."""
 
-_PARENTS, _CLIMBS, _STEPS = 10, 4, 2
+_PARENTS = 10
+"""Rows that are mutated and crossed: enough for crossovers to differ, few enough to be among the best."""
+_CLIMBS = 4
+"""Candidates that are climbed from: the best by acquisition are often neighbours of one another."""
+_STEPS = 2
+"""Single changes that a climb makes at most: farther from all data the model knows too little to be worth following."""
 
 
 def log_expected_improvement(mean: Floats, std: Floats, best: float) -> Floats:

@@ -1,4 +1,18 @@
-"""The covariance of a network's log-accuracy over grid rows: effects of parameters, known cost, weighted mismatches."""
+"""The covariance of a network's log-accuracy over grid rows: effects of parameters, known cost, weighted mismatches.
+
+    k(x, y) = 1 + v_o <e(x), e(y)> + v_a <a(x), a(y)> + v_p <a(x), a(y)>^2 + v_c c(x) c(y) + v_x exp(-sum_d w_d m_d)
+
+| symbol | meaning                                                                          | in the code, shape      |
+|--------|----------------------------------------------------------------------------------|-------------------------|
+| x, y   | rows: for each of D axes the place of its level, below 0 where it is inactive    | rows (n, D)             |
+| v      | variances of the parts, by their logarithms; last the noise's                    | theta[:SHARED]          |
+| w_d    | weights of the axes, by their logarithms                                         | theta[SHARED:] (D,)     |
+|        | one-hots of the levels, with a column more on each axis for inactive: L in all   | Inputs.levels (n, L)    |
+| e      | for each parameter the place of an ordered value, and half-weight one-hots       | Inputs.own (n, p)       |
+| a      | the same summed over parameters that are alike, plainly and by a rising trend    | Inputs.alike (n, q)     |
+| c      | standardised logarithm of the cost                                               | Inputs.cost (n,)        |
+| m_d    | mismatch of x and y on an axis, 0 (the same) to 1                                | Kernel._mismatch (L, L) |
+"""
 
 from __future__ import annotations
 
@@ -16,6 +30,7 @@ Floats = NDArray[np.float64]
 # Positions of the shared hyperparameters, all logarithms of variances; one log-weight per axis follows.
 OWN, ALIKE, PAIRS, COST, MISMATCH, NOISE, SHARED = 0, 1, 2, 3, 4, 5, 6
 _CONSTANT = 1.0
+"""Prior variance of the common level: wide, since values are standardised."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +49,11 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """k(x, y) = 1 + v_o <e(x), e(y)> + v_a <a(x), a(y)> + v_p <a(x), a(y)>^2 + v_c c(x) c(y) + v_x exp(-sum_d w_d m_d).
+    """k(x, y) of this module's head, and its gradient.
 
-    e: for each parameter the place of an ordered value and half-weight one-hots; a: the same summed over parameters
-    that are alike, plainly and with weights that rise from -1 to 1 along them, since what a choice does in one stage it
-    mostly does in the next, and changes steadily with depth; both scaled to about unit mean square. c: standardised log
-    cost; m_d(x, y): 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
+    a sums the effects of parameters that are alike plainly and with weights that rise from -1 to 1 along them, since
+    what a choice does in one stage it mostly does in the next, and changes steadily with depth. e and a are scaled to
+    about unit mean square. m_d is 1 for different unordered values, (1 + distance of places) / 2 for ordered ones.
     An inactive parameter has no effects, and is a value of its own in m_d.
     """
 

@@ -1,4 +1,18 @@
-"""A Gaussian process over grid rows: hyperparameters by maximum a posteriori, posterior by one Cholesky factor."""
+"""A Gaussian process over grid rows: hyperparameters by maximum a posteriori, posterior by one Cholesky factor.
+
+Notation, for n known points and a grid of D axes:
+
+| symbol | meaning                                                                   | in the code, shape   |
+|--------|---------------------------------------------------------------------------|----------------------|
+| x      | known points (see covariance.py), the p pending ones after them           | x                    |
+| y      | their values, standardised to mean 0 and variance 1                       | y (n,)               |
+| theta  | logarithms of variances (SHARED of them, noise last), then of D weights   | theta (SHARED + D,)  |
+| K      | covariances of x and x, with noise, blur and jitter on the diagonal       | k (n + p, n + p)     |
+| b      | blur: the variance of a value beside the noise, known beforehand          | blur (n,)            |
+| L      | the lower Cholesky factor of K                                            | lower (n + p, n + p) |
+| a      | K^-1 y; the posterior mean is k(., x) a                                   | alpha (n,)           |
+| W      | K^-1 - a a', by which the likelihood's gradient is half tr(W dK/dtheta)   | weight (n, n)        |
+"""
 
 from __future__ import annotations
 
@@ -12,10 +26,17 @@ from scipy.optimize import minimize
 from nas.samplers.model.covariance import ALIKE, COST, MISMATCH, NOISE, OWN, PAIRS, SHARED, Floats, Inputs, Kernel
 
 _JITTER = 1e-8
+"""On the diagonal: keeps K positive definite where rows are the same but for rounding."""
 _BOUNDS = dict.fromkeys((OWN, ALIKE, PAIRS, COST, MISMATCH), (1e-3, 20.0)) | {NOISE: (1e-5, 2.0)}
+"""Of the variances, in those of the values: below the low end a part is not there, beyond the high one its size is not
+told apart any more, and the climb would run off along a flat likelihood."""
 _MEDIANS = {OWN: 0.25, ALIKE: 1.0, PAIRS: 0.05, COST: 0.5, MISMATCH: 0.5, NOISE: 0.01}
+"""Prior medians of the variances. Most is expected of effects that alike parameters share: what a choice does in one
+stage it mostly does in the next; least of products of two; noise is a tenth of the values' standard deviation."""
 _SPREADS = dict.fromkeys((OWN, ALIKE, PAIRS, COST, MISMATCH), 1.0) | {NOISE: 1.5}
+"""Prior standard deviations of their logarithms: 1 is a factor of e either way; noise is known least."""
 _WEIGHT_SPREAD = 1.0
+"""The same of the weights."""
 
 
 def prior(kernel: Kernel) -> tuple[Floats, Floats]:

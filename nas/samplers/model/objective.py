@@ -1,4 +1,13 @@
-"""What is modelled and what is known: the accuracy is learnt, the cost's part of the score is counted."""
+"""What is modelled and what is known: the accuracy is learnt, the cost's part of the score is counted.
+
+| symbol | meaning                                      | power form               | absolute form       | shape |
+|--------|----------------------------------------------|--------------------------|---------------------|-------|
+| f      | the objective, f = t + g, larger is better   | log(score)               | score               | (n,)  |
+| t      | target: what has to be learnt                | log(accuracy)            | accuracy            | (n,)  |
+| g      | known: what the cost alone decides           | log(score at accuracy 1) | score at accuracy 0 | (n,)  |
+
+Without a score f = t = the study's value, and g = 0.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +21,10 @@ from nas.samplers.model.covariance import Floats
 from nas.score import Score
 
 _LEAST = 1e-4
+"""Accuracies below count as this: of 0 there is no logarithm."""
 _FLOOR = 3.0
+"""Gaps between the median and the upper tenth that the floor lies below the median: of normal values 3.8 standard
+deviations, so that it cuts off what went wrong and no more."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,15 @@
-"""From a history to a model: which points, which hyperparameters, which units."""
+"""From a history to a model: which points, which hyperparameters, which units.
+
+| symbol | meaning                                                                               | in the code, shape |
+|--------|---------------------------------------------------------------------------------------|--------------------|
+| f      | the objective: f = t + g                                                              |                    |
+| t      | target: what has to be learnt (see objective.py)                                      | Data.targets (n,)  |
+| g      | known: what the cost alone decides                                                    | Data.known (n,)    |
+| u      | where the upper tenth of f begins                                                     | Data.upper         |
+| l      | floor: f below it counts as l                                                         | Data.floor         |
+| y      | value: t of the floored f, standardised                                               | _Units.values (n,) |
+| b      | blur: variance of y beside the noise, _BLUR ((u - f) / spread of t)^2 below u, else 0 | _Units.blur (n,)   |
+"""
 
 from __future__ import annotations
 
@@ -13,8 +24,14 @@ from nas.samplers.model.gp import Posterior, fit_hyperparameters, posterior
 from nas.samplers.model.objective import floor_of
 
 _FIRST_FIT, _GROWTH = 8, 1.3
+"""Hyperparameters are fitted at 8 points, with which modelling begins, then whenever there are 1.3 times as many: a fit
+takes dozens of likelihoods, and a few points more change it little."""
 _MOST_FITTED, _MOST_ROWS = 250, 500
+"""Points that hyperparameters are fitted to, and that are conditioned on: time grows with their cube, and a suggestion
+is to take no more than seconds."""
 _BLUR = 0.02
+"""At one standard deviation below the upper tenth a value is as uncertain as by twice the usual noise (_MEDIANS of
+gp.py), at two by eight times."""
 
 
 @dataclass(frozen=True, eq=False)
