@@ -73,8 +73,9 @@ class Command:
 
 SEARCH = (
     "discover", "digits", "--run", "r", "--trials", 2, "--epochs", 1, "--train-images", 32, "--target-macs", "1M",
-    "--devices", "cpu", "--workers", 2, "--confirm", 0, "--sampler", "random", "--json",
+    "--workers", 2, "--confirm", 0, "--sampler", "random", "--json",
 )  # fmt: skip
+LOCAL = ("--devices", "cpu")
 OWN = ("--space", "mine:space", "--evaluator", "mine:training")
 
 
@@ -84,12 +85,12 @@ def test_a_command_without_a_run(script: Command, module: Command) -> None:
 
 
 def test_a_search_with_worker_processes(module: Command) -> None:
-    assert json.loads(module(*SEARCH))["macs"] > 0
+    assert json.loads(module(*SEARCH, *LOCAL))["macs"] > 0
 
 
 def test_a_search_of_ones_own(script: Command, module: Command) -> None:
-    assert json.loads(script(*SEARCH, *OWN))["accuracy"] == 0.5
-    assert json.loads(module(*SEARCH, *OWN, "--trials", 3))["accuracy"] == 0.5
+    assert json.loads(script(*SEARCH, *LOCAL, *OWN))["accuracy"] == 0.5
+    assert json.loads(module(*SEARCH, *LOCAL, *OWN, "--trials", 3))["accuracy"] == 0.5
 
 
 def test_workers_of_ray(module: Command) -> None:
