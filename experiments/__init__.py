@@ -23,8 +23,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # The command imports this package too, and `--help` should not wait for pandas and Matplotlib.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to mypy only the names above are there
+
+    def __getattr__(name: str) -> Any:
+        # The command imports this package too, and `--help` should not wait for pandas and Matplotlib.
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,8 +68,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # Worker processes import this package too, and should not wait for what only a driver uses.
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to mypy only the names above are there
+
+    def __getattr__(name: str) -> Any:
+        # Worker processes import this package too, and should not wait for what only a driver uses.
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -185,12 +185,14 @@ __all__ = [
 _PACKAGES = ("search_spaces", "nas", "scaling_search", "experiments")  # each loads those before it anyway
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for package in map(_own, _PACKAGES):
-            if name in package.__all__:
-                return getattr(package, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to mypy only the names above are there
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            for package in map(_own, _PACKAGES):
+                if name in package.__all__:
+                    return getattr(package, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _own(name: str) -> ModuleType:

@@ -61,8 +61,10 @@ __all__ = [
 _WITH_TORCH = {"build_network": "search_spaces.network", "load_weights": "search_spaces.weights"}
 
 
-def __getattr__(name: str) -> Any:
-    # torch takes seconds to load, and counting, sampling and the driver of a search do without it.
-    if name in _WITH_TORCH:
-        return getattr(import_module(_WITH_TORCH[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to mypy only the names above are there
+
+    def __getattr__(name: str) -> Any:
+        # torch takes seconds to load, and counting, sampling and the driver of a search do without it.
+        if name in _WITH_TORCH:
+            return getattr(import_module(_WITH_TORCH[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
