@@ -81,14 +81,28 @@ def discover(
     other drivers do the same meanwhile, and the search ends when all trials have. A trial that the pruner stops is one
     like others, told to the sampler as pruned, but no candidate.
 
-    Raises KeyboardInterrupt when interrupted, TooManyFailuresError and what the executor raises, all with what is
-    finished stored.
+    Raises ValueError, before anything is trained, for a study whose values were got by another method than the plan's;
+    KeyboardInterrupt when interrupted, TooManyFailuresError and what the executor raises, all with what is finished
+    stored.
     """
     drivers, opened = (study, study.study) if isinstance(study, SharedStudy) else (Alone(), study)
+    _expect_method(opened, plan.method)
     opened.sampler = sampler
     search = SearchTrials(plan, Ledger(opened, plan.trials, on_event), drivers)
     drive(search.jobs(), executor, search.handle, None if plan.pruner is None else search.judge)
     return candidates(opened, plan.score)
+
+
+def _expect_method(study: Study, method: str) -> None:
+    """Values of different methods are of different things: no mean, no score and no sampler may mix them."""
+    for trial in study.get_trials(deepcopy=False):
+        attrs = trial.user_attrs
+        if "request_key" in attrs and attrs.get("method", "") != method:
+            held = attrs.get("method", "") or "accuracy of a training from scratch"
+            raise ValueError(
+                f"the study {study.study_name!r} holds values of another method ({held}) than the plan asks for "
+                f"({method or 'accuracy of a training from scratch'}): give a study of its own to each"
+            )
 
 
 def unanswered(requests: Sequence[Request], study: Study) -> list[Request]:

@@ -130,7 +130,9 @@ class ArchSpec:
         """Read `to_json`'s form. Raises ArchError on anything else, naming the field."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except RecursionError:
+            raise ArchError("not an architecture: nested too deeply") from None
+        except ValueError as error:  # no JSON, or a number of thousands of digits
             raise ArchError(f"not JSON: {error}") from None
         return cls.from_dict(data)
 

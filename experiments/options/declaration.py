@@ -82,7 +82,7 @@ class Without:
 
 @dataclass(frozen=True)
 class Where:
-    """The option has an effect only where a fact holds that is no other option's value; see run/effects.py."""
+    """The option has an effect only where a fact holds that is no other option's value; see run/facts.py."""
 
     fact: str
 

@@ -75,15 +75,20 @@ def preset(name: str) -> Settings:
     if path.suffix == ".json":
         if not path.is_file():
             raise ValueError(f"preset {name}: no such file")
-        text = path.read_text()
+        text = path.read_text(errors="replace")
     else:
         known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
         if name not in known:
             raise ValueError(f"unknown preset {name!r}; known are {', '.join(known)}, or give a .json file")
         text = (folder / f"{name}.json").read_text()
     try:
-        return Settings().with_given(json.loads(text))
-    except (ValueError, TypeError, AttributeError) as error:
+        given = json.loads(text)
+        if not isinstance(given, dict):
+            raise TypeError("must be an object of settings")
+        return Settings().with_given(given)
+    except RecursionError:
+        raise ValueError(f"preset {name}: nested too deeply") from None
+    except (ValueError, TypeError) as error:
         raise ValueError(f"preset {name}: {error}") from None
 
 

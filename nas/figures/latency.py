@@ -143,11 +143,13 @@ class LatencyBook:
 
     def _file(self) -> dict[str, dict[str, float]]:
         try:
-            content: dict[str, dict[str, float]] = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_text())
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path}: not JSON ({error}); remove it to measure anew") from None
+        if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
+            raise ValueError(f"{self.path}: holds no latencies; remove it to measure anew")
         return content
 
     def _save(self) -> None:

@@ -10,6 +10,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.study.attributes import UNTRAINED_BECAUSE
+
 PRUNERS = ("none", "halving", "hyperband")
 FACTOR = 3
 """One trial in so many goes on from a rung; rungs are at epoch 1 and at this times the rung before."""
@@ -53,7 +55,7 @@ def pruned_attrs(
     study: Study, epoch: int, accuracy: float, epochs: int, score: Callable[[float], float]
 ) -> dict[str, Any]:
     """The user attributes of a trial of `epochs` that is stopped after `epoch` with `accuracy`."""
-    attrs: dict[str, Any] = {"pruned_because": f"not promising after epoch {epoch} of {epochs}"}
+    attrs: dict[str, Any] = {UNTRAINED_BECAUSE: f"not promising after epoch {epoch} of {epochs}"}
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     expected = expected_accuracy(done, epoch, accuracy, epochs)
     if expected is not None:

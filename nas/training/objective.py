@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,7 +98,7 @@ class Teacher:
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
             raise ValueError(f"a teacher's weight must be above 0 and at most 1, not {self.weight:g}")
-        if self.temperature <= 0:
+        if not 0 < self.temperature < math.inf:
             raise ValueError(f"a teacher's temperature must be above 0, not {self.temperature:g}")
 
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ OPS: dict[str, type[Stage]] = {
 def StageSpec(op: str = "mbconv", **values: Any) -> Stage:  # noqa: N802  stands where the class of all stages stood
     """A stage of `op`, a name from OPS, with `values` for its fields: MBConv, Basic and so on say which they are.
 
+    Their common class is `Stage`, for `isinstance`; another op is another class, so that `replace` keeps the op.
+
     Fields that only other ops have are checked and left out, so that one description may serve several ops. Raises
     ArchError on an unknown op or field.
     """

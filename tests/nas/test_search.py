@@ -98,14 +98,25 @@ def test_a_search_by_another_metric_is_the_same_search(path: Path, tmp_path: Pat
         assert trial.user_attrs["metric_value"] == same.user_attrs["accuracy"]
 
 
-def test_figures_of_another_method_answer_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_study_of_another_method_is_refused_before_anything_is_trained(path: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    search(path, space=PAIR, trials=4)
-    study = search(path, space=PAIR, trials=12, evaluator=Formula(log=str(log)), method="teacher=b0")
-    assert {key.rpartition("/")[2] for key in begun(log)} == {"teacher=b0"}
-    assert len(begun(log)) == 2
-    asked = {stored_request(trial) for trial in study.trials[4:]}
-    assert asked == {Request(arch(channels), FIDELITY, method="teacher=b0") for channels in (8, 16)}
+    before = history(search(path, space=PAIR, trials=4))
+    with pytest.raises(ValueError, match=r"'discover' holds values of another method \(accuracy .*\(teacher=b0\)"):
+        search(path, space=PAIR, trials=12, evaluator=Formula(log=str(log)), method="teacher=b0")
+    assert not log.exists()
+    assert history(open_study(path, "discover", score=SCORE)) == before
+
+
+def test_a_list_takes_no_figure_of_another_method_for_its_own(path: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    study = open_study(path, "list")
+    wanted = [Request(arch(channels), FIDELITY) for channels in (8, 16)]
+    other = [Request(arch(channels), FIDELITY, method="teacher=b0") for channels in (8, 16)]
+    evaluate_all(wanted, InlineExecutor(Formula()), study, figures=FIGURES)
+    evaluate_all(other[:1], InlineExecutor(Formula()), study, figures=FIGURES)
+    found = evaluate_all([*wanted, *other], InlineExecutor(Formula(log=str(log))), study, figures=FIGURES)
+    assert list(found) == [each.key for each in (*wanted, *other)]
+    assert dict(begun(log)) == {other[1].key: 1}
 
 
 # --- Determinism -------------------------------------------------------------------------------------------------

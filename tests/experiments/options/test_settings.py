@@ -149,3 +149,19 @@ def test_a_frozen_body_does_not_learn_at_a_rate() -> None:
 
 def test_the_recipes_of_a_training_are_those_there_are() -> None:
     assert {name: recipe().full_epochs for name, recipe in RECIPES.items()} == FULL_EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff\xfe", "line 1"),
+        (b"[]", "must be an object"),
+        (b'{"trials": ', "line 1"),
+    ],
+)
+def test_a_preset_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "mine.json"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"mine.json: .*{words}"):
+        preset(str(file))

@@ -186,3 +186,11 @@ def test_devices_of_a_published_table_are_ranked() -> None:
     ]  # fmt: skip
     published = replace(published, frame=published.frame.drop(columns=others))
     assert device_taus(published, 150, 250, 0)["images_per_s_a100"] > 0.95
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"a": 1}', "[" * 100_000, "{"])
+def test_a_file_that_holds_no_latencies_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "latency.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"latency\.json: .*remove it to measure anew"):
+        LatencyBook(file, LatencySetup(), 10)(reference_arch("efficientnet_b0"))
