@@ -158,7 +158,7 @@ def classifier_name(network: nn.Module) -> str:
     return names[-1]
 
 
-def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def body_and_classifier(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(the body's, the classifier's) parameters, for a lower learning rate of the body when fine-tuning."""
     classifier = list(network.get_submodule(classifier_name(network)).parameters())
     kept = {id(parameter) for parameter in classifier}
@@ -167,7 +167,7 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 
 def freeze_body(network: Network) -> None:
     """Leave only the classifier to be trained; the body computes as in evaluation from now on."""
-    for parameter in split_parameters(network)[0]:
+    for parameter in body_and_classifier(network)[0]:
         parameter.requires_grad_(False)
     network.body_frozen = True
     network.train(network.training)

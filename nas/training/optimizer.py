@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.training.muon import Muon
 from nas.training.recipe import Recipe
 from nas.training.rmsprop import RMSProp
-from search_spaces.network import split_parameters
+from search_spaces.network import body_and_classifier
 
 _ADAM_SHARE = 0.3
 """The rate of what Muon leaves to Adam, as a share of the matrices' rate."""
@@ -23,7 +23,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe, body_rate: float = 1.0) -
 
     body_rate: the factor on the learning rate of all but the classifier. Each group holds its factor as "rate_factor".
     """
-    body, classifier = split_parameters(network)
+    body, classifier = body_and_classifier(network)
     factors = {id(parameter): body_rate for parameter in body} | {id(parameter): 1.0 for parameter in classifier}
     decayed = {id(parameter) for parameter in _decayed(network, recipe)}
     matrices = {id(parameter) for parameter in body if recipe.optimizer == "muon" and _is_matrix(parameter)}

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from search_spaces import ArchSpec, StageSpec, StemSpec, build_network, reference_arch
-from search_spaces.network import Network, Residual, classifier_name, freeze_body, split_parameters
+from search_spaces.network import Network, Residual, body_and_classifier, classifier_name, freeze_body
 from search_spaces.public_names import conventions
 from search_spaces.weights import WeightsError, load_weights, read_weights
 
@@ -121,11 +121,11 @@ def test_torchvision_builds_its_large_efficientnets_with_another_epsilon() -> No
 
 def test_parameters_are_split_into_body_and_classifier() -> None:
     network = trained()
-    body, classifier = split_parameters(network)
+    body, classifier = body_and_classifier(network)
     assert [p.shape for p in classifier] == [(5, 1280), (5,)]
     assert len(body) + 2 == len(list(network.parameters()))
     squeezenet = build_network(reference_arch("squeezenet1_1"), 5)
-    assert [p.shape for p in split_parameters(squeezenet)[1]] == [(5, 512, 1, 1), (5,)]
+    assert [p.shape for p in body_and_classifier(squeezenet)[1]] == [(5, 512, 1, 1), (5,)]
 
 
 def test_a_frozen_body_stays_as_it_is_while_the_classifier_learns() -> None:

@@ -29,7 +29,7 @@ deviations, so that it cuts off what went wrong and no more."""
 
 @dataclass(frozen=True)
 class Objective:
-    """Splits an objective f into f = t + known(macs), where only t has to be learnt.
+    """Takes an objective f apart, f = t + known(macs), where only t has to be learnt.
 
     With a power-form score f = log(score), t = log(accuracy); with the absolute form f = score, t = accuracy; without
     a score f = t = the study's value.

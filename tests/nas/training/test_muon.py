@@ -13,7 +13,7 @@ from nas.training.muon import Muon, orthogonalise
 from nas.training.optimizer import make_optimizer, set_rate
 from nas.training.recipe import fast
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
-from search_spaces.network import split_parameters
+from search_spaces.network import body_and_classifier
 
 
 @settings(deadline=None, max_examples=30)
@@ -85,7 +85,7 @@ def test_filters_that_mix_channels_are_matrices_and_the_classifier_is_not() -> N
     optimizer = make_optimizer(network, fast())
     matrices = {id(p) for group in optimizer.param_groups if group["matrices"] for p in group["params"]}
     depthwise = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1}
-    body, _ = split_parameters(network)
+    body, _ = body_and_classifier(network)
     assert matrices == {id(p) for p in body if p.ndim > 1} - depthwise
     set_rate(optimizer, 1.0)
     assert {(group["matrices"], group["lr"]) for group in optimizer.param_groups} == {(True, 1.0), (False, 0.3)}

@@ -22,7 +22,7 @@ from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Staircase, fast, paper
 from nas.training.rmsprop import RMSProp
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
-from search_spaces.network import freeze_body, split_parameters
+from search_spaces.network import body_and_classifier, freeze_body
 
 ARCH = ArchSpec(
     stages=(StageSpec(expand=2, se=0.25, channels=8, layers=2), StageSpec(expand=2, channels=16, stride=2, layers=2)),
@@ -108,7 +108,7 @@ def test_the_body_learns_at_its_own_rate(name: str) -> None:
     rates, full = (
         {id(p): group["lr"] for group in each.param_groups for p in group["params"]} for each in (optimizer, same)
     )
-    body, classifier = split_parameters(network)
+    body, classifier = body_and_classifier(network)
     assert [rates[id(p)] for p in body] == pytest.approx([0.1 * full[id(p)] for p in body])
     assert [rates[id(p)] for p in classifier] == [full[id(p)] for p in classifier]
     assert len(rates) == len(list(network.parameters()))
@@ -118,7 +118,7 @@ def test_a_frozen_body_is_not_in_the_optimiser() -> None:
     network = build_network(ARCH, 3)
     freeze_body(network)
     members = [p for group in make_optimizer(network, fast(), 0.1).param_groups for p in group["params"]]
-    assert {id(p) for p in members} == {id(p) for p in split_parameters(network)[1]}
+    assert {id(p) for p in members} == {id(p) for p in body_and_classifier(network)[1]}
 
 
 def test_the_average_follows_tensorflows_rule() -> None:
