@@ -19,7 +19,11 @@ from scaling_search.verdict import ALTERNATIVES, Comparison, compare, sentence
 COST_SPREAD = 0.05
 """Standard deviation of the points' realised cost, in doublings, above which its effect on accuracy is fitted too."""
 FLAT_HILLS = 600
+"""Hills of the prior over which the test of a flat surface averages: it is exact with any number."""
 MISFIT = 0.01
+"""p-value of the lack-of-fit test below which a Gaussian process takes the hill's place."""
+EDGE = 0.02
+"""A share below this is as good as none: networks come in larger steps."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,7 @@ def analyse(
         noise=noise,
         trainings=count,
         surface=np.median(below[:, 0]) - below_at_nodes,
-        on_edge=tuple(
-            name
-            for name, low in zip(Shares._fields, np.quantile(to_shares(best), 0.05, axis=0), strict=True)
-            if low < 0.02
-        ),
+        on_edge=_on_edge(best),
         draws=draws,
     )
 
@@ -151,6 +151,12 @@ def _misfit(hills: Hills, points: Floats, data: Evidence, noise: Noise | None) -
     if misfit is None or misfit >= MISFIT:
         return misfit
     return lack_of_fit(least_squares(hills, points, data, refine=True), data, noise)
+
+
+def _on_edge(best: Floats) -> tuple[str, ...]:
+    """The dimensions whose share the (n, 2) draws of the optimum put below EDGE one time in twenty."""
+    lows = np.quantile(to_shares(best), 0.05, axis=0)
+    return tuple(name for name, low in zip(Shares._fields, lows, strict=True) if low < EDGE)
 
 
 def _intervals(best: Floats) -> dict[str, Interval]:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
 from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
+from experiments.wording import in_units
 from nas.pareto import knee, pareto_front
 
 
@@ -153,7 +154,7 @@ def _decorate(
     pad = max(1.35, (high / low) ** 0.08, 1.5 / math.sqrt(high / low))  # room for two ticks
     axes.set_xlim(low / pad, high * pad)
     axes.xaxis.set_major_locator(FixedLocator(_ticks(low / pad, high * pad)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_units(value, "g", giga="G", mega="M", kilo="k")))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(axis.label)
     axes.set_ylabel(f"{first.split} accuracy, %")
@@ -200,10 +201,3 @@ def _ticks(low: float, high: float) -> list[float]:
         if len(ticks) <= 8:
             break
     return ticks
-
-
-def _short(value: float) -> str:
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{name}"
-    return f"{value:g}"

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.tables.curves import Measured
+from experiments.wording import in_units
 from scaling_search.analysis import Analysis, Trainings
 from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.drift import Drift
@@ -74,7 +75,7 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Fi
                       marker=marker, capsize=3, label=name, linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
     axes.set_xscale("log", base=2)
     longest = max(lines.values(), key=len)
-    axes.set_xticks([n.macs for n in longest], [_macs_label(n.macs) for n in longest])
+    axes.set_xticks([n.macs for n in longest], [in_units(n.macs, giga=" B", kilo=" K") for n in longest])
     axes.set_xlabel("FLOPs (multiply-adds)")
     axes.set_ylabel("accuracy (%)")
     axes.grid(alpha=0.3)
@@ -170,10 +171,3 @@ def _share_interval(analysis: Analysis, index: int) -> tuple[float, float]:
     interval = tuple(analysis.intervals.values())[index]
     power = (1, 2, 2)[index]
     return power * float(np.log2(interval.low)), power * float(np.log2(interval.high))
-
-
-def _macs_label(value: float) -> str:
-    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if value >= size:
-            return f"{value / size:.3g} {suffix}"
-    return f"{value:g}"

@@ -28,7 +28,7 @@ def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, ma
     search = Work("search", max(0, asked.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
     confirm = Work("confirmation", asked.confirm * asked.confirm_seeds, target_macs, run.proxy, images)
     works = [search, confirm] if run.problem.noisy else [search]
-    return _say(run, works, archs, target_macs, "--trials")
+    return _forecast(run, works, archs, target_macs, "--trials")
 
 
 def outlook_scale(
@@ -51,7 +51,7 @@ def outlook_scale(
     if drawn:
         macs = _mean_macs(run, [request.arch for request in drawn])
         works.append(Work("scaling plot", len(drawn), macs, drawn[0].fidelity, images))
-    return _say(run, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
+    return _forecast(run, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
 
 
 def outlook_list(run: RunContext, name: str, requests: Sequence[Request], option: str) -> Forecast:
@@ -63,10 +63,12 @@ def outlook_list(run: RunContext, name: str, requests: Sequence[Request], option
         archs = [request.arch for request in left if request.fidelity == fidelity]
         works.append(Work(say_fidelity(fidelity), len(archs), _mean_macs(run, archs), fidelity, images))
     archs = [request.arch for request in left]
-    return _say(run, works, archs, _mean_macs(run, archs), option)
+    return _forecast(run, works, archs, _mean_macs(run, archs), option)
 
 
-def _say(run: RunContext, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str) -> Forecast:
+def _forecast(
+    run: RunContext, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str
+) -> Forecast:
     works = [work for work in works if work.trainings]
     speed = run.pool.calibrate(archs) if works else run.pool.speed
     disk = sum(work.trainings for work in works) * JOURNAL_BYTES + _checkpoint_bytes(run, works, archs)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from experiments.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
 from experiments.records.values import needed
 from experiments.tables.frontier import FrontierPoint
+from experiments.wording import in_units, percent
 from scaling_search import FamilyMember
 
 _ASKED = {
@@ -28,7 +29,7 @@ def asked(record: RunRecord, finished: int | None) -> str:
         return f"On {what}, {'; '.join(steps or ['nothing was begun yet'])}; no search was asked for."
     wanted, cost = 0 if record.score is None else record.score.target_macs, record.cost
     if cost.name == "macs":
-        target = f"about {short(wanted)} multiply-adds"
+        target = f"about {in_units(wanted)} multiply-adds"
     else:
         target = f"a {cost.words} of about {wanted:.4g} {cost.unit}".rstrip()
     done = "" if finished is None else f", {finished} of which are finished"
@@ -97,21 +98,8 @@ def training(record: RunRecord) -> str:
     )
 
 
-def short(count: float) -> str:
-    """Three digits and a unit: 385814752 is `386 M`."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.3g}"
-
-
-def percent(accuracy: float, spread: float | None = None) -> str:
-    """An accuracy in 0..1 for people, with its standard deviation where known."""
-    return f"{100 * accuracy:.1f} %" + (f" ± {100 * spread:.1f}" if spread else "")
-
-
 def _size(macs: int, params: int) -> str:
-    return f"{short(macs)} multiply-adds and {short(params)} parameters"
+    return f"{in_units(macs)} multiply-adds and {in_units(params)} parameters"
 
 
 def _trainings(count: int | None) -> str:
@@ -131,9 +119,9 @@ def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
         return line + ("." if not known else f"; {len(known)} known networks were trained beside it.")
     best = max(own, key=lambda point: point.accuracy)
     line += "; its best trained member" if best.role == "family" else "; the baseline itself"
-    line += f" reaches {percent(best.accuracy, best.std)} on {best.split} at {short(best.macs)} multiply-adds"
+    line += f" reaches {percent(best.accuracy, best.std)} on {best.split} at {in_units(best.macs)} multiply-adds"
     if known:
         rival = max(known, key=lambda point: point.accuracy)
-        line += f", the best known network beside it {percent(rival.accuracy, rival.std)} at {short(rival.macs)}"
+        line += f", the best known network beside it {percent(rival.accuracy, rival.std)} at {in_units(rival.macs)}"
         line += f" ({rival.label})"
     return line + "."

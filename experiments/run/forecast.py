@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.wording import DAY, HOUR, duration, size
 from nas.evaluation import Fidelity
 from nas.training.loop import images_measured
 from nas.training.speed import Speed
 
-DAY, HOUR = 86_400.0, 3_600.0
 FEWEST_TRIALS = 50
 JOURNAL_BYTES = 15_000  # of a trial
 PATIENCE, SHORTEST_LIMIT = 20.0, 600.0
@@ -114,7 +113,7 @@ class Forecast:
             return [first, f"  disk {size(self.disk_bytes)}; {unknown} unknown: it is not the built-in training"]
         return [
             first,
-            f"  about {clock(self.seconds)} on {self.slots} slot(s) of {self.device}, by a short calibration",
+            f"  about {duration(self.seconds)} on {self.slots} slot(s) of {self.device}, by a short calibration",
             f"  disk {size(self.disk_bytes)}, memory {size(self.speed.peak_bytes)} a slot",
         ]
 
@@ -191,27 +190,3 @@ def spread(macs: Sequence[float]) -> tuple[int, int]:
 def mean(values: Sequence[float]) -> float:
     """The mean; 0 of nothing."""
     return statistics.fmean(values) if values else 0.0
-
-
-def speed_from(record: Mapping[str, Any]) -> Speed:
-    """The inverse of `dataclasses.asdict`."""
-    return Speed(**{field.name: float(record[field.name]) for field in dataclasses.fields(Speed)})
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    if seconds < 2 * DAY:
-        return f"{seconds / HOUR:.1f} h"
-    return f"{seconds / DAY:.1f} days"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if count >= scale:
-            return f"{count / scale:.3g} {unit}"
-    return f"{count / 1e3:.3g} kB"

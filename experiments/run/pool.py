@@ -11,9 +11,9 @@ from functools import cached_property
 
 from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
-from experiments.records import read_json
-from experiments.run.folder import RunFolder, write_json
-from experiments.run.forecast import Images, Pace, mean, speed_from, spread, time_limit, training_seconds
+from experiments.run.calibration import PackedDevice, PackingRecord, SpeedRecord
+from experiments.run.folder import RunFolder
+from experiments.run.forecast import Images, Pace, mean, spread, time_limit, training_seconds
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
 from nas.evaluation import Probe, Request, Timing
@@ -73,10 +73,9 @@ class WorkerPool:
         cheap, dear = spread(macs)
         ends = [macs[cheap], macs[dear]]
         self._pack(archs[dear])
-        path = self.folder.path / "speed.json"
-        record = read_json(path) if path.exists() else {}
-        if record.get("of") == self._conditions and _covers(record.get("macs", [0, 0]), ends):
-            self.speed = speed_from(record["speed"])
+        known = self.folder.find(SpeedRecord)
+        if known is not None and known.of == self._conditions and _covers(known.macs, ends):
+            self.speed = known.speed
             return self.speed
         timings: list[Timing] = []
         for arch in (archs[cheap], archs[dear]):
@@ -84,10 +83,7 @@ class WorkerPool:
             timings += [result for result in results if isinstance(result, Timing)]
         if timings:
             self.speed = fit_speed(timings)
-            write_json(
-                path,
-                {"of": self._conditions, "macs": [macs[cheap], macs[dear]], "speed": dataclasses.asdict(self.speed)},
-            )
+            self.folder.write(SpeedRecord(self._conditions, (macs[cheap], macs[dear]), self.speed))
         return self.speed
 
     def expected(self, request: Request) -> float | None:
@@ -154,20 +150,18 @@ class WorkerPool:
         left_open = asked.workers is None and asked.per_device is None and asked.executor == "local"
         if not left_open or not all(device.startswith("cuda") for device in devices):
             return
-        path = self.folder.path / "packing.json"
-        packing = read_json(path) if path.exists() else {}
+        known = self.folder.find(PackingRecord)
+        packing = {} if known is None else dict(known.devices)
         for device in devices:
             if device not in packing:
                 measured = measure_packing(self._open, Slot(device), Probe(arch, seconds=3.0))
-                packing[device] = {
-                    "slots": choose_slots(measured), "measured": [dataclasses.asdict(each) for each in measured]
-                }  # fmt: skip
-                write_json(path, packing)
-                self.narrator.say(f"packing: {packing[device]['slots']} trainings at a time on {device}, by measuring")
-        per_device = min(packing[device]["slots"] for device in devices)
+                packing[device] = PackedDevice(choose_slots(measured), measured)
+                self.folder.write(PackingRecord(packing))
+                self.narrator.say(f"packing: {packing[device].slots} trainings at a time on {device}, by measuring")
+        per_device = min(packing[device].slots for device in devices)
         self.slots = resolve_devices(",".join(devices), per_device=per_device)
 
 
-def _covers(timed: Sequence[int], asked: Sequence[int]) -> bool:
+def _covers(timed: Sequence[float], asked: Sequence[int]) -> bool:
     """Whether a line through the cheapest and the dearest network `timed` holds for those `asked`, all in MACs."""
     return timed[0] / _NEAR <= asked[0] and asked[1] <= timed[1] * _NEAR

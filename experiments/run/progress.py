@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.wording import countdown
+
 PLAIN_INTERVAL = 2.0
 
 
@@ -39,11 +41,11 @@ class Task:
         if left is None:
             left = (now - self.began) / max(1, done - self.began_at) * (self.total - done)
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=_clock(left))
+            self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=countdown(left))
             return
         if now - self.said >= PLAIN_INTERVAL or done >= self.total:
             self.said = now
-            text = f"[{self.label}] {done}/{self.total}, {_clock(left)} left  {note}"
+            text = f"[{self.label}] {done}/{self.total}, {countdown(left)} left  {note}"
             self.console.print(text, highlight=False, markup=False)
 
 
@@ -83,9 +85,3 @@ class Narrator:
         with Progress(*columns, console=self.console) as bar:
             bar.add_task(label, total=total, note="", left="")
             yield Task(label, total, bar, self.console)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -102,41 +102,9 @@ def compare_target(run: RunContext) -> float | None:
 
 def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
-    settings = run.settings
-    split = run.problem.final_split
-    run.claim(NAME, {"final epochs": settings.final.final_epochs, "final split": split})
-    names = {entry.arch.id: entry.label for entry in entries}
-    seeds = [settings.general.seed + i for i in range(settings.final.final_seeds)]
-    requests = {
-        (entry.arch.id, seed): Request(entry.arch, run.final, seed, split) for seed in seeds for entry in entries
-    }
-    outcomes = run.train(
-        NAME,
-        list(requests.values()),
-        lambda request: {"network": names[request.arch.id]},
-        "compare",
-    )
-    measured = []
-    for entry in entries:
-        found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
-        accuracies = [outcome.value for outcome in found if outcome.value is not None]
-        if not accuracies:
-            run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
-            continue
-        measured.append(
-            measured_point(
-                entry.label,
-                entry.role,
-                entry.arch,
-                accuracies,
-                run=run.folder.path.name,
-                data=Path(run.problem.name).name,
-                split=split,
-                epochs=settings.final.final_epochs,
-                recipe=run.problem.recipe,
-                num_classes=run.num_classes,
-            )
-        )
+    final = run.settings.final
+    run.claim(NAME, {"final epochs": final.final_epochs, "final split": run.problem.final_split})
+    measured = _measure(run, entries)
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     points = write_frontier(run.folder.path, measured)
@@ -146,6 +114,41 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
         run.narrator.say(str(each))
     run.results_written()
     return points
+
+
+def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
+    """A point for each entry that could be trained."""
+    problem, final = run.problem, run.settings.final
+    names = {entry.arch.id: entry.label for entry in entries}
+    seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
+    requests = {
+        (entry.arch.id, seed): Request(entry.arch, run.final, seed, problem.final_split)
+        for seed in seeds
+        for entry in entries
+    }
+    outcomes = run.train(NAME, list(requests.values()), lambda request: {"network": names[request.arch.id]}, "compare")
+    measured = []
+    for entry in entries:
+        found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
+        values = [outcome.value for outcome in found if outcome.value is not None]
+        if values:
+            measured.append(
+                measured_point(
+                    entry.label,
+                    entry.role,
+                    entry.arch,
+                    values,
+                    run=run.folder.path.name,
+                    data=Path(problem.name).name,
+                    split=problem.final_split,
+                    epochs=final.final_epochs,
+                    recipe=problem.recipe,
+                    num_classes=run.num_classes,
+                )
+            )
+        else:
+            run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
+    return measured
 
 
 def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:

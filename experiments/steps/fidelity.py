@@ -19,7 +19,7 @@ from experiments.plans.outlook import outlook_list
 from experiments.plans.search import plan_search
 from experiments.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.run.context import RunContext
-from experiments.tables.fidelity_table import FidelityRow, fidelity_csv, ranking
+from experiments.tables.fidelity_table import FidelityRow, Ranking, fidelity_csv, ranking
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
 from nas.files import replace_text
@@ -137,21 +137,15 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
     if len(ranked.names) < FEWEST:
         raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
     agreement = ranked.agreement(run.settings.general.seed)
-    lines = verdict(agreement, check, plan.bar, ranked.macs)
-    measured = {**ranked.short, ranked.long_fidelity: ranked.long}
-    equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
-    if equal:
-        lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
-    left_out = [name for name in check.networks if name not in ranked.names]
-    if left_out:
-        lines.append(f"{len(left_out)} candidates are left out: a training of theirs failed")
+    left_out = tuple(name for name in check.networks if name not in ranked.names)
+    lines = [*verdict(agreement, check, plan.bar, ranked.macs), *_doubts(ranked, len(left_out))]
     chosen = agreement.recommended(plan.bar)
     record = FidelityRecord(
         data=Path(run.problem.name).name,
         recipe=run.problem.recipe,
         split="val",
         candidates=len(ranked.names),
-        left_out=tuple(left_out),
+        left_out=left_out,
         long=LongTraining(check.long, check.long_seeds),
         short_seeds=check.short_seeds,
         stand_ins=tuple(JudgedStandIn(each, each.cost) for each in agreement.stand_ins),
@@ -167,6 +161,18 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
     for line in lines:
         run.narrator.say(line)
     return record
+
+
+def _doubts(ranked: Ranking, left_out: int) -> list[str]:
+    """What weakens the finding; left_out: candidates of which a training failed."""
+    measured = {**ranked.short, ranked.long_fidelity: ranked.long}
+    equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
+    lines = []
+    if equal:
+        lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
+    if left_out:
+        lines.append(f"{left_out} candidates are left out: a training of theirs failed")
+    return lines
 
 
 def verdict(agreement: Agreement, check: Check, bar: float, macs: Floats) -> list[str]:

@@ -13,8 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.run.forecast import (
-    DAY,
-    HOUR,
     Forecast,
     Images,
     Pace,
@@ -25,6 +23,7 @@ from experiments.run.forecast import (
     time_limit,
     training_seconds,
 )
+from experiments.wording import DAY, HOUR
 from nas.evaluation import Failure, Fidelity, Probe, Request, Timing
 from nas.pool.executor import Event, Judge, WorkersError
 from nas.pool.packing import Packed, choose_slots, measure_packing, worth_trying

@@ -1,0 +1,40 @@
+"""Figures as people say them."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.wording import countdown, duration, in_units, percent, size
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1 k"), (385_814_752, "386 M"), (999_999, "1e+03 k"), (1e9, "1 G"), (4.2e12, "4.2e+03 G")],
+)  # fmt: skip
+def test_counts(count: float, text: str) -> None:
+    assert in_units(count) == text
+
+
+def test_each_picture_names_units_its_own_way() -> None:
+    assert in_units(1.5e9, "g", giga="G", mega="M", kilo="k") == "1.5G"
+    assert in_units(20_000_000, "g", giga="G", mega="M", kilo="k") == "20M"
+    assert in_units(2.345e9, giga=" B", kilo=" K") == "2.35 B"
+    assert in_units(77_256, giga=" B", kilo=" K") == "77.3 K"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1, "1 s"), (89, "89 s"), (90, "2 min"), (89 * 60, "89 min"), (5400, "1.5 h"), (3 * 86_400, "3.0 days")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3599.6, "1:00:00"), (3723, "1:02:03")])
+def test_countdowns(seconds: float, text: str) -> None:
+    assert countdown(seconds) == text
+
+
+def test_sizes_and_accuracies() -> None:
+    assert [size(count) for count in (512, 2.5e6, 3e9)] == ["0.512 kB", "2.5 MB", "3 GB"]
+    assert (percent(0.4567), percent(0.4567, 0.0123), percent(0.5, 0.0)) == ("45.7 %", "45.7 % ± 1.2", "50.0 %")
