@@ -9,7 +9,8 @@ from experiments.wording import countdown, duration, in_units, percent, size
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0"), (999, "999"), (1000, "1 k"), (385_814_752, "386 M"), (999_999, "1e+03 k"), (1e9, "1 G"), (4.2e12, "4.2e+03 G")],
+    [(0, "0"), (999, "999"), (1000, "1 k"), (385_814_752, "386 M"), (999_999, "1e+03 k"), (1e9, "1 G"),
+     (4.2e12, "4.2e+03 G")],
 )  # fmt: skip
 def test_counts(count: float, text: str) -> None:
     assert in_units(count) == text

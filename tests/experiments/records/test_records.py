@@ -29,6 +29,7 @@ from experiments.records import (
 )
 from experiments.records.run import Surroundings
 from experiments.records.values import ABSENT, FLAT, KEY, RecordError, Share, plain, read_value
+from experiments.run.calibration import PackingRecord, SpeedRecord
 from experiments.run.folder import RunFolder
 from search_spaces import ArchSpec, reference_arch
 from tests.helpers.command import Run, expect_mistake
@@ -36,7 +37,15 @@ from tests.helpers.run_folders import made_up_run
 
 KINDS: dict[str, type[Record]] = {
     kind.FILE: kind
-    for kind in (BaselineRecord, CoefficientsRecord, FamilyRecord, FidelityRecord, RunRecord, TrainingRecord)
+    for kind in (
+        BaselineRecord,
+        CoefficientsRecord,
+        FamilyRecord,
+        FidelityRecord,
+        RunRecord,
+        SpeedRecord,
+        TrainingRecord,
+    )
 }
 OLD = Path(__file__).parents[1] / "old_runs"
 RESULTS = Path(experiments.__file__ or "").parent / "results"
@@ -94,6 +103,13 @@ def test_a_claim_keeps_what_was_there_in_its_place() -> None:
     assert content["identity"] == {"seed": 1, "epochs": 3}
     assert list(content["steps"]) == ["scale", "train"]
     assert content["steps"]["scale"]["settings"] == {"seed": 1, "step": 0.1}
+
+
+def test_devices_that_were_left_to_measuring() -> None:
+    content = {"cuda:0": {"slots": 2, "measured": [{"slots": 1, "images_per_second": 9.5}]}}
+    assert PackingRecord.from_json(content).to_json() == content
+    with pytest.raises(RecordError, match=r"cuda:0\.slots must be a whole number of at least 1, not 0"):
+        PackingRecord.from_json({"cuda:0": {"slots": 0, "measured": []}})
 
 
 def test_what_older_files_lack_has_a_default() -> None:
@@ -174,6 +190,8 @@ DAMAGED = [
     ("train.json", cut("accuracy", "test"), "accuracy.test is missing"),
     ("train.json", put("all", "epochs"), "epochs must be a whole number, not 'all'"),
     ("train.json", put(None, "weights"), "weights must be an object, not null"),
+    ("speed.json", put("fast", "speed", "step"), "speed.step must be a number, not 'fast'"),
+    ("speed.json", put([1], "macs"), "macs must have 2 values, not 1"),
     ("fidelity.json", put([None], "stand_ins"), "stand_ins[0] must be an object, not null"),
     ("fidelity.json", put("x" * 99, "bar"), f"bar must be a number, not '{'x' * 39} ..."),
 ]
