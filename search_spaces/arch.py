@@ -12,7 +12,7 @@ from typing import Any
 
 from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of
 from search_spaces.layers import ACTIVATIONS, Act, Norm
-from search_spaces.ops import Stage, read_stage
+from search_spaces.ops import GateSpec, Stage, read_stage
 from search_spaces.ops.base.stage import Style, settled
 from search_spaces.padding import padded_same
 
@@ -115,8 +115,9 @@ class ArchSpec:
 
         Shares (`se`, `inner`) that happen to round to the same widths are told apart all the same.
         """
-        identity = dataclasses.asdict(canonical(self), dict_factory=_without_implied)
-        identity["stages"] = [_ALWAYS | stage for stage in identity["stages"]]
+        arch = canonical(self)
+        identity = _said(arch) | {"stem": _said(arch.stem), "head": _said(arch.head)}
+        identity["stages"] = [_ALWAYS | _said(stage) for stage in arch.stages]
         for name in ("dropout", "drop_path", "phi"):
             del identity[name]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -172,8 +173,14 @@ def _is_padded_unevenly(arch: ArchSpec) -> bool:
     return any(padded_same(block) != block for block in firsts)
 
 
-def _without_implied(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if value not in _IMPLIED.get(name, ())}
+def _said(spec: Any) -> dict[str, Any]:
+    """The fields of a spec that the identity holds."""
+    said = {}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if value not in _IMPLIED.get(field.name, ()):
+            said[field.name] = dataclasses.asdict(value) if isinstance(value, GateSpec) else value
+    return said
 
 
 def _read_fields(kind: type, data: Any, where: str) -> dict[str, Any]:

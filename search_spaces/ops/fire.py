@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from search_spaces.checks import integer
 from search_spaces.layers import Concat, Conv, Layer, Pooling, Seq
 from search_spaces.ops.base.fields import INNER, SKIP, Token
 from search_spaces.ops.base.parts import share_of, with_shortcut
-from search_spaces.ops.base.stage import Stage, Style, applicable_skip
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Fire(Stage):
         # The pool comes before the shortcut begins, so that the shortcut never sees a stride.
         skip = applicable_skip(self, strided=False, changing=inputs != self.channels)
         if skip == "project":  # the only norm there is
-            return replace(self, skip=skip)
-        return replace(self, skip=skip, norm_eps=None, norm_momentum=None)
+            return altered(self, skip=skip)
+        return altered(self, skip=skip, norm_eps=None, norm_momentum=None)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         half = self.channels // 2

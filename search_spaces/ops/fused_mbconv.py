@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from search_spaces.checks import ArchError
@@ -10,7 +10,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
 from search_spaces.ops.base.parts import expanded_width, squeeze_excite, whole, with_shortcut
 from search_spaces.ops.base.public import has_residual, refuse_changing_skip, refuse_odd_widths, timm_block
-from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class FusedMBConv(Stage):
 
     def canonical(self, inputs: int) -> FusedMBConv:
         skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
-        return replace(self, expand=whole(self.expand), skip=skip)
+        return altered(self, expand=whole(self.expand), skip=skip)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = self.channels if self.expand == 1 else expanded_width(inputs, self.expand)

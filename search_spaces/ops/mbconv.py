@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
 from search_spaces.ops.base.parts import expanded_width, squeeze_excite, whole, with_shortcut
 from search_spaces.ops.base.public import mobile_names, refuse_changing_skip, refuse_odd_widths, timm_block
-from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class MBConv(Stage):
 
     def canonical(self, inputs: int) -> MBConv:
         skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
-        return replace(self, expand=whole(self.expand), skip=skip)
+        return altered(self, expand=whole(self.expand), skip=skip)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = expanded_width(inputs, self.expand)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from search_spaces.checks import ArchError, Check, odd
@@ -11,7 +11,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import CHECKS, SKIP, Token, numbered
 from search_spaces.ops.base.parts import expanded_width, whole, with_shortcut
 from search_spaces.ops.base.public import refuse_changing_skip, refuse_odd_widths, timm_block
-from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
 
 
 def _odd_or_none(where: str, value: Any) -> None:
@@ -45,7 +45,7 @@ class UniversalBottleneck(Stage):
 
     def canonical(self, inputs: int) -> UniversalBottleneck:
         skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
-        return replace(self, expand=whole(self.expand), skip=skip)
+        return altered(self, expand=whole(self.expand), skip=skip)
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = expanded_width(inputs, self.expand)

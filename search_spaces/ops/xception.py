@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from search_spaces.layers import Layer, Pooling, Seq
 from search_spaces.ops.base.fields import INNER, SKIP, Token
 from search_spaces.ops.base.parts import separable_conv, share_of, with_shortcut
-from search_spaces.ops.base.stage import Stage, Style, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class XceptionBlock(Stage):
 
     def canonical(self, inputs: int) -> XceptionBlock:
         changing = changes(self, inputs)
-        return replace(
+        return altered(
             self,
             inner=self.inner if changing else 0.25,
             skip=applicable_skip(self, self.stride != 1, changing),

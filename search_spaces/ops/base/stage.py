@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from search_spaces.checks import ArchError, Check
 from search_spaces.layers import Act, Layer, Norm
@@ -90,9 +90,10 @@ class Stage:
 
     def check(self, where: str, inputs: int) -> None:
         """Raise ArchError, naming the field after `where`, when a field is out of its range or `inputs` do not fit."""
-        for name, check in self.checks.items():
-            if hasattr(self, name):
-                check(where + name, getattr(self, name))
+        checks = self.checks
+        for name in self.__dataclass_fields__:
+            if name in checks:
+                checks[name](where + name, getattr(self, name))
         if self.skip == "pad" and self.channels < inputs:
             raise ArchError(f"{where}skip: {inputs} channels cannot be padded to {self.channels}")
 
@@ -130,6 +131,9 @@ class Stage:
         raise ArchError(f"timm cannot say {self.op} with a shortcut")
 
 
+Kind = TypeVar("Kind", bound=Stage)
+
+
 def settled(stage: Stage, network: Style) -> Stage:
     """The stage with nothing said of activation, norms and gate that holds anyway in a network of this style."""
     changed: dict[str, Any] = {}
@@ -148,6 +152,13 @@ def _settled_gate(stage: Stage, gate: GateSpec, activation: str) -> GateSpec | N
     if gate.activation == activation:
         gate = replace(gate, activation=None)
     return gate if stage.se and gate != GateSpec() else None
+
+
+def altered(stage: Kind, **fields: Any) -> Kind:
+    """`dataclasses.replace`; the stage itself where it has these values already, for most have."""
+    if all(getattr(stage, name) is value for name, value in fields.items()):
+        return stage
+    return replace(stage, **fields)
 
 
 def changes(stage: Stage, inputs: int) -> bool:

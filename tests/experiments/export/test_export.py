@@ -59,7 +59,7 @@ NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     "squeezenet1_1": lambda: replace(reference_arch("squeezenet1_1"), resolution=32),
     "newer": lambda: replace(NEWER, stages=NEWER.stages + GATED),
 }
-ALL = ("efficientnet_b0", "mnasnet_a1", "member 1", "member 2")
+ALL = ("efficientnet_b0", "mnasnet_a1", "member 1", "member 2", "newer")
 
 
 def shallow(arch: ArchSpec) -> ArchSpec:
