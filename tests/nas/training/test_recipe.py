@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.training import loop
+from nas.training.objective import Objective
 from nas.training.optimizer import Average, make_optimizer, set_rate
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Staircase, fast, paper
@@ -148,8 +149,8 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seen: list[float] = []
     step = loop.Training.step
 
-    def watch(training: loop.Training, images: Tensor, labels: Tensor) -> Tensor:
-        loss = step(training, images, labels)
+    def watch(training: loop.Training, images: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+        loss = step(training, images, labels, objective)
         seen.append(loss.item())
         return loss
 
