@@ -42,9 +42,9 @@ def asked(rows: Rows) -> Rows:
 def test_nested_conditions_are_learnt_and_kept(seed: int) -> None:
     rng = np.random.default_rng(seed)
     conditions = learn_conditions(GRID, asked(GRID.random(rng, 200)))
-    assert [(rule.axis, rule.by) for rule in conditions.rules] == [(4, 0), (2, 0), (3, 2)] or [
-        (rule.axis, rule.by) for rule in conditions.rules
-    ] == [(2, 0), (4, 0), (3, 2)]
+    found = [(rule.axis, rule.by) for rule in conditions.rules]
+    assert sorted(found) == [(2, 0), (3, 2), (4, 0)]
+    assert found.index((2, 0)) < found.index((3, 2))  # each after the one it builds on
     rows = GRID.random(rng, 50)
     np.testing.assert_array_equal(conditions.settle(rows, rng), asked(rows))
 
