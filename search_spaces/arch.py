@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of
+from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of, shown
 from search_spaces.layers import ACTIVATIONS, Act, Norm
 from search_spaces.ops import GateSpec, Stage, read_stage
 from search_spaces.ops.base.stage import Style, settled
@@ -206,7 +206,7 @@ def _check(arch: ArchSpec) -> None:
     one_of("head.kind", arch.head.kind, HEAD_KINDS)
     integer("head.pooled", arch.head.pooled, int(arch.head.pools_first))
     if arch.head.pooled and not arch.head.pools_first:
-        raise ArchError(f"head.pooled: must be 0 in a {arch.head.kind} head, not {arch.head.pooled}")
+        raise ArchError(f"head.pooled: must be 0 in a {arch.head.kind} head, not {shown(arch.head.pooled)}")
     for i, stage in enumerate(arch.stages):
         if not isinstance(stage, Stage):
             raise ArchError(f"stages[{i}]: must be a stage, not {type(stage).__name__}")

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from search_spaces.arch import ArchSpec
-from search_spaces.checks import ArchError
+from search_spaces.checks import ArchError, shown
 from search_spaces.ops import OPS, Stage, StageSpec
 from search_spaces.ops.base.fields import COMMON, Token
 
@@ -17,6 +17,7 @@ _BLOCK = re.compile(
     r"r(?P<layers>\d+)_k(?P<kernel>\d+)_s(?P<s1>\d)(?P<s2>\d)_e(?P<expand>\d+(?:\.\d+)?)_i(?P<inputs>\d+)_o(?P<channels>\d+)"
     rf"(?P<rest>(?:_[^_ ]+)*?)(?:_(?P<op>{'|'.join(OPS)}))?"
 )
+_LONGEST = 1000  # characters of a block; Python reads no numbers of thousands of digits
 
 
 def parse_blocks(text: str | Iterable[str]) -> tuple[Stage, ...]:
@@ -36,20 +37,20 @@ def parse_blocks(text: str | Iterable[str]) -> tuple[Stage, ...]:
 
 
 def _stage(block: str, inputs: int | None) -> Stage:
-    match = _BLOCK.fullmatch(block)
+    match = _BLOCK.fullmatch(block) if len(block) <= _LONGEST else None
     if match is None:
-        raise ArchError(f"block string {block!r}: expected a form like r2_k3_s22_e6_i16_o24_se0.25")
+        raise ArchError(f"block string {shown(block)}: expected a form like r2_k3_s22_e6_i16_o24_se0.25")
     part = match.groupdict()
     if part["s1"] != part["s2"]:
-        raise ArchError(f"block string {block!r}: strides differ between height and width")
+        raise ArchError(f"block string {shown(block)}: strides differ between height and width")
     if inputs not in (None, int(part["inputs"])):
-        raise ArchError(f"block string {block!r}: takes {part['inputs']} channels, gets {inputs}")
+        raise ArchError(f"block string {shown(block)}: takes {shown(int(part['inputs']))} channels, gets {inputs}")
     values: dict[str, Any] = {name: int(part[name]) for name in ("kernel", "channels", "layers")}
     values["expand"] = float(part["expand"]) if "." in part["expand"] else int(part["expand"])
     for word in part["rest"].split("_")[1:]:
         name, value = _read(block, word)
         if name in values:
-            raise ArchError(f"block string {block!r}: {word} says {name} a second time")
+            raise ArchError(f"block string {shown(block)}: {shown(word)} says {name} a second time")
         values[name] = value
     return StageSpec(part["op"] or "mbconv", stride=int(part["s1"]), **values)
 
@@ -59,7 +60,9 @@ def _read(block: str, word: str) -> tuple[str, Any]:
     for token in _tokens():
         if match := re.fullmatch(token.pattern, word):
             return token.field, token.read(match[1])
-    raise ArchError(f"block string {block!r}: expected a form like r2_k3_s22_e6_i16_o24_se0.25, without {word!r}")
+    raise ArchError(
+        f"block string {shown(block)}: expected a form like r2_k3_s22_e6_i16_o24_se0.25, without {shown(word)}"
+    )
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from search_spaces.checks import ArchError
+from search_spaces.checks import ArchError, shown
 from search_spaces.layers import Concat, Conv, Layer, Pooling, Residual, Seq, Shuffle
 from search_spaces.ops.base.fields import GROUPS, INNER, Token
 from search_spaces.ops.base.parts import share_of
@@ -31,9 +31,13 @@ class ShuffleUnit(Stage):
         super().check(where, inputs)
         for channels in (inputs, self.channels):
             if channels % self.groups:
-                raise ArchError(f"{where}groups: {channels} channels cannot be divided into {self.groups} groups")
+                raise ArchError(
+                    f"{where}groups: {shown(channels)} channels cannot be divided into {shown(self.groups)} groups"
+                )
         if self.channels < inputs or (self.channels == inputs and self.stride > 1):
-            raise ArchError(f"{where}channels: must be more than the {inputs} that come in, not {self.channels}")
+            raise ArchError(
+                f"{where}channels: must be more than the {shown(inputs)} that come in, not {shown(self.channels)}"
+            )
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = -(-share_of(self.channels, self.inner) // self.groups) * self.groups

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from search_spaces.checks import ArchError, Check, odd
+from search_spaces.checks import ArchError, Check, odd, shown
 from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import CHECKS, SKIP, Token, numbered
 from search_spaces.ops.base.parts import expanded_width, whole, with_shortcut
@@ -41,7 +41,7 @@ class UniversalBottleneck(Stage):
     def check(self, where: str, inputs: int) -> None:
         super().check(where, inputs)
         if self.stride > 1 and not (self.start or self.kernel):
-            raise ArchError(f"{where}stride: must be 1 without a depthwise convolution, not {self.stride}")
+            raise ArchError(f"{where}stride: must be 1 without a depthwise convolution, not {shown(self.stride)}")
 
     def canonical(self, inputs: int) -> UniversalBottleneck:
         skip = applicable_skip(self, self.stride != 1, changes(self, inputs))

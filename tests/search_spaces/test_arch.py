@@ -300,6 +300,58 @@ def test_what_is_no_architecture_at_all(text: str, message: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+LONG = "x" * 1_000_000
+DIGITS = 10**5000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"stages": [{"op": LONG}]},
+        {"stages": [{"kernel": LONG}]},
+        {"stages": [{"kernel": DIGITS}]},
+        {"stages": [{"channels": -DIGITS}]},
+        {"stages": [{"se": DIGITS}]},
+        {"stages": [{"se": {"deep": [LONG] * 1000}}]},
+        {"stages": [{"gate": list(range(100_000))}]},
+        {"stages": [{LONG: 1}]},
+        {"stages": [{"op": "shuffle", "groups": DIGITS}]},
+        {"stages": [{"op": "shuffle", "channels": 16}], "stem": {"channels": DIGITS}},
+        {"stages": [{"op": "basic", "skip": "pad"}], "stem": {"channels": DIGITS}},
+        {"stages": [{"op": "uib", "kernel": 0, "stride": DIGITS}]},
+        {"stages": [{}], "head": {"pooled": DIGITS}},
+        {"stages": [{}], LONG: 1},
+    ],
+)
+def test_a_value_of_any_length_is_refused_in_one_line(data: dict[str, object]) -> None:
+    with pytest.raises(ArchError) as raised:
+        ArchSpec.from_dict(data)
+    assert len(str(raised.value)) < 500
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        LONG,
+        f"r1_k3_s11_e1_i32_o16_{LONG}",
+        f"r1_k3_s11_e1_i32_o{'9' * 5000}",
+        f"r1_k3_s11_e1_i32_o16 r1_k3_s11_e1_i{'9' * 900}_o16",
+        f"r1_k3_s11_e1_i32_o16_act{'silu' * 100}_act{'relu' * 100}",
+    ],
+)
+def test_a_block_of_any_length_is_refused_in_one_line(blocks: str) -> None:
+    with pytest.raises(ArchError, match=r"^block string '(r1_k3|xxx)") as raised:
+        parse_blocks(blocks)
+    assert len(str(raised.value)) < 500
+
+
+def test_what_is_short_is_shown_as_it_is() -> None:
+    block = "r2_k3_s11_e4_i16_o24_se0.25_gatehardsigmoid-relu-8_acthardswish_eps1e-05_mom0.1_what"
+    with pytest.raises(ArchError, match=f"block string '{block}': expected .*, without 'what'"):
+        parse_blocks(block)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     path=st.sampled_from(["stages.0.channels", "stages.0.se", "stem.stride", "resolution", "dropout", "stages.0.op"]),

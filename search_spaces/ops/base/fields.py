@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from search_spaces.checks import ArchError, Check, integer, number, odd, one_of
+from search_spaces.checks import ArchError, Check, integer, number, odd, one_of, shown
 from search_spaces.layers import ACTIVATIONS, GATES
 
 SKIPS = ("identity", "none", "pool", "project", "pad")
@@ -28,7 +28,7 @@ class GateSpec:
 
 def _gate(where: str, value: Any) -> None:
     if not isinstance(value, GateSpec):
-        raise ArchError(f"{where}: must be a gate with a function, an activation and a divisor, not {value!r}")
+        raise ArchError(f"{where}: must be a gate with a function, an activation and a divisor, not {shown(value)}")
     one_of(f"{where}.function", value.function, GATES)
     _if_any(lambda place, name: one_of(place, name, ACTIVATIONS))(f"{where}.activation", value.activation)
     integer(f"{where}.divisor", value.divisor)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
-from search_spaces.checks import ArchError, Check
+from search_spaces.checks import ArchError, Check, shown
 from search_spaces.layers import Act, Layer, Norm
 from search_spaces.ops.base.fields import CHECKS, GateSpec, Token
 
@@ -95,7 +95,7 @@ class Stage:
             if name in checks:
                 checks[name](where + name, getattr(self, name))
         if self.skip == "pad" and self.channels < inputs:
-            raise ArchError(f"{where}skip: {inputs} channels cannot be padded to {self.channels}")
+            raise ArchError(f"{where}skip: {shown(inputs)} channels cannot be padded to {shown(self.channels)}")
 
     def canonical(self, inputs: int) -> Self:  # noqa: ARG002
         """The same blocks, fed with `inputs` channels, with every choice that cannot apply set to one value."""
@@ -128,7 +128,7 @@ class Stage:
 
     def timm_text(self, inputs: int) -> str:  # noqa: ARG002
         """The stage as timm's block string. Raises ArchError, saying why, where timm has none."""
-        raise ArchError(f"timm cannot say {self.op} with a shortcut")
+        raise ArchError(f"timm's strings have no {self.op}")
 
 
 Kind = TypeVar("Kind", bound=Stage)

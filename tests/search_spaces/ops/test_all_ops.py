@@ -100,3 +100,9 @@ def test_stages_are_stages() -> None:
     with pytest.raises(ArchError, match=r"stages\[0\]: must be a stage, not str"):
         ArchSpec(("conv",))  # type: ignore[arg-type]
     assert ArchSpec((StageSpec(),), head=HeadSpec(0)).stages[0] == StageSpec("mbconv")
+
+
+@pytest.mark.parametrize("op", [op for op, kind in OPS.items() if kind.timm_text is Stage.timm_text])
+def test_an_op_that_timm_lacks_is_named(op: str) -> None:
+    with pytest.raises(ArchError, match=f"^timm's strings have no {op}$"):
+        StageSpec(op).timm_text(16)
