@@ -36,10 +36,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fact:
-    """What an effect may depend on beside other options. words: where it does not hold, as in "has no effect ..."."""
+    """What an effect may depend on beside other options. words: where it does not hold, as in "has no effect ...".
+
+    option: the name of an option in `words`, because: why, for people, as in Without.
+    """
 
     holds: Callable[[Asked], bool]
     words: str
+    option: str = ""
+    because: str = ""
 
 
 def ask(command: str, options: Mapping[str, Any], data: str | None = None, network: str | None = None) -> Asked:
@@ -75,16 +80,19 @@ def _unmet(condition: Condition, asked: Asked, facts: Mapping[str, Fact]) -> str
     """Why an option has no effect by one of its conditions; None where that is met."""
     if isinstance(condition, Where):
         fact = facts[condition.fact]
-        return None if fact.holds(asked) else fact.words
+        return None if fact.holds(asked) else _reason(asked, fact.words, fact.option, fact.because)
     if condition.commands and asked.command not in condition.commands:
         return None
     value = asked.values[condition.name]
     there = value in condition.values if condition.values else value not in (None, (), False)
     if isinstance(condition, With):
         return None if there else condition.words
-    because = f": {condition.because}" if condition.because else ""
-    of_preset = " of the preset" if condition.name in asked.in_preset else ""
-    return f"{condition.words}{of_preset}{because}" if there else None
+    return _reason(asked, condition.words, condition.name, condition.because) if there else None
+
+
+def _reason(asked: Asked, words: str, option: str, because: str) -> str:
+    of_preset = " of the preset" if option in asked.in_preset else ""
+    return f"{words}{of_preset}" + (f": {because}" if because else "")
 
 
 def _taken(given: Mapping[str, Any], group: type) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class PoolOptions:
 
     devices: str = field(default="auto", metadata=Option(
         help="auto, cpu, or cuda:0,cuda:1.", commands=TRAINING, metavar="LIST",
-        needs=(Without("executor", ("ray",), because="the cluster has its own"),),
+        needs=(Without("executor", ("ray",), because="the cluster has its own"), _IMAGES),
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
         help="Trainings at a time.", commands=POOLED, metavar="N", range=AT_LEAST_1, unset="measured, or one a core",
@@ -199,12 +199,13 @@ class FigureOptions:
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
         help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="the space's base",
+        range=Range(0, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(
         help="Never train a network above this cost.", commands=SEARCHING, metavar="N", range=Range(0, above=True),
         needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
-        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
+        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"), needs=_TIMED))
     latency_device: str = field(default="cpu", metadata=Option(
         help="Where latency is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
     latency_batch: int = field(default=1, metadata=Option(
@@ -221,11 +222,13 @@ class GrowthOptions:
     """The search for scaling coefficients, and the scaling plot."""
 
     points: str = field(default="matched", metadata=Option(
-        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", aliases={"layout": "--points"}))
+        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
+        aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
-        help="Step of the nominal grid.", commands=GROWING, metavar="X", needs=(_NOMINAL,)))
+        help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.005, 1), needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", needs=(_NOMINAL,)))
+        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", range=AT_LEAST_0,
+        needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
         help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=AT_LEAST_1))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(

@@ -28,8 +28,9 @@ def _fits_a_network(asked: Asked) -> bool:
         return not folder.has(BaselineRecord)
     if asked.command == "compare":
         given = given or asked.settings.final.references
-    searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not given)
-    return searches or not all(Path(text).exists() for text in given)
+    draws = asked.command == "fidelity" and asked.plan.candidates > 0
+    searches = asked.command == "discover" or (asked.command == "run" and not given)
+    return draws or searches or not all(Path(text).exists() for text in given)
 
 
 def _has_a_search(asked: Asked) -> bool:
@@ -55,9 +56,9 @@ def _devices(asked: Asked) -> list[str]:
 
 FACTS: Mapping[str, Fact] = {
     "files": Fact(_reads_files, "on the built-in digits"),
-    "lengths left open": Fact(_leaves_lengths_open, "with --lengths, which says them all"),
+    "lengths left open": Fact(_leaves_lengths_open, "with --lengths", "lengths", because="it says them all"),
     "a network to fit": Fact(_fits_a_network, "where no known network is fitted to it"),
-    "a search": Fact(_has_a_search, "with --arch: the search is skipped"),
+    "a search": Fact(_has_a_search, "with --arch", "arch", because="the search is skipped"),
     "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
     "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),
 }

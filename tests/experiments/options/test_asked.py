@@ -121,6 +121,15 @@ def test_nothing_is_refused_where_nothing_is_given(folder: Path, command: str) -
             "--confirm-seeds has no effect with --confirm 0",
         ),
         ("scale", {"budget": "90"}, {"precision": 0.2}, None),
+        (
+            "scale",
+            {"lengths": [1]},
+            {"epochs": 2},
+            "--epochs has no effect with --lengths of the preset: it says them all",
+        ),
+        ("scale", {"lengths": [1]}, {"epochs": 2, "lengths": (3,)}, "--epochs has no effect with --lengths: .*"),
+        ("run", {"arch": ["b0"]}, {"top": 2}, "--top has no effect with --arch of the preset: the search is skipped"),
+        ("run", {"arch": ["b0"]}, {"trials": 2}, "--trials has no effect with --arch of the preset: .* skipped"),
     ],
 )
 def test_a_preset_decides_what_has_an_effect(
@@ -148,6 +157,9 @@ def test_a_preset_decides_what_has_an_effect(
         ("compare", {"arch": ("net.json", "mobilenet_v2")}, (), True),
         ("compare", {"arch": ("net.json",)}, (), False),
         ("fidelity", {"arch": ("net.json",)}, (), True),
+        ("fidelity", {"candidates": 0}, (), False),
+        ("fidelity", {"candidates": 0, "arch": ("net.json",)}, (), False),
+        ("fidelity", {"candidates": 0, "arch": ("net.json", "mobilenet_v2")}, (), True),
     ],
 )
 def test_a_target_has_an_effect_where_a_network_is_fitted(

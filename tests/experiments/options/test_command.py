@@ -142,8 +142,25 @@ def test_the_library_does_not_speak_of_options(package: str) -> None:
         (("--workers", "2", "--per-device", "2"), "--workers is the number in all, --per-device that on each"),
         (("--pruner", "median", "--executor", "inline"), "--pruner must be one of none, halving, hyperband"),
         (("--storage", "nonsense"), "--storage nonsense: not an address"),
+        (("--target-cost", "nan", "--cost", "params"), "--target-cost must be a number above 0, not nan"),
+        (("--latency-backend", "bla", "--cost", "latency"), "--latency-backend must be one of torch, onnxruntime"),
     ],
 )
 def test_users_read_flags_in_messages(scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
     own = ("--evaluator", "tests.helpers.evaluators:formula_for", "--target-macs", "1M")
     expect_mistake(scalenas("discover", "digits", "--run", tmp_path, *own, *args), words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--points", "bla"), "--points must be one of matched, nominal, not 'bla'"),
+        (("--points", "nominal", "--step", "nan"), "--step must be from 0.005 to 1, not nan"),
+        (("--points", "nominal", "--tolerance", "-1"), "--tolerance must be at least 0, not -1"),
+    ],
+)
+def test_a_wrong_grid_is_refused_before_anything_is_read(
+    scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: str
+) -> None:
+    expect_mistake(scalenas("scale", tmp_path / "no images", "--run", tmp_path / "run", *args), words)
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from experiments.options.declaration import SHARE, Declared, Range, declared
 from experiments.options.plans import FULL_EPOCHS, FidelityPlan, TrainPlan
 from experiments.options.settings import Settings, declared_groups, preset
+from nas.figures.latency import BACKENDS
 from nas.training.recipe import RECIPES
+from scaling_search.grid import LAYOUTS
 
 OPTIONS = {option.name: option for group in declared_groups().values() for option in group.values()}
 PRESETS = Path(__file__).parents[3] / "experiments" / "presets"
@@ -149,6 +151,11 @@ def test_a_frozen_body_does_not_learn_at_a_rate() -> None:
 
 def test_the_recipes_of_a_training_are_those_there_are() -> None:
     assert {name: recipe().full_epochs for name, recipe in RECIPES.items()} == FULL_EPOCHS
+
+
+def test_layouts_and_backends_are_those_there_are() -> None:
+    assert OPTIONS["points"].facts["known"] == LAYOUTS
+    assert OPTIONS["latency_backend"].facts["known"] == BACKENDS
 
 
 @pytest.mark.parametrize(
