@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nas.samplers import make_sampler
     from nas.search import Bound, SearchPlan, discover, evaluate_all
     from nas.study.store import open_study
-    from nas.training.objective import InitialWeights, Metric, Objective, Teacher
+    from nas.training.objective import InitialWeights, Loss, Metric, Objective, Teacher
     from nas.training.proxy import ProxyEvaluator
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "InSpace",
     "InitialWeights",
     "InlineExecutor",
+    "Loss",
     "Metric",
     "MultiplyAdds",
     "Objective",
@@ -50,6 +51,7 @@ _HOMES = {
     "InSpace": "nas.figures",
     "InitialWeights": "nas.training.objective",
     "InlineExecutor": "nas.pool.inline",
+    "Loss": "nas.training.objective",
     "Metric": "nas.training.objective",
     "MultiplyAdds": "nas.figures",
     "Objective": "nas.training.objective",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -76,6 +77,7 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     seconds: float | None = None,
     precision: float | None = None,
     num_classes: int = 1000,
+    method: str = "",
 ) -> CoefficientSearch:
     """Train the points (default: the matched lattice grown from the baseline `arch`) and choose coefficients.
 
@@ -86,13 +88,13 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     `precision`. Every choice follows from the outcomes so far, so that with outcomes kept an interrupted search repeats
     none of its trainings, and a larger budget uses all of a smaller one's. `seconds` of training, summed over the
     trainings, are a budget of as many trainings as the first `TIMED` say that they suffice for; all points cost about
-    the same.
+    the same. method: how the values are got (see Request).
 
     Raises ValueError when nothing could be trained.
     """
     points = scaling_points(arch, num_classes=num_classes) if points is None else points
     fidelity = fidelity or Fidelity()
-    run = _Run(points, fidelity, evaluate)
+    run = _Run(points, partial(Request, fidelity=fidelity, method=method), evaluate)
     order = spread_order(to_plane([point.shares for point in points]))
     if seconds is not None:
         run.train([(point, seeds[0]) for point in order[:TIMED]])
@@ -150,13 +152,13 @@ def supported_analysis(trainings: Trainings) -> Analysis | None:
 class _Run:
     """One search under way: what was asked and what came back."""
 
-    def __init__(self, points: Sequence[ScalingPoint], fidelity: Fidelity, evaluate: Evaluate) -> None:
-        self._points, self._fidelity, self._evaluate = points, fidelity, evaluate
+    def __init__(self, points: Sequence[ScalingPoint], request: Callable[..., Request], evaluate: Evaluate) -> None:
+        self._points, self._request, self._evaluate = points, request, evaluate
         self._outcomes: dict[tuple[int, int], Outcome] = {}
 
     def train(self, wanted: Sequence[tuple[int, int]]) -> None:
         """Train (point, seed) pairs, in this order."""
-        requests = {pair: Request(self._points[pair[0]].arch, self._fidelity, pair[1]) for pair in wanted}
+        requests = {pair: self._request(self._points[pair[0]].arch, seed=pair[1]) for pair in wanted}
         outcomes = self._evaluate(list(requests.values()))
         for pair, request in requests.items():
             if request.key in outcomes:

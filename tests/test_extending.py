@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nas.study.store import read_study
 from search_spaces import count_macs
 
 Run = Callable[..., tuple[int, str, str]]
@@ -47,6 +48,18 @@ def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run, space:
     baseline = json.loads((modules / "r" / "baseline.json").read_text())
     assert baseline["accuracy"] == pytest.approx(baseline["params"] / (baseline["params"] + 10_000))
     assert baseline["arch"]["stages"][0]["channels"] in widths
+
+
+def test_a_metric_of_ones_own(modules: Path, scalenas: Run) -> None:
+    options = ("--evaluator", "my_metric:balanced", "--executor", "inline", "--train-images", "64", "--resolution", "8")
+    status, _, err = scalenas(
+        "discover", "digits", "--run", "r", "--devices", "cpu", "--trials", "1", "--confirm", "0", "--target-macs",
+        "30k", "--epochs", "1", "--space", "my_space:macro", *options,
+    )  # fmt: skip
+    assert status == 0, err
+    (trial,) = read_study(modules / "r" / "discover.journal", "discover").trials
+    assert (trial.user_attrs["method"], trial.user_attrs["metric"]) == ("metric=balanced_accuracy", "balanced_accuracy")
+    assert trial.user_attrs["metric_value"] == json.loads((modules / "r" / "baseline.json").read_text())["accuracy"]
 
 
 def test_a_training_that_cannot_be_sent_to_workers(tmp_path: Path, scalenas: Run) -> None:

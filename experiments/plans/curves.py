@@ -17,27 +17,22 @@ _SMALLEST = 0.5
 
 @dataclass(frozen=True)
 class Curves:
-    """What the scaling plot is of. lines: its networks by the way they grow; every one is trained at `fidelity` and
-    all `seeds`."""
+    """What the scaling plot is of. lines: its networks by the way they grow; fidelity: of all trainings; requests: the
+    trainings of each network, by its id."""
 
     lines: Mapping[str, tuple[FamilyMember, ...]]
     fidelity: Fidelity
-    seeds: tuple[int, ...]
+    requests: Mapping[str, tuple[Request, ...]]
 
     @property
-    def requests(self) -> dict[tuple[str, int], Request]:
-        """Every training, by architecture id and seed."""
-        return {
-            (member.arch.id, seed): Request(member.arch, self.fidelity, seed)
-            for members in self.lines.values()
-            for member in members
-            for seed in self.seeds
-        }
+    def trainings(self) -> list[Request]:
+        """Every training."""
+        return [request for each in self.requests.values() for request in each]
 
     def accuracies(self, member: FamilyMember, outcomes: Mapping[str, Outcome]) -> list[float]:
         """What one network reached, a value a seed; without the trainings that failed or are not among `outcomes`
         (by request key)."""
-        found = [outcomes.get(Request(member.arch, self.fidelity, seed).key) for seed in self.seeds]
+        found = [outcomes.get(request.key) for request in self.requests[member.arch.id]]
         return [outcome.value for outcome in found if outcome is not None and outcome.value is not None]
 
 
@@ -45,7 +40,12 @@ def plan_curves(run: RunContext, arch: ArchSpec, coefficients: Coefficients, fid
     """The baseline `arch` grown up to `plot_phi`, to be trained at the seeds of the grid."""
     growth, first = run.settings.growth, run.settings.general.seed
     lines = scaling_lines(arch, coefficients, plot_phis(growth.plot_phi), growth.points, num_classes=run.num_classes)
-    return Curves(lines, fidelity, tuple(first + i for i in range(growth.seeds)))
+    requests = {
+        member.arch.id: tuple(run.request(member.arch, fidelity, first + i) for i in range(growth.seeds))
+        for members in lines.values()
+        for member in members
+    }
+    return Curves(lines, fidelity, requests)
 
 
 def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[Request]:
@@ -54,7 +54,7 @@ def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[
         return []
     before = run.folder.find(CoefficientsRecord)
     coefficients = EFFICIENTNET if before is None else before.finding.coefficients
-    return list(plan_curves(run, arch, coefficients, fidelity).requests.values())
+    return plan_curves(run, arch, coefficients, fidelity).trainings
 
 
 def plot_phis(largest: float) -> tuple[float, ...]:

@@ -31,6 +31,7 @@ from nas.study.passwords import hide_password
 from nas.study.shared import DatabaseLostError
 from nas.study.store import JournalError, open_study, run_lock
 from nas.training.checkpoint import trial_checkpoints
+from search_spaces import ArchSpec
 
 
 class Listener(Protocol):
@@ -98,6 +99,10 @@ class RunContext:
         return WorkerPool(
             self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, self.macs.of
         )
+
+    def request(self, arch: ArchSpec, fidelity: Fidelity, seed: int, split: str = "val") -> Request:
+        """A training of this run; all that its steps list are made here, so that each says the evaluator's method."""
+        return Request(arch, fidelity, seed, split, method=self.problem.method)
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from experiments.errors import UserError, from_user
@@ -13,15 +15,16 @@ from nas.figures.figure import members
 from nas.figures.latency import Latency, LatencyBook, LatencySetup
 from search_spaces import SearchSpace, StagedSpace
 
+_COUNTED: Mapping[str, Callable[[int], Figure]] = {"macs": MultiplyAdds, "params": Parameters}
+"""Figures that follow from a network and its number of classes alone."""
+
 
 def resolve_figure(run: RunContext, space: SearchSpace) -> Figure:
     """The figure that the score charges for. For latency some networks of the space are measured first, before anything
     trains, and all others predicted from them. Raises UserError."""
     name, evaluator = run.settings.figures.cost, run.problem.evaluator
-    if name == "macs":
-        return MultiplyAdds(run.num_classes)
-    if name == "params":
-        return Parameters(run.num_classes)
+    if name in _COUNTED:
+        return _COUNTED[name](run.num_classes)
     if isinstance(evaluator, TableEvaluator):
         try:
             return Column(evaluator.table, name)
@@ -29,7 +32,8 @@ def resolve_figure(run: RunContext, space: SearchSpace) -> Figure:
             raise UserError(f"--cost {error}") from error
     if name == "latency":
         return _latency(run, space)
-    raise UserError(f"--cost must be macs, params or latency (or with --benchmark one of its columns), not {name!r}")
+    known = ", ".join(_COUNTED)
+    raise UserError(f"--cost must be {known} or latency (or with --benchmark one of its columns), not {name!r}")
 
 
 def target_cost(run: RunContext, figure: Figure, space: SearchSpace) -> float:

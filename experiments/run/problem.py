@@ -30,8 +30,9 @@ class Problem:
     fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own;
     cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
-    counting). recipe: how it is trained. space: given by the problem itself, or None where the user chooses.
-    noisy: whether another seed gives another accuracy. facts: for run.json; summary: for people.
+    counting). method: how the evaluator gets its values (see Request); recipe: how it trains, the method included.
+    space: given by the problem itself, or None where the user chooses. noisy: whether another seed gives another
+    accuracy. facts: for run.json; summary: for people.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Problem:
     evaluator: Evaluator
     summary: str
     facts: DataFacts
+    method: str = ""
     space: SearchSpace | None = None
     noisy: bool = True
 
@@ -69,6 +71,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         progress=progress,
     )
     evaluator = _evaluator(settings, dataset, folder.checkpoints)
+    method = evaluator.objective.method if isinstance(evaluator, ProxyEvaluator) else ""
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -80,10 +83,11 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         cached_size=dataset.size,
         final_split="test" if dataset.counts.get("test") else "val",
         val_images=dataset.counts["val"],
-        recipe=settings.training.evaluator or fast().name,
+        recipe=", ".join(filter(None, (settings.training.evaluator or fast().name, method))),
         evaluator=evaluator,
         summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
         facts=_describe(dataset),
+        method=method,
     )
 
 

@@ -16,7 +16,6 @@ from experiments.run.context import RunContext
 from experiments.run.folder import RunFolder
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
-from nas.evaluation import Request
 from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
@@ -122,7 +121,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     names = {entry.arch.id: entry.label for entry in entries}
     seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
     requests = {
-        (entry.arch.id, seed): Request(entry.arch, run.final, seed, problem.final_split)
+        (entry.arch.id, seed): run.request(entry.arch, run.final, seed, problem.final_split)
         for seed in seeds
         for entry in entries
     }

@@ -22,7 +22,6 @@ from experiments.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.run.context import RunContext
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
-from nas.evaluation import Request
 from nas.figures import Figure, InSpace, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
@@ -64,7 +63,10 @@ def run_discover(run: RunContext) -> BaselineRecord:
     )  # fmt: skip
     _announce(run, search, figure)
     pace = outlook_discover(run, search.space, search.target_macs, search.max_macs).pace
-    with _open_study(run, search, figure, sampler) as study, run.narrator.task("search", plan.trials) as task:
+    with (
+        _open_study(run, search, figure, sampler, plan.bounds) as study,
+        run.narrator.task("search", plan.trials) as task,
+    ):
         found = discover(plan, sampler, run.executor, study, on_event=lambda event: run.note(task, event, pace))
         if isinstance(study, SharedStudy):  # the folder's own copy, for the steps to come
             copy_study(study.study, run.folder.journal(NAME), NAME, search.score)
@@ -82,7 +84,6 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
     settings = run.settings
     with from_user():
         pruner = make_pruner(settings.search.pruner, settings.training.epochs)
-    bounds = ((run.figures[0], search.max_macs), (figure, settings.figures.max_cost))
     return SearchPlan(
         search.space,
         search.score,
@@ -90,10 +91,17 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
         settings.search.trials,
         run.figures,
         seed=settings.general.seed,
+        method=run.problem.method,
         charge=None if figure.name == "macs" else figure,
-        bounds=tuple(Bound(bounded, most) for bounded, most in bounds if most is not None),
+        bounds=_bounds(run, search, figure),
         pruner=pruner,
     )
+
+
+def _bounds(run: RunContext, search: Search, figure: Figure) -> tuple[Bound, ...]:
+    """Those asked for: further figures than MACs and the one charged for are bounded here."""
+    asked = ((run.macs, search.max_macs), (figure, run.settings.figures.max_cost))
+    return tuple(Bound(bounded, most) for bounded, most in asked if most is not None)
 
 
 def _choose(
@@ -119,26 +127,29 @@ def _choose(
 
 
 @contextlib.contextmanager
-def _open_study(run: RunContext, search: Search, figure: Figure, sampler: BaseSampler) -> Iterator[Study | SharedStudy]:
+def _open_study(
+    run: RunContext, search: Search, figure: Figure, sampler: BaseSampler, bounds: Sequence[Bound]
+) -> Iterator[Study | SharedStudy]:
     """The search's study: in the run folder, or the shared one of all who ask the same of the same data."""
     url = run.settings.search.storage
     if url is None:
         yield open_study(run.folder.journal(NAME), NAME, ("maximize",), sampler, search.score)
         return
-    driver = f"{platform.node()}:{run.folder.path.resolve()}"
+    driver, name = f"{platform.node()}:{run.folder.path.resolve()}", shared_name(run, search, figure, bounds)
     with contextlib.ExitStack() as stack:
         with from_user():
-            shared = stack.enter_context(open_shared_study(url, shared_name(run, search, figure), driver, sampler))
+            shared = stack.enter_context(open_shared_study(url, name, driver, sampler))
         run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
         yield shared
 
 
-def shared_name(run: RunContext, search: Search, figure: Figure) -> str:
+def shared_name(run: RunContext, search: Search, figure: Figure, bounds: Sequence[Bound]) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
     settings, training = run.settings, run.settings.training
     asked = [
         dict(run.identity), search.space.name, search.fitted_to, search.max_macs, dataclasses.asdict(search.score),
         figure.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
+        *([bound.figure.how, bound.most] for bound in bounds if bound.figure not in (run.macs, figure)),
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
 
@@ -170,7 +181,7 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
     if settings.search.confirm == 0 or not run.problem.noisy:
         return _baseline(run, score, figure, best[0].arch, [best[0].accuracy])
     seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
-    requests = [Request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
+    requests = [run.request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []

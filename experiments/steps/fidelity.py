@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,20 +56,15 @@ def parse_fidelity(text: str) -> Fidelity:
 
 @dataclass(frozen=True)
 class Check:
-    """What is trained: the networks by name, the short and the long fidelity, and the seeds of each."""
+    """What is trained: the networks by name, the short and the long fidelity, the seeds of each, and all trainings,
+    the short ones first."""
 
     networks: Mapping[str, ArchSpec]
     short: tuple[Fidelity, ...]
     long: Fidelity
     short_seeds: tuple[int, ...]
     long_seeds: tuple[int, ...]
-
-    @property
-    def requests(self) -> list[Request]:
-        """All trainings, the short ones first."""
-        asked = [(fidelity, seed) for fidelity in self.short for seed in self.short_seeds]
-        asked += [(self.long, seed) for seed in self.long_seeds]
-        return [Request(arch, fidelity, seed) for fidelity, seed in asked for arch in self.networks.values()]
+    requests: tuple[Request, ...]
 
 
 def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
@@ -85,13 +81,12 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
         run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
-    return Check(
-        networks,
-        short_fidelities(plan, run.proxy),
-        long_fidelity(plan, run.proxy),
-        tuple(seed + i for i in range(plan.seeds)),
-        tuple(seed + LONG_SEEDS + i for i in range(plan.final_seeds)),
-    )
+    short, long = short_fidelities(plan, run.proxy), long_fidelity(plan, run.proxy)
+    short_seeds = tuple(seed + i for i in range(plan.seeds))
+    long_seeds = tuple(seed + LONG_SEEDS + i for i in range(plan.final_seeds))
+    asked = [*itertools.product(short, short_seeds), *((long, seed) for seed in long_seeds)]
+    requests = tuple(run.request(arch, *each) for each in asked for arch in networks.values())
+    return Check(networks, short, long, short_seeds, long_seeds, requests)
 
 
 def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure, seed: int) -> list[ArchSpec]:

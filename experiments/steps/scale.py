@@ -122,7 +122,7 @@ def _outlook(
     each = budget.part(len(lengths)).trainings
     passes = settings.growth.seeds if each is None else math.ceil(each / len(points))
     requests = [
-        Request(point.arch, Fidelity(epochs, settings.training.train_fraction), settings.general.seed + i)
+        run.request(point.arch, Fidelity(epochs, settings.training.train_fraction), settings.general.seed + i)
         for epochs in lengths
         for i in range(passes)
         for point in points
@@ -158,6 +158,7 @@ def _search(
         seconds=None if budget.hours is None else 3600 * budget.hours * len(run.pool.slots),
         precision=settings.growth.precision,
         num_classes=run.num_classes,
+        method=run.problem.method,
     )
 
 
@@ -169,8 +170,7 @@ def _train_curves(run: RunContext, curves: Curves) -> dict[str, list[Measured]]:
     def labels(request: Request) -> Mapping[str, Any]:
         return {"phi": phis[request.arch.id]}
 
-    requests = list(curves.requests.values())
-    outcomes = run.train(NAME, requests, labels, f"scaling plot, {curves.fidelity.epochs} epochs")
+    outcomes = run.train(NAME, curves.trainings, labels, f"scaling plot, {curves.fidelity.epochs} epochs")
     lines = {
         way: [
             measured(member.macs, accuracies)

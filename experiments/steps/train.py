@@ -55,7 +55,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     start = time.perf_counter()
     try:
         with repeatable(run.settings.general.seed, device):
-            ready = _prepare(run, evaluator.dataset, arch, plan, device)
+            ready = _prepare(run, evaluator, arch, plan, device)
             record = run.folder.find(TrainingRecord) or ready.run(run)
     except CheckpointError as error:
         raise UserError(str(error)) from error
@@ -152,9 +152,11 @@ class _FullTraining:
         )
 
 
-def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan, device: torch.device) -> _FullTraining:
+def _prepare(
+    run: RunContext, evaluator: ProxyEvaluator, arch: ArchSpec, plan: TrainPlan, device: torch.device
+) -> _FullTraining:
     """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
-    recipe = RECIPES[plan.recipe]()
+    dataset, recipe = evaluator.dataset, RECIPES[plan.recipe]()
     epochs = plan.epochs or recipe.full_epochs
     if arch.resolution > dataset.native_size:
         run.narrator.say(
@@ -168,7 +170,8 @@ def _prepare(run: RunContext, dataset: Dataset, arch: ArchSpec, plan: TrainPlan,
         )
     network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
     assert isinstance(network, Network)
-    objective = Objective(initial=None if plan.weights is None else InitialWeights(plan.weights, plan.new_head))
+    initial = None if plan.weights is None else InitialWeights(plan.weights, plan.new_head)
+    objective = replace(evaluator.objective, initial=initial)
     with from_user():
         if objective.initial is not None:
             classifier = "the file's" if objective.initial.load_into(network) else "a new one"

@@ -21,7 +21,8 @@ _MOST_KEPT = 1 << 16  # values of one `InSpace`
 
 class Figure(Protocol):
     """One figure of networks. Its classes are this one's children, for the methods that are the same in most of them,
-    but anything that has all of these will do.
+    but anything that has all of these will do. It must be hashable; two that give the same values should be equal, as
+    frozen dataclasses are.
 
     name: under which it is asked for and stored. unit: of its values; "" where they are counts, or nobody says. words:
     for people, as on an axis. how: how a value is got, all that it depends on beside the network and the data set: two

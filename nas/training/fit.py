@@ -1,4 +1,4 @@
-"""The one driver of trainings: epochs from the newest checkpoint to the end, each measured, told and kept."""
+"""The one loop of trainings: epochs from the newest checkpoint to the end, each measured, told and kept."""
 
 from __future__ import annotations
 

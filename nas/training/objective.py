@@ -125,7 +125,10 @@ class Objective:
 
     @cached_property
     def method(self) -> str:
-        """What tells its figures from the accuracy of a training from scratch, which is ""; see Request.method."""
+        """What tells its figures from the accuracy of a training from scratch, which is ""; see Request.method.
+
+        Losses and metrics are told apart by their names alone: another function needs another name.
+        """
         parts = {
             "loss": None if self.loss.name == CROSS_ENTROPY.name else self.loss.name,
             "metric": None if self.metric.name == ACCURACY.name else self.metric.name,

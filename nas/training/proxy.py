@@ -40,7 +40,7 @@ class ProxyEvaluator:
     random numbers. checkpoints: a folder where a training that takes longer than `checkpoint_after` seconds is kept
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
     stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too. objective: what is
-    minimised and measured; requests must ask for its `method`.
+    minimised and measured; requests must ask for its `method`, in Request(method=...) or SearchPlan(method=...).
     """
 
     dataset: Dataset
