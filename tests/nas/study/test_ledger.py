@@ -170,8 +170,9 @@ def test_the_life_of_a_trial_names_functions_that_are_there() -> None:
     steps = re.findall(r"^(\d+)\. `(\w+)\.(\w+)`", section, re.MULTILINE)
     assert [int(number) for number, *_ in steps] == list(range(1, len(steps) + 1))
     assert 0 < len(steps) <= 8
-    homes = {"SearchTrials": "trials", "Ledger": "ledger", "BatchingJournal": "journal"}
-    for home, function in [*(step[1:] for step in steps), *re.findall(r"`(SearchTrials|Ledger)\.(\w+)`", section)]:
-        assert callable(getattr(getattr(import_module(f"nas.study.{homes[home]}"), home), function))
+    homes = {"SearchTrials": "study.trials", "Ledger": "study.ledger", "BatchingJournal": "study.journal",
+             "Executor": "pool.executor", "ProxyEvaluator": "training.proxy"}  # fmt: skip
+    for home, function in [*(step[1:] for step in steps), *re.findall(rf"`({'|'.join(homes)})\.(\w+)`", section)]:
+        assert callable(getattr(getattr(import_module(f"nas.{homes[home]}"), home), function))
     for file in re.findall(r"`(nas/[\w/]+\.py)`", section):
         assert (Path(__file__).parents[3] / file).is_file()
