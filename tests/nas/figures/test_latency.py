@@ -108,7 +108,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("cost", ["params", "chip_ms"])
 def test_the_score_charges_for_what_is_asked(table: Path, tmp_path: Path, scalenas: Run, cost: str) -> None:
-    options = ("--cost", cost, "--target-cost", "500", "--trials", "14", "--devices", "cpu")
+    options = ("--cost", cost, "--target-cost", "500", "--trials", "14")
     status, _, err = scalenas("discover", "--benchmark", table, "--run", tmp_path / "r", *options)
     assert status == 0, err
     study = read_study(tmp_path / "r" / "discover.journal", "discover")
