@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.samplers.base import Feasible, Mark
+from nas.figures.figure import Keeps
+from nas.samplers.base import Feasible, Mark, Params
 from nas.samplers.grid import INACTIVE, Rows, keys
 from nas.samplers.history import History
 
@@ -33,9 +35,9 @@ class HillClimbing:
         # What a change calls for is drawn once for each point, or there would always be a neighbour left untried.
         settled = np.random.default_rng(current - INACTIVE)
         neighbours = history.conditions.settle(history.grid.neighbours(current), settled)
-        for i in rng.permutation(len(neighbours)):
-            if keys(neighbours[i : i + 1])[0] not in history.seen and allowed(history, neighbours[i], self.feasible):
-                return np.asarray(neighbours[i])
+        fresh = first_fresh(history, neighbours[rng.permutation(len(neighbours))], self.feasible)
+        if fresh is not None:
+            return fresh
         mark(RESTART_KEY)
         return random_row(history, rng, self.feasible)
 
@@ -72,29 +74,40 @@ class RegularizedEvolution:
         for _ in range(_TRIES):
             # First the parameter, then its value: every parameter is mutated equally often.
             options = neighbours[axis == rng.choice(np.unique(axis))]
-            child: Rows = history.conditions.settle(options[[rng.integers(len(options))]], rng)[0]
-            if child.tobytes() not in history.seen and allowed(history, child, self.feasible):
+            child = first_fresh(
+                history, history.conditions.settle(options[[rng.integers(len(options))]], rng), self.feasible
+            )
+            if child is not None:
                 return child
         return random_row(history, rng, self.feasible)
 
 
-def allowed(history: History, row: Rows, feasible: Feasible | None) -> bool:
-    """Whether a row keeps the hard bounds, as far as its parameters tell: `feasible` may want some that no trial has
-    had yet. Raises its KeyError where it is not content with a finished trial's parameters either."""
+def allowed(history: History, rows: Rows, feasible: Feasible | None) -> NDArray[np.bool_]:
+    """Which rows keep the hard bounds, shape (n,), as far as their parameters tell: `feasible` may want some that no
+    trial has had yet. Raises its KeyError where it is not content with a finished trial's parameters either."""
+    if feasible is None:
+        return np.ones(len(rows), bool)
+    params = [history.grid.params(row) for row in rows]
+    if isinstance(feasible, Keeps):
+        with contextlib.suppress(KeyError):  # one of them lacks a parameter: then each by itself
+            return feasible.batch(params)
+    return np.array([_is_allowed(history, each, feasible) for each in params], bool)
+
+
+def _is_allowed(history: History, params: Params, feasible: Feasible) -> bool:
     try:
-        return feasible is None or feasible(history.grid.params(row))
+        return feasible(params)
     except KeyError:
-        if feasible is not None and len(history.rows):
+        if len(history.rows):
             feasible(history.grid.params(history.rows[0]))
         return True
 
 
 def may_be_asked(history: History, rows: Rows, feasible: Feasible | None) -> NDArray[np.bool_]:
     """Which rows are new and keep the hard bounds, shape (n,)."""
-    return np.array([
-        key not in history.seen and allowed(history, row, feasible)
-        for key, row in zip(keys(rows), rows, strict=True)
-    ], bool)  # fmt: skip
+    asked = np.array([key not in history.seen for key in keys(rows)], bool)
+    asked[asked] = allowed(history, rows[asked], feasible)
+    return asked
 
 
 def random_row(history: History, rng: np.random.Generator, feasible: Feasible | None) -> Rows:
@@ -102,21 +115,29 @@ def random_row(history: History, rng: np.random.Generator, feasible: Feasible | 
     row that keeps them, else such a row again, which costs no training; a row that breaks them only where none that
     keeps them is known."""
     rows = history.conditions.settle(history.grid.random(rng, _TRIES), rng)
-    fresh = _first(history, rows, feasible)
+    fresh = first_fresh(history, rows, feasible)
     if fresh is not None:
         return fresh
-    kept = [row for row in rng.permutation(history.rows) if allowed(history, row, feasible)]
+    known = rng.permutation(history.rows)
+    kept = known[allowed(history, known, feasible)]
     for row in kept:
         near = history.conditions.settle(rng.permutation(history.grid.neighbours(row)), rng)
-        fresh = _first(history, near, feasible)
+        fresh = first_fresh(history, near, feasible)
         if fresh is not None:
             return fresh
-    return np.asarray(kept[0] if kept else rows[0])
+    return np.asarray(kept[0] if len(kept) else rows[0])
 
 
-def _first(history: History, rows: Rows, feasible: Feasible | None) -> Rows | None:
-    """The first row that is new and keeps the hard bounds."""
-    for row, key in zip(rows, keys(rows), strict=True):
-        if key not in history.seen and allowed(history, row, feasible):
-            return np.asarray(row)
+def first_fresh(history: History, rows: Rows, feasible: Feasible | None) -> Rows | None:
+    """The first row that is new and keeps the hard bounds; None where none does.
+
+    The bounds are looked at for 1, 2, 4 ... rows at a time: often the first will do, and many at once are faster.
+    """
+    begin, size = 0, 1
+    while begin < len(rows):
+        block = rows[begin : begin + size]
+        kept = np.flatnonzero(may_be_asked(history, block, feasible))
+        if len(kept):
+            return np.asarray(block[kept[0]])
+        begin, size = begin + size, 2 * size
     return None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.samplers.base import Feasible, Mark
 from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
-from nas.samplers.local import allowed, random_row
+from nas.samplers.local import allowed, first_fresh, random_row
 
 _TRIES = 20
 
@@ -52,11 +52,11 @@ class PPOController:
     def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:  # noqa: ARG002
         learner = self._replay(history)
         rows = learner.policy.sample(_TRIES, rng)
-        fresh = [row for row in rows if row.tobytes() not in history.seen]
-        for row in [*fresh, *rows]:
-            if allowed(history, row, self._feasible):
-                return np.asarray(row)
-        return random_row(history, rng, self._feasible)
+        fresh = first_fresh(history, rows, self._feasible)
+        if fresh is not None:
+            return fresh
+        kept = rows[allowed(history, rows, self._feasible)]
+        return np.asarray(kept[0]) if len(kept) else random_row(history, rng, self._feasible)
 
     def _replay(self, history: History) -> _Learner:
         size = self._settings.batch

@@ -93,6 +93,11 @@ def test_bounds_of_parameters() -> None:
         assert kept is not None
         assert [kept(middle | {"channels": c}) for c in (8, 16, 24)] == [True, True, False]
         assert not kept(middle | {"kernel": 4})  # no network
+        many = [{"channels": c, "kernel": k} for c in (8, 16, 24) for k in (3, 4, 5)]
+        assert kept.batch(many).tolist() == [kept(each) for each in many]
+        assert kept.batch([]).tolist() == []
+        with pytest.raises(KeyError):
+            kept.batch([middle, {"channels": 8}])
 
 
 @pytest.fixture

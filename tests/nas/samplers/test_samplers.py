@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from nas.figures import InSpace, MultiplyAdds
+from nas.figures import InSpace, MultiplyAdds, keeps
 from nas.samplers import SAMPLERS, make_sampler, recommend
 from nas.samplers.costs import RowCosts
 from nas.samplers.grid import INACTIVE, Grid, make_grid
@@ -125,6 +125,25 @@ def test_hard_bounds_are_kept_once_the_space_is_known(name: str) -> None:
     study = optuna.create_study(direction="maximize", sampler=make(name, feasible=feasible))
     params = run(study, 30)
     assert all(feasible(each) for each in params[1:])
+
+
+@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution", "ppo"])
+def test_bounds_that_are_asked_for_many_at_once_lead_to_the_same_suggestions(name: str) -> None:
+    space = mbconv_space(1e6, 16, num_classes=10)
+    kept = keeps([(InSpace(MultiplyAdds(10), space), 1e6)])
+    assert kept is not None
+
+    def plain(params: Mapping[str, Any]) -> bool:
+        return kept(params)
+
+    one_by_one, at_once = (
+        optuna.create_study(sampler=make_sampler(name, seed=2, feasible=each)) for each in (plain, kept)
+    )
+    for study in (one_by_one, at_once):
+        for number in range(16):
+            study.tell(study.ask(space.distributions()), float(number % 5))
+    assert [trial.params for trial in at_once.trials] == [trial.params for trial in one_by_one.trials]
+    assert all(kept(trial.params) for trial in at_once.trials[1:])
 
 
 @pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution", "ppo"])
