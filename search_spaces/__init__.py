@@ -12,7 +12,7 @@ from search_spaces.cost import count_macs, count_params, network_cost, stage_cos
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
 from search_spaces.ops import GateSpec, Stage, StageSpec
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
-from search_spaces.spaces import SPACES, mbconv_space, mnasnet_space
+from search_spaces.spaces import SPACES, macro_space, mbconv_space, mnasnet_space
 from search_spaces.spaces.choices import Choice, OneOf, vary
 from search_spaces.spaces.space import SearchSpace, StagedSpace, staged_space
 from search_spaces.spaces.table import CostTable, cost_table
@@ -45,6 +45,7 @@ __all__ = [
     "fit_strides",
     "format_blocks",
     "load_weights",
+    "macro_space",
     "mbconv_space",
     "mnasnet_space",
     "network_cost",

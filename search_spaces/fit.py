@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,6 +26,17 @@ def auto_resolution(native: int) -> int:
     return max(1, resolution - resolution % 2 if resolution >= 16 else resolution)
 
 
+def resolutions_up_to(largest: int) -> tuple[int, ...]:
+    """`largest` pixels, three quarters and half of them, in multiples of 4 from 8 pixels up, the largest first."""
+    smaller = (max(8, 4 * round(largest * share / 4)) for share in (0.75, 0.5))
+    return (largest, *sorted({pixels for pixels in smaller if pixels < largest}, reverse=True))
+
+
+def halvings(resolution: int) -> int:
+    """How often a map of `resolution` pixels may be halved until its side is below twice MIN_FINAL_MAP."""
+    return max(0, int(math.log2(resolution / MIN_FINAL_MAP)))
+
+
 def final_map(arch: ArchSpec) -> int:
     """The side of the map that leaves the last stage; 0 where the image is too small for the network."""
     try:
@@ -41,13 +52,13 @@ def fit_strides(arch: ArchSpec, resolution: int) -> ArchSpec:
     early layers that see the detail of a small image. A stem that loses its stride gets a kernel of at most 3 pixels,
     as ResNets for small images have.
     """
-    strides = _strides(arch)
+    strides = strides_of(arch)
     fitted = replace(arch, resolution=resolution)
     for i in range(len(strides)):
         if final_map(fitted) >= MIN_FINAL_MAP:
             break
         strides[i] = 1
-        fitted = _with_strides(fitted, strides)
+        fitted = with_strides(fitted, strides)
     return fitted
 
 
@@ -57,16 +68,17 @@ def stride_plan(arch: ArchSpec) -> str:
     for row in stage_costs(arch)[:-1]:
         if row.output.size != sizes[-1]:
             sizes.append(row.output.size)
-    return f"{' > '.join(map(str, sizes))} pixels (strides {' '.join(map(str, _strides(arch)))})"
+    return f"{' > '.join(map(str, sizes))} pixels (strides {' '.join(map(str, strides_of(arch)))})"
 
 
-def _strides(arch: ArchSpec) -> list[int]:
+def strides_of(arch: ArchSpec) -> list[int]:
     """Of the stem, of its pool if there is one, and of every stage."""
     pool = [arch.stem.pool] if arch.stem.pool > 1 else []
     return [arch.stem.stride, *pool, *(stage.stride for stage in arch.stages)]
 
 
-def _with_strides(arch: ArchSpec, strides: list[int]) -> ArchSpec:
+def with_strides(arch: ArchSpec, strides: Sequence[int]) -> ArchSpec:
+    """`arch` with the strides that `strides_of` gives; a stem that loses its own gets a kernel of at most 3 pixels."""
     first, *middle = strides[: len(strides) - len(arch.stages)]
     kernel = arch.stem.kernel if first == arch.stem.stride else min(arch.stem.kernel, 3)
     stem = replace(arch.stem, stride=first, kernel=kernel, pool=middle[0] if middle else 1)
@@ -115,18 +127,24 @@ def fit_arch(
     1.1 times the target.
     """
     strided = fit_strides(arch, resolution)
-    if target_macs is None:
-        return resize(strided, width)
+    return resize(strided, width) if target_macs is None else fit_widths(strided, target_macs, num_classes)
+
+
+def fit_widths(arch: ArchSpec, target_macs: float, num_classes: int = 1000) -> ArchSpec:
+    """`arch` with the widths that bring it closest to `target_macs`, at its resolution and with its strides.
+
+    Raises ValueError when the narrowest network costs more than 1.1 times the target.
+    """
 
     def macs(candidate: ArchSpec) -> int:
         return count_macs(candidate, None, num_classes)
 
-    fitted = solve_width(lambda w: resize(strided, w), macs, target_macs, fine=True)
+    fitted = solve_width(lambda w: resize(arch, w), macs, target_macs, fine=True)
     fitted = _nudged(fitted, lambda candidate: abs(macs(candidate) / target_macs - 1))
     cost = macs(fitted)
     if cost > 1.1 * target_macs:
         raise ValueError(
-            f"target of {target_macs / 1e6:.3g} M MACs cannot be reached at {resolution} pixels: "
+            f"target of {target_macs / 1e6:.3g} M MACs cannot be reached at {arch.resolution} pixels: "
             f"the narrowest network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
         )
     return fitted

@@ -111,6 +111,17 @@ def decide(spec: Any, params: Params) -> Any:
     return spec
 
 
+def active(spec: Any, params: Params) -> set[str]:
+    """Names of the decisions that `params` leads to: those in alternatives that are not taken are left out.
+
+    Raises KeyError where one of them is missing, and ValueError, naming the choice, on a value it lacks.
+    """
+    if isinstance(spec, OneOf):
+        return {spec.name} | active(_taken(spec, params[spec.name]), params)
+    parts = (value for _, value in spec.fields) if isinstance(spec, Varied) else spec if isinstance(spec, tuple) else ()
+    return set().union(*(active(part, params) for part in parts))
+
+
 def is_open(spec: Any) -> bool:
     """Whether there is a node in `spec`."""
     return isinstance(spec, _NODES) or (isinstance(spec, tuple) and any(map(is_open, spec)))

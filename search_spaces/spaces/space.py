@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
 from search_spaces.arch import ArchSpec, canonical
-from search_spaces.spaces.choices import Choice, OneOf, Params, choices_of, decide
+from search_spaces.spaces.choices import Choice, OneOf, Params, active, choices_of, decide
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,31 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class StagedSpace(SearchSpace):
-    """A space as data: `spec` is an architecture in whose fields choices may stand, at any depth (`staged_space`)."""
+    """A space as data: `spec` is an architecture in whose fields choices may stand, at any depth (`staged_space`).
+
+    starts: members worth trying before any search, as parameters, the simplest first.
+    """
 
     spec: Any
+    starts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
+
+    def indices(self, params: Params) -> NDArray[np.int64]:
+        """The row of indices of parameters, of which those that make no difference may be missing: they become 0.
+
+        Raises KeyError where another is missing.
+        """
+        if len(params) < len(self.choices):
+            self.active(params)
+        return np.array(
+            [choice.values.index(params[choice.name]) if choice.name in params else 0 for choice in self.choices]
+        )
+
+    def active(self, params: Params) -> set[str]:
+        """Names of the choices that matter beside the others' values: the rest stand in alternatives not taken.
+
+        Raises KeyError where one of them is missing.
+        """
+        return active(self.spec, params)
 
     @property
     def base(self) -> ArchSpec:
@@ -82,17 +104,18 @@ class StagedSpace(SearchSpace):
         return spec
 
 
-def staged_space(name: str, spec: Any) -> StagedSpace:
+def staged_space(name: str, spec: Any, starts: Iterable[Mapping[str, Any]] = ()) -> StagedSpace:
     """The space of all architectures that `spec`, an ArchSpec with choices in it (`vary`, `OneOf`), may become.
 
     Its parameters are the choices in the order in which they are met. Each always has a value; those of alternatives
-    that are not taken make no difference. Raises ValueError when one name has different labels in different places.
+    that are not taken make no difference. starts: see StagedSpace. Raises ValueError when one name has different labels
+    in different places.
     """
 
     def decode(params: Params) -> ArchSpec:
         return canonical(decide(spec, params))
 
-    return StagedSpace(name, choices_of(spec), decode, spec)
+    return StagedSpace(name, choices_of(spec), decode, spec, tuple(starts))
 
 
 def size_in_words(space: SearchSpace) -> str:

@@ -120,7 +120,7 @@ EARLIER = {
 }
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", EARLIER)
 def test_earlier_journals_fit_the_spaces(name: str) -> None:
     names, digest = EARLIER[name]
     space = SPACES[name](1e6, 16, num_classes=10)
