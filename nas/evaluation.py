@@ -24,6 +24,17 @@ class Fidelity:
     resolution_factor: float = 1.0
 
 
+IMAGES_SEEN = 40_000
+"""About so many images a short training shows in all its epochs."""
+SHORTEST, LONGEST = 3, 20
+
+
+def default_epochs(train_images: int) -> int:
+    """Epochs of a short training on so many images, 3 to 20: few images take many epochs to tell networks apart, many
+    tell them apart in few."""
+    return min(LONGEST, max(SHORTEST, round(IMAGES_SEEN / max(1, train_images))))
+
+
 @dataclass(frozen=True)
 class Request:
     """Train `arch` at `fidelity` from `seed`, measure it on `split` ("val", or "test" for the frontier).

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler
 from nas.samplers import optuna_samplers
 from nas.samplers.base import Feasible, HistorySampler
 from nas.samplers.costs import KnownCost
+from nas.samplers.history import Active
 from nas.samplers.local import HillClimbing, RegularizedEvolution
 from nas.samplers.model_based import CostAwareGP
 from nas.samplers.ppo import PPOController
@@ -36,6 +37,7 @@ def make_sampler(
     macs: KnownCost | None = None,
     score: Score | None = None,
     feasible: Feasible | None = None,
+    active: Active | None = None,
 ) -> BaseSampler:
     """The sampler called `name`.
 
@@ -43,17 +45,18 @@ def make_sampler(
     search goes on after a kill, in another process, as if nothing had happened. `macs` is the known cost that the score
     charges for, mostly multiply-adds: a figure in the space (`nas.figures.InSpace`), or any function from a dict of
     parameters to it. `score` is the objective in use, `feasible` says whether a dict of parameters keeps the hard
-    bounds on what is known without training (`nas.figures.keeps` makes one); each is used where the sampler can, which
-    Optuna's own cannot. Raises ValueError when the name is not one of `SAMPLERS`.
+    bounds on what is known without training (`nas.figures.keeps` makes one), `active` which parameters make a
+    difference beside the others (`StagedSpace.active`); each is used where the sampler can, which Optuna's own cannot.
+    Raises ValueError when the name is not one of `SAMPLERS`.
     """
     if name in _LIBRARY:
         return _LIBRARY[name](seed)
     if name == "default":
-        return HistorySampler(seed, CostAwareGP(macs, score, feasible))
+        return HistorySampler(seed, CostAwareGP(macs, score, feasible), active)
     if name == "hill_climbing":
-        return HistorySampler(seed, HillClimbing(feasible))
+        return HistorySampler(seed, HillClimbing(feasible), active)
     if name == "evolution":
-        return HistorySampler(seed, RegularizedEvolution(feasible=feasible))
+        return HistorySampler(seed, RegularizedEvolution(feasible=feasible), active)
     if name == "ppo":
-        return HistorySampler(seed, PPOController(feasible=feasible))
+        return HistorySampler(seed, PPOController(feasible=feasible), active)
     raise ValueError(f"no sampler is called {name!r}; known are {', '.join(SAMPLERS)}")

@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nas.samplers.grid import INACTIVE, Rows
-from nas.samplers.history import SUGGESTED_KEY, History, HistoryReader
+from nas.samplers.history import SUGGESTED_KEY, Active, History, HistoryReader
 from nas.samplers.seeding import draw_independent, trial_rng
 from nas.study.optuna_adapter import set_system_attr
 
@@ -40,13 +40,14 @@ class HistorySampler(BaseSampler):
     trial has had, draws are uniform.
 
     Conditional parameters are allowed: the suggested row covers what the strategy believes to be active, Optuna takes
-    of it what the objective asks for, and draws the rest uniformly.
+    of it what the objective asks for, and draws the rest uniformly. Where trials have parameters that make no
+    difference, `active` says which do.
     """
 
-    def __init__(self, seed: int, strategy: Strategy) -> None:
+    def __init__(self, seed: int, strategy: Strategy, active: Active | None = None) -> None:
         self._seed = seed
         self._strategy = strategy
-        self._reader = HistoryReader()
+        self._reader = HistoryReader(active)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._reader.space(study, trial.number)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nas.figures import InSpace
 from nas.samplers.grid import Grid, Rows, keys
+from search_spaces import StagedSpace
 
 Params = Mapping[str, Any]
 KnownCost = Callable[[Params], float]
@@ -55,7 +56,8 @@ class RowCosts:
 
 
 def _in_space(cost: InSpace, grid: Grid, rows: Rows) -> NDArray[np.float64]:
-    """Costs of rows, shape (n, axes) -> (n,), by rows of the space's own; NaN where a row lacks one of its choices."""
+    """Costs of rows, shape (n, axes) -> (n,), by rows of the space's own; NaN where a row lacks one of its choices that
+    makes a difference."""
     axes = {axis.name: (place, axis) for place, axis in enumerate(grid.axes)}
     own = np.full((len(rows), len(cost.space.choices)), -1)
     for column, choice in enumerate(cost.space.choices):
@@ -65,6 +67,19 @@ def _in_space(cost: InSpace, grid: Grid, rows: Rows) -> NDArray[np.float64]:
             indices = [choice.values.index(level) if level in choice.values else -1 for level in axis.levels] + [-1]
             own[:, column] = np.array(indices)[rows[:, place]]
     costs = np.full(len(rows), np.nan)
-    whole = (own >= 0).all(axis=1)
+    whole: NDArray[np.bool_] = np.asarray((own >= 0).all(axis=1))
+    if isinstance(cost.space, StagedSpace):
+        for i in np.flatnonzero(~whole):
+            whole[i] = _lacks_nothing(cost.space, own[i])
+        own = np.maximum(own, 0)
     costs[whole] = cost.of_rows(own[whole])
     return costs
+
+
+def _lacks_nothing(space: StagedSpace, row: Rows) -> bool:
+    """Whether the choices that a row of value indices lacks, -1, make no difference beside those that it has."""
+    params = {choice.name: choice.values[i] for choice, i in zip(space.choices, row, strict=True) if i >= 0}
+    try:
+        return space.active(params) <= params.keys()
+    except KeyError:
+        return False

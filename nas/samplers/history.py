@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,11 @@ from nas.samplers.conditions import Conditions, learn_conditions
 from nas.samplers.grid import Grid, Rows, keys, make_grid
 from nas.study.pruning import EXPECTED_SCORE
 
+_ROWS = 500  # enough for rules that hold in few of the plans, too
+
 Values = NDArray[np.float64]
+Active = Callable[[Mapping[str, Any]], Collection[str]]
+"""active(params) -> the names of those that make a difference beside the values of the others."""
 SUGGESTED_KEY = "scalenas:suggested"
 """Trial system attribute, in conditional spaces: the parameters that were suggested, of which the objective may have
 asked for some only."""
@@ -30,7 +35,8 @@ class History:
     rows (n, axes) and values (n, objectives), larger is better, belong to `trials`; pending and bad are rows of
     running trials with any parameter set, and of trials that failed or were pruned; suggested are rows as they were
     suggested, where that is noted (see SUGGESTED_KEY). Among `trials` are those that were
-    stopped early where it is known what they would have come to (see nas.study.pruning).
+    stopped early where it is known what they would have come to (see nas.study.pruning). known_conditions: None where
+    they have to be read off the trials.
     """
 
     grid: Grid
@@ -40,6 +46,7 @@ class History:
     pending: Rows
     bad: Rows
     suggested: Rows
+    known_conditions: Conditions | None = None
 
     @cached_property
     def seen(self) -> set[bytes]:
@@ -48,8 +55,8 @@ class History:
 
     @cached_property
     def conditions(self) -> Conditions:
-        """Which parameters the objective asks for only with certain values of others."""
-        return learn_conditions(self.grid, self.rows)
+        """Which parameters make a difference only with certain values of others."""
+        return self.known_conditions or learn_conditions(self.grid, self.rows)
 
 
 @dataclass
@@ -66,14 +73,19 @@ class _Read:
     places: dict[str, tuple[int, int]] = field(default_factory=dict)  # the first trial that had a parameter, and where
     grid: Grid = field(default_factory=lambda: Grid(()))
     rows: dict[int, Rows] = field(default_factory=dict)
+    conditions: Conditions | None = None
 
 
 class HistoryReader:
-    """Reads histories; remembers finished trials, which never change, between two readings."""
+    """Reads histories; remembers finished trials, which never change, between two readings.
 
-    def __init__(self) -> None:
+    active: which parameters matter, where a trial has more (see `StagedSpace.active`); the others are read as missing.
+    """
+
+    def __init__(self, active: Active | None = None) -> None:
         self._study = ""
         self._read = _Read()
+        self._active = active
 
     def space(self, study: Study, number: int) -> dict[str, BaseDistribution]:
         """The union of all parameters that other trials than `number` have had, in the order of those trials' numbers;
@@ -91,6 +103,7 @@ class HistoryReader:
         grid = make_grid(space)
         if grid != self._read.grid:
             self._read.grid, self._read.rows = grid, {}
+            self._read.conditions = self._conditions(grid)
         done = sorted([*self._read.known, *(self._read.estimated if estimates else ())], key=_finished)
         pending = [trial.params for trial in running if trial.params]
         suggested = [t.system_attrs[SUGGESTED_KEY] for t in (*self._read.suggested, *filter(_is_suggested, running))]
@@ -99,9 +112,10 @@ class HistoryReader:
             trials=tuple(done),
             rows=self._stack(done),
             values=_values(study, done),
-            pending=_matrix([self._read.grid.row(params) for params in pending], grid),
+            pending=_matrix([self._row(params) for params in pending], grid),
             bad=self._stack(self._read.bad),
-            suggested=_matrix([self._read.grid.row(params) for params in suggested], grid),
+            suggested=_matrix([self._row(params) for params in suggested], grid),
+            known_conditions=self._read.conditions,
         )
 
     def _update(self, study: Study, number: int) -> list[FrozenTrial]:
@@ -136,10 +150,26 @@ class HistoryReader:
                 self._read.latest[name] = trial.number
                 self._read.space[name] = distribution
 
+    def _conditions(self, grid: Grid) -> Conditions | None:
+        """Where it is known which parameters matter, the rules of that, read off random rows."""
+        if self._active is None:
+            return None
+        rows = [self._row(grid.params(row)) for row in grid.random(np.random.default_rng(0), _ROWS)]
+        return learn_conditions(grid, _matrix(rows, grid))
+
+    def _row(self, params: Mapping[str, Any]) -> Rows:
+        if self._active is not None:
+            try:
+                named = self._active(params)
+            except (ValueError, KeyError):  # a value of an earlier version of the space, or suggested in part
+                return self._read.grid.row(params)
+            params = {name: value for name, value in params.items() if name in named}
+        return self._read.grid.row(params)
+
     def _stack(self, trials: Sequence[FrozenTrial]) -> Rows:
         for trial in trials:
             if trial.number not in self._read.rows:
-                self._read.rows[trial.number] = self._read.grid.row(trial.params)
+                self._read.rows[trial.number] = self._row(trial.params)
         return _matrix([self._read.rows[trial.number] for trial in trials], self._read.grid)
 
 

@@ -10,7 +10,7 @@ from optuna.study import Study
 
 from nas.samplers.costs import KnownCost, RowCosts
 from nas.samplers.grid import Rows, keys
-from nas.samplers.history import History, HistoryReader
+from nas.samplers.history import Active, History, HistoryReader
 from nas.samplers.model.covariance import Floats
 from nas.samplers.model.objective import Objective
 from nas.samplers.model.surrogate import Data, Surrogate, Surrogates
@@ -38,18 +38,19 @@ def recommend(
     macs: KnownCost | None = None,
     score: Score | None = None,
     top: int = 5,
+    active: Active | None = None,
     cache: Surrogates | None = None,
 ) -> list[Recommendation]:
     """The `top` architectures of a study's finished trials by expected value, the best first.
 
     The expectation is the model's at that point plus the shrunken mean residual of the architecture's own trials, so
-    that a lucky training does not win and a good architecture that the model misjudges can. `macs` and `score` as for
-    `make_sampler`; `cache` keeps hyperparameters between calls. Fewer than four finished trials are ranked by their
-    values. Raises ValueError for a study with several objectives.
+    that a lucky training does not win and a good architecture that the model misjudges can. `macs`, `score` and
+    `active` as for `make_sampler`; `cache` keeps hyperparameters between calls. Fewer than four finished trials are
+    ranked by their values. Raises ValueError for a study with several objectives.
     """
     if len(study.directions) > 1:
         raise ValueError("a recommendation needs one objective; of several, take the Pareto front (study.best_trials)")
-    reader = HistoryReader()
+    reader = HistoryReader(active)
     history = reader.read(study, -1, reader.space(study, -1), estimates=False)
     if not len(history.rows):
         return []
