@@ -92,9 +92,9 @@ def _idle(option: Declared) -> str:
 
 
 def _words(condition: Condition) -> str:
-    if isinstance(condition, Where):
-        return re.sub(r"--[a-z-]+", r"`\g<0>`", FACTS[condition.fact].words)
     only = f" ({', '.join(condition.commands)})" if condition.commands else ""
+    if isinstance(condition, Where):
+        return re.sub(r"--[a-z-]+", r"`\g<0>`", FACTS[condition.fact].words) + only
     return re.sub(r"--.+", r"`\g<0>`", condition.words) + only
 
 

@@ -25,7 +25,7 @@ def adopt_baseline(run: RunContext) -> BaselineRecord:
 def run_all(run: RunContext) -> dict[str, Any]:
     """Discover (unless a baseline is given by --arch), scale, compare; returns what came out of each."""
     baseline = adopt_baseline(run) if run.settings.general.arch else run_discover(run)
-    found = run_scale(run).finding
+    found = run_scale(run, baseline.arch).finding
     points = run_compare(run, run_entries(run))
     run.narrator.say(f"done: see {run.folder.path / 'report.html'}, {run.folder.path / 'family.json'}")
     return {

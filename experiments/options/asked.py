@@ -78,11 +78,11 @@ def refuse_idle(asked: Asked, facts: Mapping[str, Fact]) -> None:
 
 def _unmet(condition: Condition, asked: Asked, facts: Mapping[str, Fact]) -> str | None:
     """Why an option has no effect by one of its conditions; None where that is met."""
+    if condition.commands and asked.command not in condition.commands:
+        return None
     if isinstance(condition, Where):
         fact = facts[condition.fact]
         return None if fact.holds(asked) else _reason(asked, fact.words, fact.option, fact.because)
-    if condition.commands and asked.command not in condition.commands:
-        return None
     value = asked.values[condition.name]
     there = value in condition.values if condition.values else value not in (None, (), False)
     if isinstance(condition, With):

@@ -82,9 +82,13 @@ class Without:
 
 @dataclass(frozen=True)
 class Where:
-    """The option has an effect only where a fact holds that is no other option's value; see run/facts.py."""
+    """The option has an effect only where a fact holds that is no other option's value; see run/facts.py.
+
+    commands: those for which that holds; none: all.
+    """
 
     fact: str
+    commands: tuple[str, ...] = ()
 
 
 Condition = With | Without | Where

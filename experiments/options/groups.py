@@ -29,13 +29,17 @@ POOLED = ("run", "discover", "scale", "compare", "fidelity")
 """The commands that train many networks; `train` trains one."""
 TRAINING = (*POOLED, "train")
 SEARCHING, GROWING, COMPARING = ("run", "discover"), ("run", "scale"), ("run", "compare")
-PROXIED = ("run", "discover", "scale", "fidelity")
+PROXIED = ("run", "discover", "scale", "compare", "fidelity")
 """The commands that use the short training."""
+
+REFERENCES = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0")
+"""What a network must beat to be worth its search."""
 
 _IMAGES = Without("benchmark", because="nothing is trained")
 _SEARCHED = Without("arch", commands=("run",), because="the search is skipped")
 _TIMED = (_SEARCHED, _IMAGES, With("cost", ("latency",)))
 _NOMINAL = With("points", ("nominal",))
+_FITTED = Where("a network to fit", commands=("compare",))
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class DataOptions:
     benchmark: str | None = field(default=None, metadata=Option(
         help="Search a published table (CSV) in place of DATA.", commands=("discover",), metavar="FILE"))
     resolution: str = field(default="auto", metadata=Option(
-        help="Input size of the baseline.", commands=TRAINING, metavar="PIXELS|auto", unit="pixels", needs=(_IMAGES,),
+        help="Input size: auto and max:N leave the choice.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
+        needs=(_IMAGES,),
         told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2), unset="all",
@@ -112,17 +117,19 @@ class PoolOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The short training of search and grid."""
+    """The short training of search and grid, and of the ways to fit a known network."""
 
-    epochs: int = field(default=5, metadata=Option(
+    epochs: int | None = field(default=None, metadata=Option(
         help="Epochs of one short training.", commands=PROXIED, metavar="N", unit="epochs", range=AT_LEAST_1,
-        needs=(_IMAGES, Where("lengths left open")), told={
+        unset="3 to 20, by the number of images",
+        needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
             "discover": Meaning("Epochs of a trial."),
             "scale": Meaning("Grow by trainings of N and of 2 N epochs."),
+            "compare": Meaning("Choose how to fit a known network by N epochs."),
             "fidelity": Meaning("Epochs of the short training to judge.")}))
     train_fraction: float = field(default=1.0, metadata=Option(
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
-        needs=(_IMAGES,)))
+        needs=(_IMAGES, _FITTED)))
     plain: bool = field(default=False, metadata=Option(
         help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
@@ -140,11 +147,11 @@ class SearchOptions:
 
     trials: int = field(default=100, metadata=Option(
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=(_SEARCHED,)))
-    space: str = field(default="mnasnet", metadata=Option(
-        help="mnasnet, mbconv, or module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
-        needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
+    space: str | None = field(default=None, metadata=Option(
+        help="macro, mnasnet, mbconv, or module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
                Without("candidates", (0,), commands=("fidelity",))),
-        told={"fidelity": Meaning("Draw from mnasnet, mbconv or module:function.")}))
+        told={"fidelity": Meaning("Draw from macro, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
         help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(
@@ -193,7 +200,7 @@ class FigureOptions:
             "train": Meaning("Fit a known network to so many MACs.")}))
     max_macs: str | None = field(default=None, metadata=Option(
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
-        unit="multiply-adds", needs=(_SEARCHED,)))
+        unit="multiply-adds", needs=(_SEARCHED,), unset="in macro 1.1 x the target"))
     cost: str = field(default="macs", metadata=Option(
         help="What the score charges: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
@@ -266,8 +273,8 @@ class FinalOptions:
     rivals: bool = field(default=False, metadata=Option(
         help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
-    references: tuple[str, ...] = field(default=("efficientnet_b0", "mnasnet_a1", "mobilenet_v2"), metadata=Option(
-        help="Known networks on the frontier."))
+    references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
+        help="Known and plain networks on the frontier."))
 
     def __post_init__(self) -> None:
         check(self)

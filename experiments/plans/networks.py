@@ -1,14 +1,19 @@
-"""Which networks a step is about: the one to grow, and known ones fitted to the run."""
+"""Which networks a step is about: the one to grow with the points of its grid, and known ones fitted to the run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from experiments.errors import UserError, from_user
-from experiments.records import BaselineRecord
+from experiments.records import BaselineRecord, CoefficientsRecord
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference, load_arch, resolve_target
+from nas.study.store import read_study
+from scaling_search import ScalingPoint, scaling_points
 from search_spaces import ArchSpec, fit_arch
+from search_spaces.plans import NetworkPlan, fitting_plans
 
 
 def baseline_arch(run: RunContext) -> ArchSpec:
@@ -22,15 +27,71 @@ def baseline_arch(run: RunContext) -> ArchSpec:
     if len(given) > 1:
         raise UserError("give one --arch to scale")
     text = given[0] if given else "efficientnet_b0"
-    return fitted_arch(run, text, None)
+    return fitted_arch(run, text, target_of(run))
 
 
-def fitted_arch(run: RunContext, text: str, target_macs: float | None) -> ArchSpec:
-    """A known network fitted to the run's resolution, channels and target (None: the run's), or any other as it is."""
-    arch = load_arch(text)
+def grid_points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
+    """The points of the coefficient search from the baseline `arch`, as the settings lay them out."""
+    asked = run.settings.growth
+    with from_user():
+        return scaling_points(
+            arch, asked.points, step=asked.step, tolerance=asked.tolerance, num_classes=run.num_classes
+        )
+
+
+def target_of(run: RunContext) -> float:
+    """The MACs that known networks are fitted to unless a step has others."""
+    return resolve_target(run.settings.figures.target_macs, run.resolution, run.num_classes)
+
+
+def network_plans(run: RunContext, text: str, target_macs: float) -> tuple[NetworkPlan, ...]:
+    """The sound ways to fit a known network to the run's resolutions, channels and `target_macs`, the most promising
+    first; a file or another run is taken as it is, a plan without words."""
     if not is_reference(text):
-        return arch
-    target = target_macs or resolve_target(run.settings.figures.target_macs, run.resolution, run.num_classes)
-    arch = replace(arch, input_channels=run.problem.channels)
+        return (NetworkPlan(load_arch(text), ""),)
     with from_user(text):
-        return fit_arch(arch, run.resolution, target, num_classes=run.num_classes)
+        return fitting_plans(_of_the_data(run, text), run.resolutions, target_macs, num_classes=run.num_classes)
+
+
+def fitted_arch(run: RunContext, text: str, target_macs: float) -> ArchSpec:
+    """A network by the most promising of its plans, which is said; nothing is trained to choose one.
+
+    A run that an earlier version began with a known network goes on with that one: its widths alone were fitted.
+    """
+    before = _fitted_by_widths(run, text, target_macs)
+    if before is not None and _is_begun(run, before):
+        return before
+    plan = network_plans(run, text, target_macs)[0]
+    if plan.words:
+        run.narrator.say(f"{text}: {plan.words}")
+    return plan.arch
+
+
+def _of_the_data(run: RunContext, name: str) -> ArchSpec:
+    return replace(load_arch(name), input_channels=run.problem.channels)
+
+
+def _fitted_by_widths(run: RunContext, text: str, target_macs: float) -> ArchSpec | None:
+    """A known network as earlier versions fitted it; None where there is none or nothing has been begun."""
+    if is_reference(text) and run.folder.read().steps:
+        with suppress(ValueError):
+            return fit_arch(_of_the_data(run, text), run.resolution, target_macs, num_classes=run.num_classes)
+    return None
+
+
+def _is_begun(run: RunContext, arch: ArchSpec) -> bool:
+    """Whether this run has trained `arch` in full or to rank it, has it as baseline, or has begun to grow it."""
+    baseline, growth = run.folder.find(BaselineRecord), run.folder.find(CoefficientsRecord)
+    known = {None if baseline is None else baseline.id, None if growth is None else growth.baseline}
+    known |= {str(run.folder.read().identity.get("trained network", "")).partition(" ")[0]}
+    if arch.id in known | _journaled(run, "fidelity"):
+        return True
+    grown = _journaled(run, "scale")
+    return bool(grown) and not grown.isdisjoint(point.arch_id for point in grid_points(run, arch))
+
+
+def _journaled(run: RunContext, study: str) -> set[str]:
+    """The ids of the networks that a study of this run has trained."""
+    path = run.folder.journal(study)
+    trials = read_study(path, study).get_trials(deepcopy=False) if path.exists() else []
+    return {trial.user_attrs["arch_id"] for trial in trials if "arch_id" in trial.user_attrs}

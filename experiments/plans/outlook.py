@@ -54,20 +54,23 @@ def outlook_scale(
     return _forecast(run, works, [request.arch for request in [*open_requests, *drawn]], base_macs, "--budget")
 
 
-def outlook_list(run: RunContext, name: str, requests: Sequence[Request], option: str) -> Forecast:
-    """What training those of the requests that the journal `name` lacks will cost; option: the one that bounds them."""
+def outlook_list(
+    run: RunContext, name: str, requests: Sequence[Request], option: str | None, what: str | None = None
+) -> Forecast:
+    """What training those of the requests that the journal `name` lacks will cost. option: the one that bounds them, if
+    there is one; what: they are for, in words (None: how long they are)."""
     images = run.pool.images or Images(0, 0, 1)
     left = run.unanswered(name, requests)
     works = []
     for fidelity in dict.fromkeys(request.fidelity for request in left):
         archs = [request.arch for request in left if request.fidelity == fidelity]
-        works.append(Work(say_fidelity(fidelity), len(archs), _mean_macs(run, archs), fidelity, images))
+        works.append(Work(what or say_fidelity(fidelity), len(archs), _mean_macs(run, archs), fidelity, images))
     archs = [request.arch for request in left]
     return _forecast(run, works, archs, _mean_macs(run, archs), option)
 
 
 def _forecast(
-    run: RunContext, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str
+    run: RunContext, works: list[Work], archs: Sequence[ArchSpec], target_macs: float, option: str | None
 ) -> Forecast:
     works = [work for work in works if work.trainings]
     speed = run.pool.calibrate(archs) if works else run.pool.speed
@@ -80,7 +83,7 @@ def _forecast(
     forecast = Forecast(tuple(works), speed, len(slots), float(disk), devices)
     for line in forecast.lines:
         run.narrator.say(line)
-    warning = advice(forecast, works[0], target_macs, option) if works else None
+    warning = advice(forecast, works[0], target_macs, option) if works and option is not None else None
     if warning is not None:
         run.narrator.say(warning)
     return forecast

@@ -8,10 +8,13 @@ from experiments.errors import from_user
 from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
 from nas.score import Score
-from search_spaces import SearchSpace
+from search_spaces import SPACES, SearchSpace
 
 STUDY = "discover"
 """The search's study and step."""
+DEFAULT_SPACE = "macro"
+HEADROOM = 1.1
+"""What the default space is searched up to, as a multiple of the target."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,18 @@ def plan_search(run: RunContext) -> Search:
     begun = run.folder.journal(STUDY).exists()
     before = run.folder.read().space if begun else None
     fitted_to = target if before is None else before.fitted_to
+    held = run.folder.read().space_name
+    name = settings.search.space or (held if held in SPACES else DEFAULT_SPACE)
     space = run.problem.space or resolve_space(
-        settings.search.space, fitted_to, run.resolution, run.num_classes, input_channels=run.problem.channels
+        name, fitted_to, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels
     )
-    limit = settings.figures.max_macs
-    max_macs = None if limit is None else resolve_target(limit, run.resolution, run.num_classes, "--max-macs")
-    return Search(score, space, fitted_to, target, max_macs)
+    return Search(score, space, fitted_to, target, _max_macs(run, space, target))
+
+
+def _max_macs(run: RunContext, space: SearchSpace, target: int) -> int | None:
+    """The bound that is asked for, else one near the target in the default space: the soft score hardly minds cost, at
+    twice the target by a twentieth of the accuracy, and a larger network is the easiest way to a better one."""
+    figures = run.settings.figures
+    if figures.max_macs is not None:
+        return resolve_target(figures.max_macs, run.resolution, run.num_classes, "--max-macs")
+    return round(HEADROOM * target) if space.name == DEFAULT_SPACE and figures.cost == "macs" else None

@@ -49,6 +49,11 @@ class BaselineRecord(Record):
             blocks=format_blocks(arch), arch=arch,
         )  # fmt: skip
 
+    @property
+    def called(self) -> str:
+        """How sentences call it."""
+        return "the network given" if self.accuracy is None else "the network found"
+
     def to_json(self) -> dict[str, Any]:
         """As `Record.to_json`; nothing of trainings where there were none."""
         whole: dict[str, Any] = super().to_json()

@@ -62,6 +62,7 @@ class StepSettings:
     trials: Count | None = None
     epochs: Count | None = None
     final_epochs: Count | None = None
+    space: str | None = None
     arch: tuple[str, ...] | None = None
 
 
@@ -122,6 +123,23 @@ class RunRecord(Record):
         """The share of the training images that the search's trainings see, 0..1."""
         share = self.identity.get("train fraction")
         return share if isinstance(share, int | float) else 1.0
+
+    @property
+    def epochs(self) -> int | None:
+        """Of the folder's short trainings, as its search or another step was begun with; None where nobody said."""
+        epochs = self.identity.get("epochs")
+        if isinstance(epochs, int):
+            return epochs
+        asked = (step.settings.epochs for step in self.steps.values())
+        return next((epochs for epochs in asked if epochs is not None), None)
+
+    @property
+    def space_name(self) -> str | None:
+        """Of the folder's search space, as its search or another step was begun with; None where nobody said."""
+        if self.space is not None:
+            return self.space.name
+        asked = (step.settings.space for step in self.steps.values())
+        return next((space for space in asked if space is not None), None)
 
     def asked(self, step: str) -> StepSettings:
         """What a step was asked for; nothing where it was not begun."""

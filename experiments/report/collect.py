@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,10 +13,28 @@ from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord
 from experiments.report import story
 from experiments.report.guard import Guard
 from experiments.report.importance import importance
-from experiments.report.results import Told, environment, tell_baseline, tell_family, tell_training, verdict
-from experiments.report.trials import StudyTrials, Trials, compared_data, failures, search_data, spent
+from experiments.report.results import (
+    Opponent,
+    Told,
+    environment,
+    tell_baseline,
+    tell_family,
+    tell_training,
+    verdict,
+)
+from experiments.report.trials import (
+    StudyTrials,
+    Trials,
+    compared_archs,
+    compared_data,
+    failures,
+    search_data,
+    spent,
+)
 from experiments.run.folder import STUDIES, RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
+from experiments.tables.standing import Standing, standing
+from search_spaces import ArchSpec
 
 PICTURES = (
     ("triangle.svg", "How a doubling of cost is best spent: accuracy over the shares of depth, width and resolution"),
@@ -49,7 +67,9 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     trainings = None if None in studies.values() else sum(trial.trained for trial in chain(*trials.values()))
     table = folder.path / "frontier.csv"
     points = guard.part(table.name, lambda: read_points(table) if table.exists() else [], [])
-    baseline = guard.record(folder, BaselineRecord, lambda found: tell_baseline(found, record))
+    placed = standing(points)
+    best = None if placed is None else _opponent(placed, compared_archs(trials))
+    baseline = guard.record(folder, BaselineRecord, lambda found: tell_baseline(found, record, best))
     family = guard.record(folder, FamilyRecord, lambda found: tell_family(found, points, record, trainings))
     result = guard.record(folder, TrainingRecord, lambda found: tell_training(found, record))
     growth = guard.record(
@@ -61,7 +81,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     finished = None if studies.get("discover", ()) is None else sum(trial.complete for trial in search)
     return {
         "title": f"{folder.path.resolve().name}: {record.data.name or 'run'}",
-        "story": _story(folder, record, told, points, (finished, trainings)),
+        "story": [*_verdict(guard, folder, placed), *_story(folder, record, told, points, (finished, trainings))],
         "frontier": guard.part("compare.journal or frontier.csv", lambda: compared_data(points, trials), None),
         "search": guard.part("discover.journal", lambda: search_data(search, record), None),
         "architectures": [*(told.network.drawings if told.network else []), *(result.drawings if result else [])],
@@ -77,6 +97,20 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         ],
         "unread": guard.unread,
     }  # fmt: skip
+
+
+def _opponent(placed: Standing, archs: Mapping[str, ArchSpec]) -> Opponent | None:
+    """The best opponent's network, where its training is noted."""
+    arch = archs.get(placed.best.arch_id)
+    return None if arch is None else Opponent(placed.best.label, arch, placed.own.arch_id)
+
+
+def _verdict(guard: Guard, folder: RunFolder, placed: Standing | None) -> list[str]:
+    """The sentence that comes first: which network to take, of the run's own and the best beside it."""
+    if placed is None:
+        return []
+    called = guard.record(folder, BaselineRecord, lambda found: found.called)
+    return [placed.sentence(called or "the baseline")]
 
 
 def _story(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
@@ -11,10 +10,18 @@ from experiments.records.values import needed
 from experiments.report import story
 from experiments.report.drawing import drawing
 from experiments.tables.frontier import FrontierPoint
-from search_spaces import ArchSpec, fit_arch, reference_arch
+from search_spaces import ArchSpec
 
 _FIGURES = ("phi", "depth", "width", "resolution", "layers", "dropout", "params", "macs", "nominal_cost", "cost")
 _UNKNOWN_CLASSES = 1000
+
+
+class Opponent(NamedTuple):
+    """The best network that a run trained beside its baseline, whose id is `beside`."""
+
+    label: str
+    arch: ArchSpec
+    beside: str
 
 
 class Told(NamedTuple):
@@ -25,8 +32,12 @@ class Told(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def tell_baseline(baseline: BaselineRecord, record: RunRecord) -> Told:
-    drawings = _beside_b0(baseline.arch, baseline.macs, baseline.num_classes or _classes(record), "The baseline")
+def tell_baseline(baseline: BaselineRecord, record: RunRecord, best: Opponent | None) -> Told:
+    """The baseline's sentence, and its picture beside that of the best opponent, if that was trained beside it."""
+    classes = baseline.num_classes or _classes(record)
+    drawings = [drawing(baseline.arch, classes, "The baseline")]
+    if best is not None and best.beside == baseline.id:
+        drawings.append(drawing(best.arch, classes, f"{best.label}, the best network beside it"))
     return Told(story.found(baseline, record.cost), drawings, [])
 
 
@@ -53,8 +64,8 @@ def tell_family(
     first = next((member for member in family.members if member.phi == 0), None)
     if first is None:
         return Told(None, [], rows)
-    drawings = _beside_b0(first.arch, first.macs, _classes(record), "The network that grows")
-    return Told(story.given(first, record, trainings), drawings, rows)
+    drawn = drawing(first.arch, _classes(record), "The network that grows")
+    return Told(story.given(first, record, trainings), [drawn], rows)
 
 
 def verdict(record: CoefficientsRecord) -> dict[str, Any]:
@@ -92,16 +103,3 @@ def environment(record: RunRecord) -> list[list[str]]:
 
 def _classes(record: RunRecord) -> int:
     return record.data.num_classes or _UNKNOWN_CLASSES
-
-
-def _beside_b0(arch: ArchSpec, macs: int, classes: int, title: str) -> list[dict[str, Any]]:
-    """A network, and beside it B0 fitted to the same input and MACs where it can be and is another."""
-    drawn = [drawing(arch, classes, title)]
-    try:
-        b0 = replace(reference_arch("efficientnet_b0"), input_channels=arch.input_channels)
-        b0 = fit_arch(b0, arch.resolution, macs, num_classes=classes)
-    except ValueError:
-        return drawn  # too few pixels or MACs for B0 to be shrunk to
-    if b0.id == arch.id:
-        return drawn
-    return [*drawn, drawing(b0, classes, "EfficientNet-B0, fitted to the same input and multiply-adds")]

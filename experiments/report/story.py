@@ -107,7 +107,7 @@ def _trainings(count: int | None) -> str:
 
 
 def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
-    """How the network grows, and what it and its family reach beside known networks."""
+    """How the network grows, and what it and its family reach."""
     if found is None:
         line = "How to grow it has not been measured yet"
     else:
@@ -119,9 +119,4 @@ def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
         return line + ("." if not known else f"; {len(known)} known networks were trained beside it.")
     best = max(own, key=lambda point: point.accuracy)
     line += "; its best trained member" if best.role == "family" else "; the baseline itself"
-    line += f" reaches {percent(best.accuracy, best.std)} on {best.split} at {in_units(best.macs)} multiply-adds"
-    if known:
-        rival = max(known, key=lambda point: point.accuracy)
-        line += f", the best known network beside it {percent(rival.accuracy, rival.std)} at {in_units(rival.macs)}"
-        line += f" ({rival.label})"
-    return line + "."
+    return f"{line} reaches {percent(best.accuracy, best.std)} on {best.split} at {in_units(best.macs)} multiply-adds."

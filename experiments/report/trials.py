@@ -120,17 +120,19 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
+def compared_archs(trials: Trials) -> dict[str, ArchSpec]:
+    """The networks of which the frontier has points, by id."""
+    both = (*trials.get("scale", ()), *trials.get("compare", ()))
+    return {trial.facts.arch_id: trial.facts.arch for trial in both if trial.facts.arch is not None}
+
+
 def compared_data(points: Sequence[FrontierPoint], trials: Trials) -> dict[str, Any] | None:
     """The frontier, with the networks and the seeds' accuracies that its studies hold."""
-    archs: dict[str, ArchSpec] = {}
     seeds: dict[str, list[float]] = {}
-    for trial in (*trials.get("scale", ()), *trials.get("compare", ())):
-        if trial.facts.arch is not None:
-            archs[trial.facts.arch_id] = trial.facts.arch
     for trial in trials.get("compare", ()):
         if trial.complete and trial.accuracy is not None:
             seeds.setdefault(trial.facts.arch_id, []).append(trial.accuracy)
-    return frontier_data(points, archs, seeds, "macs")
+    return frontier_data(points, compared_archs(trials), seeds, "macs")
 
 
 def failures(trials: Trials) -> list[dict[str, Any]]:

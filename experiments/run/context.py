@@ -20,7 +20,7 @@ from experiments.run.pool import WorkerPool
 from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
 from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
-from nas.evaluation import Fidelity, Outcome, Request
+from nas.evaluation import Fidelity, Outcome, Request, default_epochs
 from nas.figures import Figure, MultiplyAdds, Parameters
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor, WorkersError
@@ -61,12 +61,22 @@ class RunContext:
 
     @property
     def resolution(self) -> int:
-        return self.problem.resolution
+        """Of networks whose resolution nobody chooses, in pixels."""
+        return self.problem.resolutions.single
 
     @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Among which a resolution is chosen, the largest first."""
+        return self.problem.resolutions.allowed
+
+    @cached_property
     def proxy(self) -> Fidelity:
-        """The short training of search and grid."""
-        return Fidelity(self.settings.training.epochs, self.settings.training.train_fraction)
+        """The short training of search, grid and the ways to fit a known network: as long as asked for, else as the
+        folder's, else by the images."""
+        asked = self.settings.training
+        images = self.problem.facts.train_images or 0
+        epochs = asked.epochs or self.folder.read().epochs or default_epochs(round(images * asked.train_fraction))
+        return Fidelity(epochs, asked.train_fraction)
 
     @property
     def final(self) -> Fidelity:
@@ -118,7 +128,7 @@ class RunContext:
         return {
             "seed": self.settings.general.seed,
             "data set": problem.fingerprint,
-            "resolution": problem.resolution,
+            "resolution": problem.resolutions.single,
             "recipe": problem.recipe,
             "cached pixels": problem.cached_size,
         }

@@ -15,8 +15,10 @@ def _reads_files(asked: Asked) -> bool:
 
 
 def _leaves_lengths_open(asked: Asked) -> bool:
-    searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not asked.settings.general.arch)
-    return searches or not asked.settings.growth.lengths
+    settings = asked.settings
+    searches = asked.command in ("discover", "fidelity") or (asked.command == "run" and not settings.general.arch)
+    fits = asked.command == "run" and not all(Path(text).exists() for text in settings.final.references)
+    return searches or fits or not settings.growth.lengths
 
 
 def _fits_a_network(asked: Asked) -> bool:
@@ -57,7 +59,7 @@ def _devices(asked: Asked) -> list[str]:
 FACTS: Mapping[str, Fact] = {
     "files": Fact(_reads_files, "on the built-in digits"),
     "lengths left open": Fact(_leaves_lengths_open, "with --lengths", "lengths", because="it says them all"),
-    "a network to fit": Fact(_fits_a_network, "where no known network is fitted to it"),
+    "a network to fit": Fact(_fits_a_network, "where no known network is fitted"),
     "a search": Fact(_has_a_search, "with --arch", "arch", because="the search is skipped"),
     "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
     "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),

@@ -21,7 +21,7 @@ from experiments.records.values import Scalar
 from nas.files import replace_text
 from nas.study.passwords import hide_password
 
-STUDIES = ("discover", "confirm", "scale", "compare", "fidelity")
+STUDIES = ("discover", "confirm", "scale", "plans", "compare", "fidelity")
 """The studies that a run may have, in the order of its steps."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
@@ -49,7 +49,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def journal(self, name: str) -> Path:
-        """The journal of one study: discover, confirm, scale or compare."""
+        """The journal of one of the STUDIES."""
         return self.path / f"{name}.journal"
 
     def find(self, kind: type[R]) -> R | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from search_spaces import (
     reference_arch,
 )
 from search_spaces.detection import DETECTOR_NAMES
-from search_spaces.fit import IMAGENET_RESOLUTION
+from search_spaces.fit import IMAGENET_RESOLUTION, resolutions_up_to
+from search_spaces.spaces import CHOOSE_RESOLUTION
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 
@@ -63,18 +65,41 @@ def _is_known(text: str) -> bool:
     return text in REFERENCE_NAMES or re.fullmatch(r"resnet\d{1,6}", text) is not None
 
 
-def resolve_resolution(text: str, native: int | None) -> int:
-    """Pixels from a number or "auto", for images of `native` pixels (None: not known yet, and not auto).
+@dataclass(frozen=True)
+class Resolutions:
+    """Input sizes in pixels. single: of networks whose resolution nobody chooses; allowed: where it is chosen, the
+    largest first."""
 
-    Raises UserError on anything else, and on more pixels than the images have.
+    single: int
+    allowed: tuple[int, ...]
+
+
+def largest_resolution(text: str) -> int:
+    """The most pixels that `--resolution` allows: the number, that behind `max:`, and 224 for `auto`.
+
+    Raises UserError on anything else.
     """
-    if text == "auto" and native is not None:
-        return auto_resolution(native)
-    if not (text.isdecimal() and int(text) > 0):
-        raise UserError(f"--resolution must be auto or a number of pixels, not {text!r}")
-    if native is not None and int(text) > native:
+    if text == "auto":
+        return IMAGENET_RESOLUTION
+    number = text.removeprefix("max:")
+    if not (number.isdecimal() and int(number) > 0):
+        raise UserError(f"--resolution must be auto, a number of pixels, or max: and a number, not {text!r}")
+    return int(number)
+
+
+def resolve_resolution(text: str, native: int) -> Resolutions:
+    """What `--resolution` means for images of `native` pixels.
+
+    A number is the resolution of all networks. `auto` and `max:N` let it be chosen up to the images' own pixels, 224 or
+    N; where nobody chooses, they leave headroom (see auto_resolution). Raises UserError on anything else, and on more
+    pixels than the images have.
+    """
+    largest = largest_resolution(text)
+    if text == "auto" or text.startswith("max:"):
+        return Resolutions(min(largest, auto_resolution(native)), resolutions_up_to(min(native, largest)))
+    if largest > native:
         raise UserError(f"--resolution {text}: the images have {native} pixels, and enlarged ones hold no more")
-    return int(text)
+    return Resolutions(largest, (largest,))
 
 
 def resolve_target(text: str, resolution: int, num_classes: int, option: str = "--target-macs") -> int:
@@ -92,7 +117,9 @@ def resolve_target(text: str, resolution: int, num_classes: int, option: str = "
     return target
 
 
-def resolve_space(text: str, target_macs: float, resolution: int, num_classes: int, input_channels: int) -> SearchSpace:
+def resolve_space(
+    text: str, target_macs: float, resolutions: Resolutions, num_classes: int, input_channels: int
+) -> SearchSpace:
     """The space of a name, fitted to the task, or of `module:function`.
 
     A function of one's own is called with target_macs, resolution, num_classes and input_channels by keyword and
@@ -100,6 +127,7 @@ def resolve_space(text: str, target_macs: float, resolution: int, num_classes: i
     """
     make = SPACES.get(text) or load_object(text, "--space", f"one of {', '.join(SPACES)}")
     with from_user() if text in SPACES else from_users_code(f"--space {text}"):
+        resolution = resolutions.allowed if text in CHOOSE_RESOLUTION else resolutions.single
         space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels)
     if not isinstance(space, SearchSpace):
         raise UserError(f"--space {text}: the function must return a SearchSpace, not {type(space).__name__}")

@@ -12,7 +12,7 @@ from experiments.errors import UserError, from_users_code
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
-from experiments.run.naming import load_object, resolve_resolution
+from experiments.run.naming import Resolutions, largest_resolution, load_object, resolve_resolution
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset
 from nas.data.source import open_dataset
@@ -20,14 +20,13 @@ from nas.evaluation import Evaluator
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
-from search_spaces.fit import IMAGENET_RESOLUTION
 
 
 @dataclass(frozen=True)
 class Problem:
     """What is measured, and what networks for it look like.
 
-    fingerprint: changes with the content. resolution: the baseline's, in pixels; native_size: the images' own;
+    fingerprint: changes with the content. resolutions: of networks; native_size: the images' own;
     cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
     counting). method: how the evaluator gets its values (see Request); recipe: how it trains, the method included.
@@ -39,7 +38,7 @@ class Problem:
     fingerprint: str
     num_classes: int
     channels: int
-    resolution: int
+    resolutions: Resolutions
     native_size: int
     cached_size: int
     final_split: str
@@ -60,7 +59,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     a point that puts a whole doubling into resolution.
     """
     asked = settings.data
-    base = IMAGENET_RESOLUTION if asked.resolution == "auto" else resolve_resolution(asked.resolution, None)
+    base = largest_resolution(asked.resolution)
     dataset = open_dataset(
         data,
         Path(asked.cache) if asked.cache else folder.cache,
@@ -78,7 +77,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         fingerprint=dataset.fingerprint,
         num_classes=dataset.num_classes,
         channels=dataset.channels,
-        resolution=resolve_resolution(asked.resolution, dataset.native_size),
+        resolutions=resolve_resolution(asked.resolution, dataset.native_size),
         native_size=dataset.native_size,
         cached_size=dataset.size,
         final_split="test" if dataset.counts.get("test") else "val",
@@ -102,7 +101,7 @@ def open_table(path: str) -> Problem:
         fingerprint=hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
         num_classes=1000,
         channels=base.input_channels,
-        resolution=base.resolution,
+        resolutions=Resolutions(base.resolution, (base.resolution,)),
         native_size=base.resolution,
         cached_size=base.resolution,
         final_split="val",

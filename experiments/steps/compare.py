@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.errors import RunFailedError, UserError
+from experiments.errors import RunFailedError
 from experiments.pictures.run_folder import frontier_pictures
-from experiments.plans.networks import fitted_arch
+from experiments.plans.opponents import FRONTIER, PLANS, Entry, decided, opponent, opponents, plan_requests
+from experiments.plans.outlook import outlook_list
 from experiments.records import BaselineRecord, FamilyRecord, RunRecord
 from experiments.records.record import named_record
 from experiments.records.values import needed
@@ -16,6 +16,7 @@ from experiments.run.context import RunContext
 from experiments.run.folder import RunFolder
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
+from experiments.tables.standing import standing
 from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
@@ -24,16 +25,7 @@ from scaling_search import Coefficients, family
 from scaling_search.verdict import ALTERNATIVES
 from search_spaces import ArchSpec
 
-NAME = "compare"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One network of a comparison and the part it plays; role: see frontier.ROLES."""
-
-    label: str
-    role: str
-    arch: ArchSpec
+NAME = FRONTIER
 
 
 def run_entries(run: RunContext) -> list[Entry]:
@@ -42,7 +34,7 @@ def run_entries(run: RunContext) -> list[Entry]:
     settings, folder = run.settings, run.folder
     grown = folder.get(FamilyRecord).members
     entries = [
-        Entry("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
+        Entry.of("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
         for phi, arch in ((member.phi, member.arch) for member in grown)
         if phi <= settings.final.family_phi
     ]
@@ -50,16 +42,11 @@ def run_entries(run: RunContext) -> list[Entry]:
     if folder.journal("discover").exists():
         study = read_study(folder.journal("discover"), "discover")
         best = [c for c in candidates(study, _score(folder)) if c.arch.id not in taken]
-        entries += [Entry(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
+        entries += [Entry.of(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
     if settings.final.rivals:
         entries += rival_entries(run, grown[0].arch)
     base_macs = run.macs.of(grown[0].arch)
-    for name in settings.final.references:
-        try:
-            entries += reference_entries(run, [name], base_macs)
-        except UserError as error:  # a network found may be smaller than the known one can be made
-            run.narrator.say(f"warning: left out of the comparison: {error}")
-    return entries
+    return entries + opponents(run, settings.final.references, base_macs)
 
 
 def _score(folder: RunFolder) -> Score:
@@ -72,25 +59,20 @@ def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
     phis = range(1, run.settings.final.family_phi + 1)
     return [
-        Entry(f"{way}, phi {member.phi:g}", "rival", member.arch)
+        Entry.of(f"{way}, phi {member.phi:g}", "rival", member.arch)
         for way, shares in ALTERNATIVES.items()
         for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=run.num_classes)
     ]
-
-
-def reference_entries(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
-    """Known networks fitted to the data and to `target_macs` (None: the run's target); files and runs as they are."""
-    return [Entry(name, "reference", fitted_arch(run, name, target_macs)) for name in dict.fromkeys(names)]
 
 
 def compare_entries(run: RunContext) -> list[Entry]:
     """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
     target = compare_target(run)
     if run.settings.general.arch:
-        return reference_entries(run, run.settings.general.arch, target)
+        return [opponent(run, name, target) for name in dict.fromkeys(run.settings.general.arch)]
     found = run.folder.find(BaselineRecord)
-    own = [] if found is None else [Entry("baseline", "baseline", found.arch)]
-    return own + reference_entries(run, run.settings.final.references, target)
+    own = [] if found is None else [Entry.of("baseline", "baseline", found.arch)]
+    return own + opponents(run, run.settings.final.references, target)
 
 
 def compare_target(run: RunContext) -> float | None:
@@ -100,10 +82,11 @@ def compare_target(run: RunContext) -> float | None:
 
 
 def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
-    """Train every entry at the final fidelity and all seeds; writes frontier.csv, .png, .svg and differences.csv."""
+    """Train every entry, by the best of its plans, at the final fidelity and all seeds; writes frontier.csv, .png, .svg
+    and differences.csv."""
     final = run.settings.final
     run.claim(NAME, {"final epochs": final.final_epochs, "final split": run.problem.final_split})
-    measured = _measure(run, entries)
+    measured = _measure(run, _decide(run, entries))
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     points = write_frontier(run.folder.path, measured)
@@ -111,21 +94,34 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
     for each in pairs:
         run.narrator.say(str(each))
+    placed, baseline = standing(points), run.folder.find(BaselineRecord)
+    if placed is not None and baseline is not None:
+        run.narrator.say(placed.sentence(baseline.called))
     run.results_written()
     return points
+
+
+def _decide(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
+    """Every entry with one plan: the best on val where there are several, after short trainings."""
+    asked = plan_requests(run, entries)
+    requests = list(asked)
+    if requests and run.unanswered(PLANS, requests):
+        outlook_list(run, PLANS, requests, None, "ways to fit known networks")
+    outcomes = run.train(PLANS, requests, asked.__getitem__, PLANS) if requests else {}
+    return [decided(run, entry, outcomes) for entry in entries]
 
 
 def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """A point for each entry that could be trained."""
     problem, final = run.problem, run.settings.final
-    names = {entry.arch.id: entry.label for entry in entries}
+    labels = {entry.arch.id: entry.noted for entry in entries}
     seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
     requests = {
         (entry.arch.id, seed): run.request(entry.arch, run.final, seed, problem.final_split)
         for seed in seeds
         for entry in entries
     }
-    outcomes = run.train(NAME, list(requests.values()), lambda request: {"network": names[request.arch.id]}, "compare")
+    outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.arch.id], NAME)
     measured = []
     for entry in entries:
         found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
@@ -143,6 +139,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
                     epochs=final.final_epochs,
                     recipe=problem.recipe,
                     num_classes=run.num_classes,
+                    plan=entry.plan,
                 )
             )
         else:

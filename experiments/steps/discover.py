@@ -22,10 +22,12 @@ from experiments.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.run.context import RunContext
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
+from experiments.wording import percent
 from nas.figures import Figure, InSpace, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
 from nas.samplers.recommend import recommend
+from nas.samplers.start import StartWith
 from nas.score import Score
 from nas.search import Bound, Candidate, SearchPlan, discover
 from nas.study.passwords import hide_password
@@ -36,6 +38,10 @@ from search_spaces import ArchSpec, StagedSpace, format_blocks, stride_plan
 from search_spaces.spaces.space import size_in_words
 
 NAME = STUDY
+
+
+_SHARE_OF_STARTS = 4
+"""One trial in four at most is one of the space's own starts."""
 
 
 def forecast_discover(run: RunContext) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
 def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
     settings = run.settings
     with from_user():
-        pruner = make_pruner(settings.search.pruner, settings.training.epochs)
+        pruner = make_pruner(settings.search.pruner, run.proxy.epochs)
     return SearchPlan(
         search.space,
         search.score,
@@ -145,10 +151,10 @@ def _open_study(
 
 def shared_name(run: RunContext, search: Search, figure: Figure, bounds: Sequence[Bound]) -> str:
     """The shared study's name, which drivers have in common where docs/pool.md says so."""
-    settings, training = run.settings, run.settings.training
+    settings = run.settings
     asked = [
         dict(run.identity), search.space.name, search.fitted_to, search.max_macs, dataclasses.asdict(search.score),
-        figure.how, settings.figures.max_cost, training.epochs, training.train_fraction, settings.search.sampler,
+        figure.how, settings.figures.max_cost, run.proxy.epochs, run.proxy.train_fraction, settings.search.sampler,
         *([bound.figure.how, bound.most] for bound in bounds if bound.figure not in (run.macs, figure)),
     ]  # fmt: skip
     return f"{NAME} {hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
@@ -157,21 +163,30 @@ def shared_name(run: RunContext, search: Search, figure: Figure, bounds: Sequenc
 def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> BaseSampler:
     known = {cost.figure: cost}
     bounded = [(known.get(bound.figure, InSpace(bound.figure, cost.space)), bound.most) for bound in plan.bounds]
+    space, name = plan.space, run.settings.search.sampler
     with from_user():
-        return make_sampler(
-            run.settings.search.sampler,
+        sampler = make_sampler(
+            name,
             seed=plan.seed,
             macs=cost,
             score=score,
             feasible=keeps(bounded),
+            active=space.active if isinstance(space, StagedSpace) else None,
         )
+    if name == "random" or not isinstance(space, StagedSpace):
+        return sampler
+    return StartWith(sampler, space.starts[: plan.trials // _SHARE_OF_STARTS])
 
 
 def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score, top: int) -> list[Candidate]:
     """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
     arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
-    named = [arch_of[each.trials[0]] for each in recommend(study, macs=cost, score=score, top=max(1, top))]
+    space = cost.space
+    best = recommend(
+        study, macs=cost, score=score, top=max(1, top), active=space.active if isinstance(space, StagedSpace) else None
+    )
+    named = [arch_of[each.trials[0]] for each in best]
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 
 
@@ -190,6 +205,10 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
         accuracies = [accuracy for accuracy in found if accuracy is not None]
         if accuracies:
             confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))
+            run.narrator.say(
+                f"confirmed: trial {candidate.number}, {100 * candidate.accuracy:.1f} % in the search, "
+                f"{percent(statistics.fmean(accuracies), _spread(accuracies))} at {len(accuracies)} fresh seed(s)"
+            )
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: baseline.score or 0.0)
@@ -201,7 +220,7 @@ def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, acc
     return BaselineRecord(
         id=arch.id,
         accuracy=accuracy,
-        accuracy_std=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        accuracy_std=_spread(accuracies),
         n=len(accuracies),
         fidelity=run.proxy,
         macs=macs,
@@ -214,6 +233,10 @@ def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, acc
         blocks=format_blocks(arch),
         arch=arch,
     )
+
+
+def _spread(accuracies: Sequence[float]) -> float | None:
+    return statistics.stdev(accuracies) if len(accuracies) > 1 else None
 
 
 def _space_facts(search: Search) -> SpaceFacts:
@@ -231,15 +254,33 @@ def _space_facts(search: Search) -> SpaceFacts:
 def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     say = run.narrator.say
     say(f"data: {run.problem.name}, {run.problem.summary}")
-    if isinstance(search.space, StagedSpace):
-        widths = " ".join(str(stage.channels) for stage in search.space.base.stages)
-        say(f"space: {search.space.name}, {size_in_words(search.space)}, base widths {widths}")
-        say(f"plan: {stride_plan(search.space.base)}")
+    space = search.space
+    whole = [choice for choice in space.choices if "." not in choice.name]
+    if whole or not isinstance(space, StagedSpace):
+        say(f"space: {space.name}, {space.size:.2g} encodings")
+        if whole:
+            say("plans: " + "; ".join(f"{choice.name} {', '.join(map(str, choice.values))}" for choice in whole))
     else:
-        say(f"space: {search.space.name}, {search.space.size:.2g} encodings")
+        widths = " ".join(str(stage.channels) for stage in space.base.stages)
+        say(f"space: {space.name}, {size_in_words(space)}, base widths {widths}")
+        say(f"plan: {stride_plan(space.base)}")
     if search.fitted_to != search.target_macs:
         first = f"{search.fitted_to / 1e6:.3g} M MACs"
         say(f"note: the space stays fitted to {first}, as at first; another --run fits it anew")
     wanted = search.score.target_macs
     target = f"{wanted / 1e6:.3g} M MACs" if figure.name == "macs" else f"{wanted:.4g} {figure.unit} ({figure.how})"
-    say(f"target: {target}; trials: {run.settings.search.trials} x {run.settings.training.epochs} epochs")
+    say(f"target: {target}; trials: {run.settings.search.trials} x {run.proxy.epochs} epochs")
+    say(_price(search, figure))
+
+
+def _price(search: Search, figure: Figure) -> str:
+    """What the score makes of a network of twice the target's cost, and the bound on MACs, in words."""
+    score = search.score
+    if score.form == "power":
+        needed = score(1.0, score.target_macs) / score(1.0, 2 * score.target_macs)
+        price = f"at twice the target a network scores the same with {needed:.2f} times the accuracy"
+    else:
+        price = f"at twice the target a network loses {100 * -score(0.0, 2 * score.target_macs):.0f} points"
+    if search.max_macs is None or figure.name != "macs":
+        return f"price: {price}"
+    return f"price: {price}; above {search.max_macs / 1e6:.3g} M MACs none is trained (--max-macs)"

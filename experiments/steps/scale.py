@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from experiments.errors import UserError, from_user
+from experiments.errors import UserError
 from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
 from experiments.plans.curves import Curves, curve_requests, plan_curves
-from experiments.plans.networks import baseline_arch
+from experiments.plans.networks import baseline_arch, grid_points
 from experiments.plans.outlook import outlook_scale
 from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.run.context import RunContext
@@ -27,7 +27,6 @@ from scaling_search import (
     ScalingPoint,
     cautions,
     family,
-    scaling_points,
     search_coefficients,
 )
 from scaling_search.drift import supported_drift
@@ -46,16 +45,16 @@ AXES: dict[str, BaseDistribution] = {
 def forecast_scale(run: RunContext) -> dict[str, Any]:
     """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
     arch = baseline_arch(run)
-    return _outlook(run, arch, _points(run, arch), _lengths(run), _budget(run)).record
+    return _outlook(run, arch, grid_points(run, arch), _lengths(run), _budget(run)).record
 
 
-def run_scale(run: RunContext) -> CoefficientsRecord:
+def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsRecord:
     """Train the points at every length; writes grid.csv, coefficients.json, family.json and the pictures, and returns
-    the coefficients.
+    the coefficients. arch: what is to grow, in place of what the settings say.
     """
     settings = run.settings
-    arch = baseline_arch(run)
-    points, lengths, budget = _points(run, arch), _lengths(run), _budget(run)
+    arch = arch or baseline_arch(run)
+    points, lengths, budget = grid_points(run, arch), _lengths(run), _budget(run)
     run.claim(NAME, {"train fraction": settings.training.train_fraction})
     _outlook(run, arch, points, lengths, budget)
     searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
@@ -93,17 +92,9 @@ def run_scale(run: RunContext) -> CoefficientsRecord:
     return record
 
 
-def _points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
-    asked = run.settings.growth
-    with from_user():
-        return scaling_points(
-            arch, asked.points, step=asked.step, tolerance=asked.tolerance, num_classes=run.num_classes
-        )
-
-
 def _lengths(run: RunContext) -> list[int]:
     """The training lengths of the grid, in epochs, ascending."""
-    epochs = run.settings.training.epochs
+    epochs = run.proxy.epochs
     return sorted(set(run.settings.growth.lengths or (epochs, 2 * epochs)))
 
 

@@ -12,7 +12,7 @@ import torch
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan
-from experiments.plans.networks import fitted_arch
+from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
 from experiments.records.training import Accuracies, KeptWeights, TrainingData
 from experiments.run.context import RunContext
@@ -78,7 +78,7 @@ def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     own resolution or that of --resolution, since the weights would not fit otherwise.
     """
     if plan.weights is None or not is_reference(text):
-        return fitted_arch(run, text, None)
+        return fitted_arch(run, text, target_of(run))
     arch = load_arch(text)
     return arch if run.settings.data.resolution == "auto" else replace(arch, resolution=run.resolution)
 

@@ -15,7 +15,7 @@ from experiments.tables.frontier import FrontierPoint
 LEVEL = 0.95
 SAME_COST = 0.05
 """MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
-_OWN, _OTHERS = ("baseline", "family"), ("reference", "rival")
+_OWN, OTHERS = ("baseline", "family"), ("reference", "rival")
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,26 @@ class Difference:
     high: float
 
     def __str__(self) -> str:
-        gap = f"{self.label} against {self.other} at {self.cost:.2f} of its MACs: {100 * self.gain:+.1f} points"
+        return f"{self.label} against {self.other} at {self.cost:.2f} of its MACs: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The gain and its interval, such as `+1.2 points (95 %: +0.4 to +2.0)`."""
+        gap = f"{100 * self.gain:+.1f} points"
         if math.isnan(self.low):
             return f"{gap} (one seed: no interval)"
-        sure = "" if self.low > 0 or self.high < 0 else ", not distinguishable"
+        sure = "" if self.is_gain or self.is_loss else ", not distinguishable"
         return f"{gap} (95 %: {100 * self.low:+.1f} to {100 * self.high:+.1f}{sure})"
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the first is better: surely, where there is an interval."""
+        return (self.gain if math.isnan(self.low) else self.low) > 0
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the first is worse: surely, where there is an interval."""
+        return (self.gain if math.isnan(self.high) else self.high) < 0
 
 
 def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
@@ -48,7 +63,7 @@ def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
         difference(own, other)
         for own in points
         for other in points
-        if own.role in _OWN and other.role in _OTHERS and own.run == other.run
+        if own.role in _OWN and other.role in OTHERS and own.run == other.run
         and abs(own.macs / other.macs - 1) <= SAME_COST
     ]  # fmt: skip
 

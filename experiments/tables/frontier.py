@@ -27,7 +27,8 @@ class FrontierPoint:
 
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
     at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
-    on the machine at hand, where it was measured. Of points from elsewhere an unknown count is 0.
+    on the machine at hand, where it was measured. plan: how a known network was fitted, in words. Of points from
+    elsewhere an unknown count is 0.
     """
 
     label: str
@@ -45,6 +46,7 @@ class FrontierPoint:
     resolution: int
     arch_id: str
     latency_ms: float | None = None
+    plan: str = ""
 
 
 class Axis(NamedTuple):
@@ -69,13 +71,13 @@ def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
 
 def measured_point(  # noqa: PLR0913  public: columns of the table, each by its name
     label: str, role: str, arch: ArchSpec, accuracies: Sequence[float], *, run: str, data: str, split: str,
-    epochs: int, recipe: str, num_classes: int,
+    epochs: int, recipe: str, num_classes: int, plan: str = "",
 ) -> FrontierPoint:  # fmt: skip
     """The point of one network's accuracies, one a seed."""
     return FrontierPoint(
         label, role, run, data, split, epochs, recipe, len(accuracies), statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
-        count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution, arch.id,
+        count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution, arch.id, None, plan,
     )  # fmt: skip
 
 
@@ -85,9 +87,10 @@ def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
 
 
 def points_csv(points: Sequence[FrontierPoint]) -> str:
-    """The table as CSV; `read_points` reads it back."""
+    """The table as CSV, without the column `plan` where no point has one; `read_points` reads it back."""
+    table = points_table(points)
     buffer = io.StringIO()
-    points_table(points).to_csv(buffer, index=False)
+    (table if any(point.plan for point in points) else table.drop(columns="plan")).to_csv(buffer, index=False)
     return buffer.getvalue()
 
 

@@ -15,15 +15,20 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.errors import UserError
+from experiments.options.groups import REFERENCES
 from experiments.pictures.frontier import frontier_figure
 from experiments.pictures.save import save_figure
-from experiments.plans.networks import fitted_arch
+from experiments.plans import opponents
+from experiments.plans.networks import network_plans
+from experiments.report import collect
 from experiments.run.context import RunContext
-from experiments.steps import compare
+from experiments.run.folder import RunFolder
 from experiments.tables.frontier import read_points
+from experiments.tables.standing import standing
 from nas.study.store import read_study
 from scaling_search import Coefficients
 from search_spaces import ArchSpec, count_macs, count_params
+from search_spaces.plans import NetworkPlan
 from tests.helpers.redrawn import expect_same_pictures, tables_alone
 
 Run = Callable[..., tuple[int, str, str]]
@@ -35,6 +40,7 @@ GROWTH = (
     "--seeds", "1", "--budget", "4", "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1",
     "--plot-phi", "1", "--rivals",
 )  # fmt: skip
+STUDIES = ("discover", "scale", "plans", "compare")
 TINY = (*COMMON, *SEARCH, *GROWTH, "--top", "2")
 FILES = (
     "run.json", "discover.journal", "scale.journal", "compare.journal", "trials.csv", "grid.csv", "baseline.json",
@@ -63,7 +69,7 @@ def run_dir(done: Path, tmp_path: Path) -> Path:
 
 
 def trainings(folder: Path) -> dict[str, int]:
-    return {name: len(read_study(folder / f"{name}.journal", name).trials) for name in ("discover", "scale", "compare")}
+    return {name: len(read_study(folder / f"{name}.journal", name).trials) for name in STUDIES}
 
 
 def test_a_run_leaves_its_files_and_they_agree(done: Path) -> None:
@@ -93,12 +99,26 @@ def test_a_run_leaves_its_files_and_they_agree(done: Path) -> None:
 
 def test_the_frontier_holds_every_part_at_one_fidelity(done: Path) -> None:
     points = read_points(done / "frontier.csv")
-    assert {point.label for point in points} >= {"baseline", "phi 1", "efficientnet_b0", "mnasnet_a1", "mobilenet_v2"}
+    assert {point.label for point in points} >= {"baseline", "phi 1", *REFERENCES}
     assert {(point.split, point.epochs, point.n) for point in points} == {("test", 1, 2)}
     baseline = next(point for point in points if point.role == "baseline")
     for point in points:
+        assert (point.role == "reference") == bool(point.plan)
         if point.role == "reference":
             assert point.macs == pytest.approx(baseline.macs, rel=0.05)
+
+
+def test_the_report_begins_with_the_best_opponent_and_draws_it(done: Path) -> None:
+    points = read_points(done / "frontier.csv")
+    placed = standing(points)
+    assert placed is not None
+    data = collect(RunFolder(done))
+    assert data["unread"] == []
+    assert data["story"][0] == placed.sentence("the network found")
+    titles = [f"{drawn['title']} {drawn['id']}" for drawn in data["architectures"]]
+    best = f"{placed.best.label}, the best network beside it {placed.best.arch_id}"
+    assert titles == [f"The baseline {placed.own.arch_id}", best]
+    assert [each["plan"] for each in data["frontier"]["points"]] == [point.plan for point in points]
 
 
 def test_pictures_are_pictures(done: Path) -> None:
@@ -120,6 +140,11 @@ def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> 
     baseline = (run_dir / "baseline.json").read_text()
     status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)
     assert status == 0, err
+    placed = standing(read_points(run_dir / "frontier.csv"))
+    assert placed is not None
+    *_, last, end = err.strip().splitlines()
+    assert last == placed.sentence("the network found")
+    assert end.startswith("done: ")
     assert trainings(run_dir) == before
     assert (run_dir / "baseline.json").read_text() == baseline
 
@@ -132,7 +157,7 @@ def test_compare_alone_puts_the_baseline_beside_known_networks(run_dir: Path, sc
     status, _, err = scalenas("compare", "digits", "--run", run_dir, *options)
     assert status == 0, err
     labels = [(point.label, point.role) for point in read_points(run_dir / "frontier.csv")]
-    known = [(name, "reference") for name in ("efficientnet_b0", "mnasnet_a1", "mobilenet_v2")]
+    known = [(name, "reference") for name in REFERENCES]
     assert sorted(labels) == sorted([("baseline", "baseline"), *known])
     assert trainings(run_dir) == before
 
@@ -142,17 +167,18 @@ def test_a_known_network_that_cannot_be_fitted_is_left_out(
 ) -> None:
     (run_dir / "frontier.csv").unlink()
 
-    def fitted(run: RunContext, name: str, target: float | None) -> ArchSpec:
+    def plans(run: RunContext, name: str, target: float) -> tuple[NetworkPlan, ...]:
         if name == "efficientnet_b0":
             raise UserError(f"{name}: cannot be made so small")
-        return fitted_arch(run, name, target)
+        return network_plans(run, name, target)
 
-    monkeypatch.setattr(compare, "fitted_arch", fitted)
+    (run_dir / "compare.journal").unlink()
+    monkeypatch.setattr(opponents, "network_plans", plans)
     status, _, err = scalenas("run", "digits", "--run", run_dir, *TINY)
     assert status == 0, err
     assert "warning: left out of the comparison: efficientnet_b0: cannot be made so small" in err
     known = [point.label for point in read_points(run_dir / "frontier.csv") if point.role == "reference"]
-    assert known == ["mnasnet_a1", "mobilenet_v2"]
+    assert known == [name for name in REFERENCES if name != "efficientnet_b0"]
 
 
 def test_a_damaged_journal_is_told_in_one_line(run_dir: Path, scalenas: Run) -> None:
@@ -247,6 +273,8 @@ def test_a_baseline_of_ones_own_skips_the_search(tmp_path: Path, scalenas: Run) 
     status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *COMMON, *GROWTH, "--arch", "mobilenet_v2")
     assert status == 0, err
     assert not (tmp_path / "r" / "discover.journal").exists()
+    assert err.count("\nmobilenet_v2: 8 px") == 1  # the network that grows; as an opponent it is tried in several ways
+    assert "the network given" in err.lower()
     assert scalenas("inspect", tmp_path / "r", "--num-classes", "10")[0] == 0
     labels = {point.label for point in read_points(tmp_path / "r" / "frontier.csv")}
     assert "baseline" in labels

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from experiments.options.groups import REFERENCES
+from experiments.tables.frontier import read_points
 from nas.study.store import read_study
 from search_spaces import ArchSpec
 from tests.helpers.command import Run
@@ -21,7 +23,8 @@ COMMANDS = {
     "fidelity": ("fidelity", "digits", "--target-macs", "200k", "--candidates", "4", "--epochs", "1", "--seeds", "1",
                  "--final-epochs", "2"),
 }  # fmt: skip
-"""What the folders were made with, beside `--resolution 8 --workers 1 --seed 3`."""
+SAME = ("--resolution", "8", "--workers", "1", "--seed", "3")
+"""What the folders were made with."""
 
 
 @pytest.fixture
@@ -51,8 +54,10 @@ def _with_ids(record: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_finished_run_trains_nothing_and_says_the_same(copied: Path, scalenas: Run, name: str) -> None:
-    folder = copied / name
-    status, _, err = scalenas(*COMMANDS[name], "--resolution", "8", "--workers", "1", "--seed", "3", "--run", folder)
+    folder, alone = copied / name, copied / "alone.json"
+    alone.write_text('{"references": []}')  # to version 0.1 known networks could not be made so small
+    options = (*SAME, "--preset", alone)
+    status, _, err = scalenas(*COMMANDS[name], *options, "--run", folder)
     assert status == 0, err
     for file in sorted((OLD / name).iterdir()):
         if file.suffix == ".journal":
@@ -62,6 +67,22 @@ def test_a_finished_run_trains_nothing_and_says_the_same(copied: Path, scalenas:
     assert expect_same_pictures(OLD / name, folder)
 
 
+def test_a_finished_run_gets_the_opponents_that_it_lacks(copied: Path, scalenas: Run) -> None:
+    folder = copied / "full"
+    before = read_points(folder / "frontier.csv")
+    status, _, err = scalenas(*COMMANDS["full"], *SAME, "--run", folder)
+    assert status == 0, err
+    for name in ("discover", "confirm", "scale", "compare"):
+        old = (OLD / "full" / f"{name}.journal").read_bytes()
+        new = (folder / f"{name}.journal").read_bytes()
+        assert new.startswith(old) if name == "compare" else new == old, name
+    points = read_points(folder / "frontier.csv")
+    assert points[: len(before)] == before
+    assert [(point.label, point.role) for point in points[len(before) :]] == [
+        (name, "reference") for name in REFERENCES
+    ]
+
+
 def test_a_search_that_was_killed_goes_on_under_its_own_numbers(copied: Path, scalenas: Run) -> None:
     journal = copied / "full" / "discover.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
@@ -69,7 +90,7 @@ def test_a_search_that_was_killed_goes_on_under_its_own_numbers(copied: Path, sc
     journal.write_bytes(b"".join(lines[: last + 1]))  # the last trial is told what to train, and no more
     before = read_study(journal, "discover").trials
     assert not before[-1].state.is_finished()
-    command = ("discover", *COMMANDS["full"][1:-2], "--resolution", "8", "--workers", "1", "--seed", "3")
+    command = ("discover", *COMMANDS["full"][1:-2], *SAME)
     status, _, err = scalenas(*command, "--run", copied / "full", "--confirm", "0")
     assert status == 0, err
     after = read_study(journal, "discover").trials

@@ -270,6 +270,11 @@ def formula_for(_: Dataset) -> Formula:
     return Formula()
 
 
+def noted_formula_for(dataset: Dataset) -> Formula:
+    """For `--evaluator`: slow enough to be killed, noted in trainings.log of the run folder that holds the cache."""
+    return Formula(delay=0.05, log=str(dataset.images_path.parents[2] / "trainings.log"))
+
+
 class Unpicklable(Formula):
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("cannot pickle\na lock")

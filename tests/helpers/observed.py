@@ -76,13 +76,14 @@ class Observer:
 def stand_ins(observer: Observer) -> None:
     """Put quick and noted parts in place of slow ones: pictures, pages, worker processes, clusters, measured times."""
     from experiments import report  # noqa: PLC0415  all that loads torch is loaded with the first test that needs it
+    from experiments.plans import networks  # noqa: PLC0415
     from experiments.run import context, naming, pool, pricing  # noqa: PLC0415
     from experiments.steps import compare, fidelity, scale  # noqa: PLC0415
 
     put, note = observer.patch.setattr, observer.notes.append
     # Pure, but most of the time.
     put("experiments.plans.search.resolve_space", functools.cache(naming.resolve_space))
-    put(scale, "scaling_points", functools.cache(scaling_points))
+    put(networks, "scaling_points", functools.cache(scaling_points))
 
     def draw_nothing(*_: Any, **__: Any) -> list[Path]:
         return []

@@ -25,9 +25,12 @@ CONDITIONS = [
 
 def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
     """Other options beside which a condition does not hold; None where the command has none such."""
+    if condition.commands and command not in condition.commands:
+        return None
     if isinstance(condition, Where):
         one_length: dict[str, dict[str, Any]] = {
-            "scale": {"lengths": (1,)}, "run": {"lengths": (1,), "arch": ("mobilenet_v2",)}
+            "scale": {"lengths": (1,)},
+            "run": {"lengths": (1,), "arch": ("mobilenet_v2",), "preset": "alone.json"},
         }  # fmt: skip
         not_fitted: dict[str, dict[str, Any] | None] = {"discover": None, "fidelity": None, "train": {}}
         others: dict[str, dict[str, Any] | None] = {
@@ -39,8 +42,6 @@ def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
             "devices to share": {"executor": "ray"},
         }
         return others[condition.fact]
-    if condition.commands and command not in condition.commands:
-        return None
     if isinstance(condition, With):
         return {}
     names = {name for group in offered(command).values() for name in group}
@@ -55,8 +56,10 @@ def asked_for(command: str, folder: Path, given: Mapping[str, Any], data: str = 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which net.json is a file, on a machine whose devices are what `--devices` and `--executor` say."""
+    """A folder in which net.json is a file and alone.json a preset without opponents, on a machine whose devices are
+    what `--devices` and `--executor` say."""
     (tmp_path / "net.json").touch()
+    (tmp_path / "alone.json").write_text('{"references": []}')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(facts, "_devices", lambda asked: [asked.settings.pool.devices.replace("auto", "cpu")])
     return tmp_path

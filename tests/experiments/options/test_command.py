@@ -67,8 +67,9 @@ def told(scalenas: Run, command: str, flag: str) -> str:
 @pytest.mark.parametrize(
     ("flag", "meanings"),
     [
-        ("--epochs", {"run": "short training. [5]", "discover": "a trial. [5]", "scale": "N and of 2 N epochs. [5]",
-                      "fidelity": "to judge. [5]", "train": "[fast: 100, paper: 350]"}),
+        ("--epochs", {"run": "short training. [3 to 20, by the number of images]", "discover": "a trial. [3 to 20",
+                      "scale": "N and of 2 N epochs. [3 to 20", "compare": "by N epochs. [3 to 20",
+                      "fidelity": "to judge. [3 to 20", "train": "[fast: 100, paper: 350]"}),
         ("--seeds", {"run": "point of the grid. [3]", "scale": "point of the grid. [3]",
                      "fidelity": "each short training. [2]"}),
         ("--final-epochs", {"run": "on the frontier. [20]", "compare": "on the frontier. [20]",

@@ -50,8 +50,9 @@ def test_the_page_holds_the_run(run_dir: Path, scalenas: Run) -> None:
     status, out, err = scalenas("report", run_dir)
     assert (status, out.strip()) == (0, str(run_dir / "report.html")), err
     data = embedded((run_dir / "report.html").read_text())
-    assert len(data["story"]) == 3
-    assert "60 trials of 2 epochs, 59 of which are finished" in data["story"][0]
+    assert len(data["story"]) == 4
+    assert data["story"][0].startswith("Take digits ")
+    assert "60 trials of 2 epochs, 59 of which are finished" in data["story"][1]
     assert [row[0] for row in data["search"]["rows"]] == list(range(60))
     assert [(row["kind"], row["number"]) for row in data["failures"]] == [("oom", 39)]
     assert sum(stage["macs"] for stage in data["architectures"][0]["stages"]) == data["architectures"][0]["macs"]

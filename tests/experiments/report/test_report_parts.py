@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import experiments
 from experiments.errors import UserError
 from experiments.report import collect, render
 from experiments.run.folder import RunFolder
+from experiments.tables.frontier import points_csv, read_points
 from experiments.views.status import run_status
 from search_spaces import fit_arch, reference_arch
 from tests.helpers.run_folders import made_up_run
 
-SCALED = Path(experiments.__file__ or "").parent / "results" / "cifar10_scaling"
+RESULTS = Path(experiments.__file__ or "").parent / "results"
+SCALED, SEARCHED = RESULTS / "cifar10_scaling", RESULTS / "cifar10"
 
 
 def story_of(folder: Path) -> str:
@@ -85,7 +88,24 @@ def test_a_search_by_latency_says_the_latency(tmp_path: Path) -> None:
     (folder / "baseline.json").write_text(json.dumps(baseline | {"cost": 5.25}))
     assert "parameters, with a latency on cpu of 5.25 ms, that reaches" in story_of(folder)
     titles = [drawn["title"] for drawn in collect(RunFolder(folder))["architectures"]]
-    assert titles[1] == "EfficientNet-B0, fitted to the same input and multiply-adds"
+    assert titles == ["The baseline"]  # no opponent's training is noted
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "begin", "titles"),
+    [(0.40, "The network found beats shufflenet_v1, the best network beside it at about its cost or less: ",
+      ["The baseline", "shufflenet_v1, the best network beside it"]),
+     (0.99, "Take mobilenet_v2 (99.0 % ± ", ["The baseline", "mobilenet_v2, the best network beside it"])],
+)  # fmt: skip
+def test_the_page_says_first_which_network_to_take(
+    tmp_path: Path, accuracy: float, begin: str, titles: list[str]
+) -> None:
+    folder = Path(shutil.copytree(SEARCHED, tmp_path / "searched"))
+    points = read_points(folder / "frontier.csv")
+    changed = [replace(point, accuracy=accuracy) if point.label == "mobilenet_v2" else point for point in points]
+    (folder / "frontier.csv").write_text(points_csv(changed))
+    assert story_of(folder).startswith(begin)
+    assert [drawn["title"] for drawn in collect(RunFolder(folder))["architectures"]] == titles
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 from experiments.options.settings import Settings
 from experiments.plans.search import Search
 from experiments.steps.discover import shared_name
+from nas.evaluation import Fidelity
 from nas.figures import MultiplyAdds, Parameters
 from nas.score import Score
 from nas.study.plan import Bound
@@ -19,7 +20,8 @@ def name(**asked: Any) -> str:
     given |= {"score": Score(9), "bounds": ()}
     settings = Settings().with_given({key: value for key, value in asked.items() if key not in given})
     given |= asked
-    run: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings, macs=MultiplyAdds(10))
+    proxy = Fidelity(settings.training.epochs or 5, settings.training.train_fraction)
+    run: Any = SimpleNamespace(identity={"seed": given["seed"]}, settings=settings, macs=MultiplyAdds(10), proxy=proxy)
     space: Any = SimpleNamespace(name=given["space"])
     pricing: Any = SimpleNamespace(how=given["how"])
     search = Search(given["score"], space, given["fitted_to"], 9, given["max_macs"])

@@ -24,6 +24,16 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_points(path) == [POINT, odd]
 
 
+def test_plans_are_written_where_there_are_some_and_read_where_there_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.csv"
+    planned = replace(POINT, plan="32 px, strides early, one layer a stage")
+    path.write_text(points_csv([POINT, planned]))
+    assert read_points(path) == [POINT, planned]
+    path.write_text(points_csv([POINT]))
+    assert path.read_text().splitlines()[0].endswith(",arch_id,latency_ms")  # as tables were before there were plans
+    assert read_points(path) == [POINT]
+
+
 @pytest.mark.parametrize(
     ("column", "cell"),
     [("accuracy", "nan"), ("accuracy", ""), ("accuracy", "1.5"), ("accuracy", "-0.1"), ("accuracy", "much"),

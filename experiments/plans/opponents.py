@@ -1,0 +1,125 @@
+"""Whom a run's network is compared with: known networks, each by that one of its plans which short trainings find best.
+
+A known network was made for other images and another cost, and there are several sound ways to fit it
+(search_spaces.plans). A win over one that is fitted badly says nothing, so every way is trained for as long as a trial
+of the search, from one seed, and measured on val. Where there is one way, nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from experiments.errors import UserError
+from experiments.plans.networks import network_plans, target_of
+from experiments.run.context import RunContext
+from experiments.run.naming import is_reference
+from experiments.tables.differences import SAME_COST
+from experiments.wording import percent
+from nas.evaluation import Outcome, Request
+from nas.study.store import read_study
+from search_spaces import ArchSpec
+from search_spaces.plans import NetworkPlan
+
+PLANS, FRONTIER = "plans", "compare"
+"""The studies of the trainings that choose plans, and of those that the frontier shows."""
+_MISSED = 0.1
+"""By such a share of its target the cost of a network that was fitted to it may be off."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of a comparison and the part it plays; role: see frontier.ROLES.
+
+    plans: the ways in which it may be fitted, the most promising first; the first is the one that is compared.
+    """
+
+    label: str
+    role: str
+    plans: tuple[NetworkPlan, ...]
+
+    @classmethod
+    def of(cls, label: str, role: str, arch: ArchSpec) -> Entry:
+        """A network as it is."""
+        return cls(label, role, (NetworkPlan(arch, ""),))
+
+    @property
+    def arch(self) -> ArchSpec:
+        return self.plans[0].arch
+
+    @property
+    def plan(self) -> str:
+        """How the network is fitted, in words; empty where it is taken as it is."""
+        return self.plans[0].words
+
+    @property
+    def noted(self) -> dict[str, str]:
+        """What journals note of it."""
+        return {"network": self.label} | ({"plan": self.plan} if self.plan else {})
+
+
+def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
+    """A known network fitted to the data and to `target_macs` (None: the run's target); a file or a run as it is.
+
+    Plans that cost too much to be compared are left out where there are others. A network that this run has begun to
+    train for its frontier under the name and at the cost stays, however it was fitted. Raises UserError where it cannot
+    be fitted.
+    """
+    target = target_of(run) if target_macs is None else target_macs
+    before = _trained_before(run, name, target) if is_reference(name) else None
+    if before is not None:
+        if not before.words:
+            run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
+        return Entry(name, "reference", (before,))
+    plans = network_plans(run, name, target)
+    comparable = tuple(plan for plan in plans if run.macs.of(plan.arch) <= (1 + SAME_COST) * target)
+    return Entry(name, "reference", comparable or plans)
+
+
+def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
+    """Those of the known networks that can be fitted; of the others it is said that they are left out."""
+    entries = []
+    for name in dict.fromkeys(names):
+        try:
+            entries.append(opponent(run, name, target_macs))
+        except UserError as error:  # a network found may be smaller than the known one can be made
+            run.narrator.say(f"warning: left out of the comparison: {error}")
+    return entries
+
+
+def _trained_before(run: RunContext, name: str, target_macs: float) -> NetworkPlan | None:
+    path = run.folder.journal(FRONTIER)
+    trials = read_study(path, FRONTIER).get_trials(deepcopy=False) if path.exists() else []
+    for attrs in (trial.user_attrs for trial in reversed(trials)):
+        if attrs.get("network") == name and abs(attrs["macs"] / target_macs - 1) <= _MISSED:
+            return NetworkPlan(ArchSpec.from_dict(attrs["arch"]), attrs.get("plan", ""))
+    return None
+
+
+def plan_requests(run: RunContext, entries: Sequence[Entry]) -> dict[Request, dict[str, str]]:
+    """The trainings that choose among plans, with what the journal notes of each."""
+    each = [replace(entry, plans=(plan,)) for entry in entries if len(entry.plans) > 1 for plan in entry.plans]
+    return {_short_training(run, entry.arch): entry.noted for entry in each}
+
+
+def _short_training(run: RunContext, arch: ArchSpec) -> Request:
+    return run.request(arch, run.proxy, run.settings.general.seed)
+
+
+def decided(run: RunContext, entry: Entry, outcomes: Mapping[str, Outcome]) -> Entry:
+    """An entry with its best plan alone, which is said. outcomes: of `plan_requests`, by key."""
+    told = entry.plan
+    if len(entry.plans) > 1:
+        found = [outcomes[_short_training(run, plan.arch).key].value for plan in entry.plans]
+        best = best_plan(found)
+        entry, value = replace(entry, plans=(entry.plans[best],)), found[best]
+        reached = "none of them could be trained" if value is None else f"val {percent(value)}"
+        told = f"{len(found)} plans tried, best: {entry.plan} ({reached})"
+    if told:
+        run.narrator.say(f"{entry.label}: {told}")
+    return entry
+
+
+def best_plan(accuracies: Sequence[float | None]) -> int:
+    """The place of the highest accuracy, of equals the first; None is that of a training that failed."""
+    return max(range(len(accuracies)), key=lambda i: (-1.0 if accuracies[i] is None else accuracies[i], -i))

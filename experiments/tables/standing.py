@@ -1,0 +1,51 @@
+"""Where a run's baseline stands: beside the best of all other networks that cost no more, whoever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.tables.differences import OTHERS, SAME_COST, Difference, difference
+from experiments.tables.frontier import FrontierPoint
+from experiments.wording import in_units, percent
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The baseline, and the most accurate of the opponents of its run that cost about as much or less."""
+
+    own: FrontierPoint
+    best: FrontierPoint
+
+    @property
+    def difference(self) -> Difference:
+        return difference(self.own, self.best)
+
+    def sentence(self, called: str) -> str:
+        """Which of the two to take, the baseline called as given. Where it is not shown to be better, that is the
+        opponent: it costs no more and took no search."""
+        own, best = (f"{percent(each.accuracy, each.std)} at {in_units(each.macs)}" for each in (self.own, self.best))
+        gap, split = self.difference, f"multiply-adds on {self.own.split}"
+        if gap.is_gain:
+            return (
+                f"{called[0].upper()}{called[1:]} beats {self.best.label}, the best network beside it at about its "
+                f"cost or less: {own} {split} against {best}, {gap.words}."
+            )
+        how = "worse" if gap.is_loss else "not shown to be better"
+        return f"Take {self.best.label} ({best} {split}) instead of {called} ({own}), which is {how}: {gap.words}."
+
+
+def standing(points: Sequence[FrontierPoint]) -> Standing | None:
+    """Of a run's frontier; None where it has no baseline, or no other network to compare it with."""
+    own = next((point for point in points if point.role == "baseline"), None)
+    if own is None:
+        return None
+    others = [
+        point
+        for point in points
+        if point.role in OTHERS
+        and point.run == own.run
+        and point.arch_id != own.arch_id
+        and point.macs <= (1 + SAME_COST) * own.macs
+    ]
+    return Standing(own, max(others, key=lambda point: (point.accuracy, -point.macs))) if others else None

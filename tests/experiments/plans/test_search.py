@@ -1,0 +1,55 @@
+"""What a search is of when little is said: space, bound and epochs, and what the folder holds of them already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.options.settings import Settings
+from experiments.plans.search import HEADROOM, plan_search
+from experiments.records import SpaceFacts
+from experiments.run.context import RunContext, open_run
+from experiments.run.progress import Narrator
+from nas.evaluation import default_epochs
+
+ASKED = {"executor": "inline", "devices": "cpu", "train_images": 64, "target_macs": "300k"}
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[RunContext]:
+    with open_run("digits", tmp_path, Settings().with_given(ASKED), Narrator()) as run:
+        yield run
+
+
+def asking(run: RunContext, **given: object) -> RunContext:
+    return replace(run, settings=Settings().with_given({**ASKED, **given}))
+
+
+def test_the_default_space_is_bounded_near_the_target(opened: RunContext) -> None:
+    search = plan_search(opened)
+    assert search.space.name == "macro"
+    assert search.max_macs == round(HEADROOM * 300_000)
+    assert plan_search(asking(opened, max_macs="1M")).max_macs == 1_000_000
+    assert plan_search(asking(opened, space="mnasnet")).max_macs is None
+    assert plan_search(asking(opened, cost="params")).max_macs is None
+
+
+def test_a_folder_keeps_its_space_and_its_epochs(opened: RunContext) -> None:
+    assert opened.proxy.epochs == 20  # 64 images
+    facts = {"space": SpaceFacts("mnasnet", 300_000, 1)}
+    opened.claim("discover", {"epochs": 7}, facts)
+    again = asking(opened)
+    assert plan_search(again).space.name == "mnasnet"
+    assert again.proxy.epochs == 7
+    assert plan_search(asking(opened, space="mbconv")).space.name == "mbconv"
+    assert asking(opened, epochs=4).proxy.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs"), [(0, 20), (64, 20), (1400, 20), (4000, 10), (8000, 5), (50_000, 3), (10**6, 3)]
+)
+def test_few_images_are_shown_more_often(images: int, epochs: int) -> None:
+    assert default_epochs(images) == epochs
