@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from search_spaces.arch import ArchSpec, HeadSpec, StemSpec
@@ -59,26 +60,8 @@ def macro_space(
     `target_macs` (without one: 300 M). Plans in which a network of single basic blocks would have less than 8 channels
     at that cost are left out. Raises ValueError when that leaves none.
     """
-    target = target_macs or _UNFITTED
     sizes = (resolution,) if isinstance(resolution, int) else tuple(resolution)
-    task = _Task(num_classes, input_channels)
-    for menu in menus(sizes):
-        stems = {plan: task.stem(plan, target) for plan in menu.plans()}
-        if min(stems.values()) >= NARROWEST - DIVISOR / 2:
-            break
-    typical = target
-    for _ in range(_CORRECTIONS):
-        space = _space(menu, {plan: task.stem(plan, typical) for plan in menu.plans()}, task)
-        cost = median_macs(space, num_classes)
-        if abs(cost / target - 1) < _CLOSE:
-            break
-        typical *= target / cost
-    if abs(cost / target - 1) > TOLERANCE:
-        raise ValueError(
-            f"target of {target / 1e6:.3g} M MACs is too small at {min(sizes)} pixels: with {NARROWEST} channels a "
-            f"stage the median network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
-        )
-    return replace(space, starts=tuple(_plain_members(space, menu, target, num_classes)))
+    return _fitted(target_macs or _UNFITTED, sizes, _Task(num_classes, input_channels))
 
 
 @dataclass(frozen=True)
@@ -112,6 +95,28 @@ class _Task:
 
     def cost(self, arch: ArchSpec) -> int:
         return count_macs(arch, None, self.num_classes)
+
+
+@lru_cache(maxsize=8)  # it takes a second or two, and a run asks for its space in several steps
+def _fitted(target: float, sizes: tuple[int, ...], task: _Task) -> StagedSpace:
+    """The space of the first menu whose plans are sound, with the median member at the target."""
+    for menu in menus(sizes):
+        stems = {plan: task.stem(plan, target) for plan in menu.plans()}
+        if min(stems.values()) >= NARROWEST - DIVISOR / 2:
+            break
+    typical = target
+    for _ in range(_CORRECTIONS):
+        space = _space(menu, {plan: task.stem(plan, typical) for plan in menu.plans()}, task)
+        cost = median_macs(space, task.num_classes)
+        if abs(cost / target - 1) < _CLOSE:
+            break
+        typical *= target / cost
+    if abs(cost / target - 1) > TOLERANCE:
+        raise ValueError(
+            f"target of {target / 1e6:.3g} M MACs is too small at {min(sizes)} pixels: with {NARROWEST} channels a "
+            f"stage the median network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
+        )
+    return replace(space, starts=tuple(_plain_members(space, menu, target, task.num_classes)))
 
 
 def _space(menu: Menu, stems: dict[MacroPlan, float], task: _Task) -> StagedSpace:
