@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from experiments.errors import from_user
 from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
+from nas.samplers import KEEP_BOUNDS
 from nas.score import Score
 from search_spaces import SPACES, SearchSpace
 
@@ -45,13 +46,19 @@ def plan_search(run: RunContext) -> Search:
     space = run.problem.space or resolve_space(
         name, fitted_to, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels
     )
-    return Search(score, space, fitted_to, target, _max_macs(run, space, target))
+    near_target = name == DEFAULT_SPACE and run.problem.space is None
+    return Search(score, space, fitted_to, target, _max_macs(run, target, near_target=near_target))
 
 
-def _max_macs(run: RunContext, space: SearchSpace, target: int) -> int | None:
-    """The bound that is asked for, else one near the target in the default space: the soft score hardly minds cost, at
-    twice the target by a twentieth of the accuracy, and a larger network is the easiest way to a better one."""
-    figures = run.settings.figures
+def _max_macs(run: RunContext, target: int, *, near_target: bool) -> int | None:
+    """The bound that is asked for; else, if so wished, one near the target, where MACs are what is charged for and the
+    sampler knows of bounds.
+
+    The soft score hardly minds cost, at twice the target by a twentieth of the accuracy, and a larger network is the
+    easiest way to a better one.
+    """
+    asked, figures = run.settings.search, run.settings.figures
     if figures.max_macs is not None:
         return resolve_target(figures.max_macs, run.resolution, run.num_classes, "--max-macs")
-    return round(HEADROOM * target) if space.name == DEFAULT_SPACE and figures.cost == "macs" else None
+    near_target = near_target and figures.cost == "macs" and asked.sampler in KEEP_BOUNDS
+    return round(HEADROOM * target) if near_target else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import platform
 import statistics
@@ -26,7 +27,9 @@ from experiments.wording import percent
 from nas.figures import Figure, InSpace, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
+from nas.samplers.base import Feasible, Params
 from nas.samplers.recommend import recommend
+from nas.samplers.seeding import trial_rng
 from nas.samplers.start import StartWith
 from nas.score import Score
 from nas.search import Bound, Candidate, SearchPlan, discover
@@ -40,8 +43,9 @@ from search_spaces.spaces.space import size_in_words
 NAME = STUDY
 
 
+_DRAWS = 500
 _SHARE_OF_STARTS = 4
-"""One trial in four at most is one of the space's own starts."""
+"""One trial in four, and the first in any case, is one of the space's own starts, as far as it has any."""
 
 
 def forecast_discover(run: RunContext) -> dict[str, Any]:
@@ -164,18 +168,28 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
     known = {cost.figure: cost}
     bounded = [(known.get(bound.figure, InSpace(bound.figure, cost.space)), bound.most) for bound in plan.bounds]
     space, name = plan.space, run.settings.search.sampler
+    feasible = keeps(bounded)
     with from_user():
         sampler = make_sampler(
             name,
             seed=plan.seed,
             macs=cost,
             score=score,
-            feasible=keeps(bounded),
+            feasible=feasible,
             active=space.active if isinstance(space, StagedSpace) else None,
         )
-    if name == "random" or not isinstance(space, StagedSpace):
+    if not isinstance(space, StagedSpace):
         return sampler
-    return StartWith(sampler, space.starts[: plan.trials // _SHARE_OF_STARTS])
+    starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
+    if name == "random" or not starts:
+        starts = tuple(_drawn_within(space, feasible, plan.seed)) if feasible is not None else ()
+    return StartWith(sampler, starts)
+
+
+def _drawn_within(space: StagedSpace, feasible: Feasible, seed: int) -> Iterator[Params]:
+    """A random member that keeps the bounds, if it is found: a sampler knows no parameter before the first trial."""
+    rows = map(space.params, space.sample(trial_rng(seed, 0, "start"), _DRAWS))
+    yield from itertools.islice(filter(feasible, rows), 1)
 
 
 def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score, top: int) -> list[Candidate]:

@@ -10,14 +10,14 @@ from nas.samplers import optuna_samplers
 from nas.samplers.base import Feasible, HistorySampler
 from nas.samplers.costs import KnownCost
 from nas.samplers.history import Active
-from nas.samplers.local import HillClimbing, RegularizedEvolution
+from nas.samplers.local import HillClimbing, RandomSearch, RegularizedEvolution
 from nas.samplers.model_based import CostAwareGP
 from nas.samplers.ppo import PPOController
 from nas.samplers.recommend import Recommendation, recommend
 from nas.samplers.seeding import UniformSampler
 from nas.score import Score
 
-__all__ = ["SAMPLERS", "Recommendation", "make_sampler", "recommend"]
+__all__ = ["KEEP_BOUNDS", "SAMPLERS", "Recommendation", "make_sampler", "recommend"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "random": UniformSampler,
@@ -28,6 +28,8 @@ _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "qmc": optuna_samplers.qmc_sampler,
 }
 SAMPLERS = ("default", "random", "hill_climbing", "evolution", "ppo", "tpe", "nsga2", "cmaes", "gp", "qmc")
+KEEP_BOUNDS = ("default", "random", "hill_climbing", "evolution", "ppo")
+"""Samplers that suggest nothing above a bound, but for a study's first trial."""
 
 
 def make_sampler(
@@ -49,6 +51,8 @@ def make_sampler(
     difference beside the others (`StagedSpace.active`); each is used where the sampler can, which Optuna's own cannot.
     Raises ValueError when the name is not one of `SAMPLERS`.
     """
+    if name == "random" and feasible is not None:
+        return HistorySampler(seed, RandomSearch(feasible), active)
     if name in _LIBRARY:
         return _LIBRARY[name](seed)
     if name == "default":

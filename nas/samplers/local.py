@@ -18,6 +18,17 @@ _TRIES = 200
 
 
 @dataclass(frozen=True)
+class RandomSearch:
+    """Uniform points that keep the bounds."""
+
+    feasible: Feasible | None = None
+    multi_objective: bool = True
+
+    def suggest(self, history: History, rng: np.random.Generator, mark: Mark) -> Rows:  # noqa: ARG002
+        return random_row(history, rng, self.feasible)
+
+
+@dataclass(frozen=True)
 class HillClimbing:
     """Stochastic first-improvement hill climbing with random restarts.
 

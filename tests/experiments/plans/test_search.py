@@ -35,6 +35,8 @@ def test_the_default_space_is_bounded_near_the_target(opened: RunContext) -> Non
     assert plan_search(asking(opened, max_macs="1M")).max_macs == 1_000_000
     assert plan_search(asking(opened, space="mnasnet")).max_macs is None
     assert plan_search(asking(opened, cost="params")).max_macs is None
+    assert plan_search(asking(opened, sampler="tpe")).max_macs is None
+    assert plan_search(asking(opened, sampler="random")).max_macs is not None
 
 
 def test_a_folder_keeps_its_space_and_its_epochs(opened: RunContext) -> None:

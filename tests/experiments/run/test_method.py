@@ -24,7 +24,7 @@ COMMON = {"target_macs": "1M", "train_images": 64, "resolution": "8", "evaluator
 RUN = {
     **COMMON, "trials": 3, "epochs": 1, "sampler": "random", "confirm": 1, "confirm_seeds": 1, "executor": "inline",
     "lengths": [1], "seeds": 1, "budget": "3", "plot_phi": 0.5, "final_epochs": 1, "final_seeds": 1, "family_phi": 0,
-    "references": [],
+    "references": ["plain_mbconv"],
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
 from nas.figures import InSpace, MultiplyAdds, keeps
-from nas.samplers import SAMPLERS, make_sampler, recommend
+from nas.samplers import KEEP_BOUNDS, SAMPLERS, make_sampler, recommend
 from nas.samplers.costs import RowCosts
 from nas.samplers.grid import INACTIVE, Grid, make_grid
 from nas.samplers.history import HistoryReader
@@ -117,7 +117,7 @@ def test_a_trial_killed_between_two_parameters_gets_the_rest_of_the_same_suggest
         assert {each: resumed._suggest(each, SPACE[each]) for each in names} == whole
 
 
-@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution", "ppo"])
+@pytest.mark.parametrize("name", KEEP_BOUNDS)
 def test_hard_bounds_are_kept_once_the_space_is_known(name: str) -> None:
     def feasible(params: Mapping[str, Any]) -> bool:
         return macs(params) <= 60e6
@@ -127,7 +127,7 @@ def test_hard_bounds_are_kept_once_the_space_is_known(name: str) -> None:
     assert all(feasible(each) for each in params[1:])
 
 
-@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution", "ppo"])
+@pytest.mark.parametrize("name", KEEP_BOUNDS)
 def test_bounds_that_are_asked_for_many_at_once_lead_to_the_same_suggestions(name: str) -> None:
     space = mbconv_space(1e6, 16, num_classes=10)
     kept = keeps([(InSpace(MultiplyAdds(10), space), 1e6)])
@@ -146,7 +146,7 @@ def test_bounds_that_are_asked_for_many_at_once_lead_to_the_same_suggestions(nam
     assert all(kept(trial.params) for trial in at_once.trials[1:])
 
 
-@pytest.mark.parametrize("name", ["default", "hill_climbing", "evolution", "ppo"])
+@pytest.mark.parametrize("name", KEEP_BOUNDS)
 def test_where_hardly_anything_keeps_the_bounds_nothing_else_is_suggested(name: str) -> None:
     space: dict[str, BaseDistribution] = {f"p{i}": IntDistribution(0, 4) for i in range(6)}
 
