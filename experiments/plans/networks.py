@@ -19,7 +19,8 @@ from search_spaces.plans import NetworkPlan, fitting_plans
 def baseline_arch(run: RunContext) -> ArchSpec:
     """What is to grow: `--arch`, else this run's baseline, else B0 fitted to the target.
 
-    A known network's name is fitted to the data and the target; a file or another run is taken as it is.
+    A known network's name is fitted to the data and the target, with pixels left to grow into; a file or another run is
+    taken as it is.
     """
     given = run.settings.general.arch
     if not given and (found := run.folder.find(BaselineRecord)) is not None:
@@ -27,7 +28,7 @@ def baseline_arch(run: RunContext) -> ArchSpec:
     if len(given) > 1:
         raise UserError("give one --arch to scale")
     text = given[0] if given else "efficientnet_b0"
-    return fitted_arch(run, text, target_of(run))
+    return fitted_arch(run, text, target_of(run), (run.resolution,))
 
 
 def grid_points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
@@ -44,16 +45,18 @@ def target_of(run: RunContext) -> float:
     return resolve_target(run.settings.figures.target_macs, run.resolution, run.num_classes)
 
 
-def network_plans(run: RunContext, text: str, target_macs: float) -> tuple[NetworkPlan, ...]:
-    """The sound ways to fit a known network to the run's resolutions, channels and `target_macs`, the most promising
-    first; a file or another run is taken as it is, a plan without words."""
+def network_plans(
+    run: RunContext, text: str, target_macs: float, resolutions: Sequence[int]
+) -> tuple[NetworkPlan, ...]:
+    """The sound ways to fit a known network to the run's channels, `target_macs` and one of the `resolutions`, the most
+    promising first; a file or another run is taken as it is, a plan without words."""
     if not is_reference(text):
         return (NetworkPlan(load_arch(text), ""),)
     with from_user(text):
-        return fitting_plans(_of_the_data(run, text), run.resolutions, target_macs, num_classes=run.num_classes)
+        return fitting_plans(_of_the_data(run, text), resolutions, target_macs, num_classes=run.num_classes)
 
 
-def fitted_arch(run: RunContext, text: str, target_macs: float) -> ArchSpec:
+def fitted_arch(run: RunContext, text: str, target_macs: float, resolutions: Sequence[int]) -> ArchSpec:
     """A network by the most promising of its plans, which is said; nothing is trained to choose one.
 
     A run that an earlier version began with a known network goes on with that one: its widths alone were fitted.
@@ -61,7 +64,7 @@ def fitted_arch(run: RunContext, text: str, target_macs: float) -> ArchSpec:
     before = _fitted_by_widths(run, text, target_macs)
     if before is not None and _is_begun(run, before):
         return before
-    plan = network_plans(run, text, target_macs)[0]
+    plan = network_plans(run, text, target_macs, resolutions)[0]
     if plan.words:
         run.narrator.say(f"{text}: {plan.words}")
     return plan.arch

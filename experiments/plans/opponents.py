@@ -71,7 +71,7 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
         if not before.words:
             run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
         return Entry(name, "reference", (before,))
-    plans = network_plans(run, name, target)
+    plans = network_plans(run, name, target, run.resolutions)
     comparable = tuple(plan for plan in plans if run.macs.of(plan.arch) <= (1 + SAME_COST) * target)
     return Entry(name, "reference", comparable or plans)
 

@@ -71,7 +71,7 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     """Choose candidates and fidelities. Raises UserError for what the user can mend."""
     search = plan_search(run)
     target = float(search.target_macs)
-    named = [(name, fitted_arch(run, name, target)) for name in run.settings.general.arch]
+    named = [(name, fitted_arch(run, name, target, run.resolutions)) for name in run.settings.general.arch]
     macs, seed = MultiplyAdds(run.num_classes), run.settings.general.seed
     drawn = pick_candidates(search.space, plan.candidates, target, macs, seed)
     named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]

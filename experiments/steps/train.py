@@ -78,7 +78,7 @@ def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     own resolution or that of --resolution, since the weights would not fit otherwise.
     """
     if plan.weights is None or not is_reference(text):
-        return fitted_arch(run, text, target_of(run))
+        return fitted_arch(run, text, target_of(run), run.resolutions)
     arch = load_arch(text)
     return arch if run.settings.data.resolution == "auto" else replace(arch, resolution=run.resolution)
 

@@ -50,7 +50,7 @@ def test_known_networks_run_at_up_to_the_images_own_pixels(
 ) -> None:
     run = of_images(opened, pixels, asked)
     assert run.resolutions == expected
-    assert {plan.arch.resolution for plan in network_plans(run, "plain_resnet", 3e6)} <= {*expected}
+    assert {plan.arch.resolution for plan in network_plans(run, "plain_resnet", 3e6, run.resolutions)} <= {*expected}
 
 
 @pytest.mark.parametrize("target", [1e8, 3e8])
@@ -67,7 +67,7 @@ def test_at_full_size_the_published_plan_stands_alone(opened: RunContext, name: 
 def test_every_plan_that_compares_is_tried_alike(opened: RunContext, name: str) -> None:
     run, target = of_images(opened, 32), 7e5
     entry = opponent(run, name, target)
-    plans = network_plans(run, name, target)
+    plans = network_plans(run, name, target, run.resolutions)
     assert [plan for plan in plans if run.macs.of(plan.arch) <= (1 + SAME_COST) * target] == list(entry.plans)
     asked = plan_requests(run, [entry])
     assert [request.arch for request in asked] == [plan.arch for plan in entry.plans]
@@ -126,9 +126,9 @@ def test_the_choice_is_told(opened: RunContext, reached: tuple[float | None, ...
 
 def test_without_a_training_the_most_promising_plan_is_taken(opened: RunContext) -> None:
     run = replace(of_images(opened, 32), narrator=Said())
-    plans = network_plans(run, "efficientnet_b0", 2e6)
+    plans = network_plans(run, "efficientnet_b0", 2e6, run.resolutions)
     assert len(plans) > 1
-    assert fitted_arch(run, "efficientnet_b0", 2e6) == plans[0].arch
+    assert fitted_arch(run, "efficientnet_b0", 2e6, run.resolutions) == plans[0].arch
     assert isinstance(run.narrator, Said)
     assert run.narrator.lines == [f"efficientnet_b0: {plans[0].words}"]
 

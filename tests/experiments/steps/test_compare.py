@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ COMPARE = ("compare", *COMMON, "--epochs", "2", "--final-epochs", "3", "--final-
            *(part for name in NAMES for part in ("--arch", name)))  # fmt: skip
 
 
-def by_widths(run: RunContext, text: str, target: float) -> tuple[NetworkPlan, ...]:
+def by_widths(run: RunContext, text: str, target: float, _: Sequence[int]) -> tuple[NetworkPlan, ...]:
     """A known network as earlier versions fitted it."""
     arch = replace(load_arch(text), input_channels=run.problem.channels)
     assert is_reference(text)
