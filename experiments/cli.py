@@ -184,7 +184,7 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
     default="discover",
     show_default=True,
     metavar="NAME",
-    help="discover, confirm, scale, compare, fidelity.",
+    help="discover, confirm, scale, plans, compare, fidelity.",
 )
 @click.option(
     "--port", type=click.IntRange(1, 65535), metavar="N", default=8080, show_default=True, help="Of this machine."

@@ -16,6 +16,9 @@ from experiments.tables.frontier import FrontierPoint, read_points
 
 NAMES = {
     "baseline": "**found by the search**",
+    "plain_resnet": "plain residual blocks",
+    "plain_mbconv": "plain inverted bottlenecks",
+    "resnet20": "ResNet-20",
     "efficientnet_b0": "EfficientNet-B0",
     "mnasnet_a1": "MnasNet-A1",
     "mobilenet_v2": "MobileNetV2",
