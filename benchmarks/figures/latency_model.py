@@ -39,7 +39,8 @@ def device_taus(table: BenchmarkTable, fitted: int, tested: int, seed: int) -> d
 
 def _features(table: BenchmarkTable, row: int, cache: dict[int, np.ndarray]) -> np.ndarray:
     if row not in cache:
-        cache[row] = features(_arch(table, row), 1000)
+        arch = _arch(table, row)
+        cache[row] = features(arch, 1000, len(arch.stages))
     return cache[row]
 
 

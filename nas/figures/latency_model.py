@@ -62,16 +62,18 @@ def _kind(layer: Layer, after: Shape) -> str:
     return "other"
 
 
-def features(arch: ArchSpec, num_classes: int) -> Floats:
+def features(arch: ArchSpec, num_classes: int, stages: int) -> Floats:
     """What the layers of each kind do: their multiply-adds, the values they read and write, their weights, and their
-    number; then multiply-adds, values and layers of each stage. Logarithms (of 1 + x), one row."""
-    sums, shape = _sums(stem_layers(arch), input_shape(arch))
-    rows = [sums]
-    for stage, inputs in arch.fed_stages():
+    number; then multiply-adds, values and layers of each of `stages` stages. Logarithms (of 1 + x), one row.
+
+    A stage that the network lacks does nothing; what it has beyond them counts to the last.
+    """
+    table = np.zeros((stages + 2, len(KINDS), 4))  # stem, stages, head
+    table[0], shape = _sums(stem_layers(arch), input_shape(arch))
+    for i, (stage, inputs) in enumerate(arch.fed_stages(), 1):
         sums, shape = _stage_sums(stage, inputs, shape)
-        rows.append(sums)
-    rows.append(_sums(head_layers(arch, num_classes), shape)[0])
-    table = np.array(rows)  # (parts, kinds, 4)
+        table[min(i, stages)] += sums
+    table[-1] = _sums(head_layers(arch, num_classes), shape)[0]
     row: Floats = np.log1p(np.concatenate([table.sum(0).ravel(), table[:, :, [0, 1, 3]].sum(1).ravel()]))
     return row
 
@@ -96,10 +98,11 @@ def _sums(part: Layer, shape: Shape) -> tuple[Floats, Shape]:
 class LatencyModel:
     """Latency by a Gaussian process on the logarithms of counted features.
 
-    Fitted to the networks of one space: all have as many stages. regressor: gives the logarithm of the latency.
+    Fitted to networks of one space, which have up to `stages` stages. regressor: gives the logarithm of the latency.
     """
 
     num_classes: int
+    stages: int
     regressor: Pipeline
 
     @classmethod
@@ -107,8 +110,9 @@ class LatencyModel:
         """Raises ValueError for fewer than LEAST networks, or a latency that is not above 0."""
         if len(archs) < LEAST or min(latencies) <= 0:
             raise ValueError(f"a model of latency needs at least {LEAST} networks with latencies above 0")
-        x = np.array([features(arch, num_classes) for arch in archs])
-        return cls(num_classes, fit_regressor(x, np.log(np.asarray(latencies, float))))
+        stages = max(len(arch.stages) for arch in archs)
+        x = np.array([features(arch, num_classes, stages) for arch in archs])
+        return cls(num_classes, stages, fit_regressor(x, np.log(np.asarray(latencies, float))))
 
     def __call__(self, arch: ArchSpec) -> float:
         """The expected latency of one architecture."""
@@ -118,7 +122,8 @@ class LatencyModel:
         """The expected latencies, shape (n,), in the unit of those that it was fitted to."""
         if not archs:
             return np.zeros(0)
-        out: Floats = np.exp(self.regressor.predict(np.array([features(arch, self.num_classes) for arch in archs])))
+        x = np.array([features(arch, self.num_classes, self.stages) for arch in archs])
+        out: Floats = np.exp(self.regressor.predict(x))
         return out
 
 

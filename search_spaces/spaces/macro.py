@@ -37,6 +37,8 @@ _HEADS = (0, 2)
 _SQUEEZED = 32
 """Channels from which a stage may have squeeze-excite, whose own are a quarter of them."""
 _UNFITTED = 300e6
+_WIDEST = 1024
+"""Channels of a stem; the last of five stages then has 16 times as many."""
 _CORRECTIONS, _CLOSE = 8, 0.05
 
 
@@ -58,7 +60,8 @@ def macro_space(
     At 100 % of the filters each kind of block has the width at which a network of such blocks throughout costs as much
     as one of any other kind, so that fewer layers are wider ones; all are such that the median of random members costs
     `target_macs` (without one: 300 M). Plans in which a network of single basic blocks would have less than 8 channels
-    at that cost are left out. Raises ValueError when that leaves none.
+    at that cost are left out. Raises ValueError when that leaves none, and for targets above
+    any sensible width.
     """
     sizes = (resolution,) if isinstance(resolution, int) else tuple(resolution)
     return _fitted(target_macs or _UNFITTED, sizes, _Task(num_classes, input_channels))
@@ -104,6 +107,11 @@ def _fitted(target: float, sizes: tuple[int, ...], task: _Task) -> StagedSpace:
         stems = {plan: task.stem(plan, target) for plan in menu.plans()}
         if min(stems.values()) >= NARROWEST - DIVISOR / 2:
             break
+    if max(stems.values()) > _WIDEST:
+        raise ValueError(
+            f"target of {target / 1e6:.3g} M MACs cannot be reached at {max(sizes)} pixels: a plain network would have "
+            f"a stem of {max(stems.values()):.0f} channels, more than {_WIDEST}; lower the target"
+        )
     typical = target
     for _ in range(_CORRECTIONS):
         space = _space(menu, {plan: task.stem(plan, typical) for plan in menu.plans()}, task)
@@ -113,8 +121,8 @@ def _fitted(target: float, sizes: tuple[int, ...], task: _Task) -> StagedSpace:
         typical *= target / cost
     if abs(cost / target - 1) > TOLERANCE:
         raise ValueError(
-            f"target of {target / 1e6:.3g} M MACs is too small at {min(sizes)} pixels: with {NARROWEST} channels a "
-            f"stage the median network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
+            f"target of {target / 1e6:.3g} M MACs cannot be reached at {min(sizes)} pixels: with {NARROWEST} channels "
+            f"a stage the median network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
         )
     return replace(space, starts=tuple(_plain_members(space, menu, target, task.num_classes)))
 

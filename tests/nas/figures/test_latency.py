@@ -34,7 +34,7 @@ def members(n: int, seed: int = 0) -> list[ArchSpec]:
 def test_features_add_up_to_the_counted_costs(name: str) -> None:
     arch = reference_arch(name)
     total = network_cost(arch)
-    table = np.expm1(features(arch, 1000))[: 4 * len(KINDS)].reshape(len(KINDS), 4).sum(0)
+    table = np.expm1(features(arch, 1000, len(arch.stages)))[: 4 * len(KINDS)].reshape(len(KINDS), 4).sum(0)
     assert table[0] == pytest.approx(total.macs, rel=1e-9)
     assert table[2] == pytest.approx(total.params, rel=1e-9)
     assert table[3] == pytest.approx(len(list(leaves(network_layers(arch, 1000), input_shape(arch)))))

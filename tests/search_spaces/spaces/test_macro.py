@@ -123,8 +123,10 @@ def test_fewer_layers_are_wider_ones() -> None:
 def test_a_small_target_takes_away_pixels_before_it_narrows_stages() -> None:
     made = macro_space(3e5, SIZES, num_classes=10)
     assert made.choices[0].values == (16, 24)
-    with pytest.raises(ValueError, match="too small at 16 pixels: with 8 channels a stage the median network costs"):
+    with pytest.raises(ValueError, match="reached at 16 pixels: with 8 channels a stage the median network costs"):
         macro_space(2e4, SIZES, num_classes=10)
+    with pytest.raises(ValueError, match=r"reached at 32 pixels: a plain network would have a stem of \d+ channels"):
+        macro_space(9e11, SIZES, num_classes=10)
 
 
 def test_starts_are_plain_members_near_the_target() -> None:
