@@ -17,7 +17,7 @@ VALUES: dict[str, Any] = {
     "epochs": 3, "train_fraction": 0.5, "plain": True, "evaluator": "module:other",
     "trials": 3, "space": "mbconv", "sampler": "qmc", "pruner": "halving", "score": "absolute", "exponent": (-0.5,),
     "confirm": 1, "confirm_seeds": 2, "storage": "postgresql://me@127.0.0.1:1/none",
-    "target_macs": "2M", "max_macs": "700k", "cost": "params", "target_cost": 9000.0, "max_cost": 7e5,
+    "target_macs": "2M", "max_macs": "700k", "cost": "params", "target_cost": 9000.0, "max_cost": 5e5,
     "latency_backend": "onnxruntime", "latency_device": "cuda", "latency_batch": 2, "latency_samples": 11,
     "points": "nominal", "step": 0.2, "tolerance": 0.3, "seeds": 4, "lengths": (2, 3), "budget": "5", "precision": 0.9,
     "plot_phi": 0.5,
