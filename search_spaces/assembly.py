@@ -5,6 +5,7 @@ from __future__ import annotations
 from search_spaces.arch import ArchSpec
 from search_spaces.layers import Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Pooling, Repeat, Seq
 from search_spaces.ops import Stage
+from search_spaces.ops.base.stage import Style
 from search_spaces.padding import padded_same
 
 
@@ -22,13 +23,18 @@ def stem_layers(arch: ArchSpec) -> Layer:
         layers = (first, style.norm, style.act, second, style.norm, style.act)
     else:
         layers = (Conv(stem.channels, stem.kernel, stem.stride), style.norm, style.act)
-    return _padded(arch, Seq(layers if stem.pool == 1 else (*layers, Pooling("max", 3, stem.pool, padding=1))))
+    return _padded(arch.padding, Seq(layers if stem.pool == 1 else (*layers, Pooling("max", 3, stem.pool, padding=1))))
 
 
 def stage_layers(arch: ArchSpec, stage: Stage, inputs: int) -> Layer:
     """The layers of one stage of `arch` that gets `inputs` channels."""
-    style = stage.styled(arch.style)
-    first = _padded(arch, stage.block(inputs, stage.stride, style))
+    return styled_layers(stage, inputs, arch.style, arch.padding)
+
+
+def styled_layers(stage: Stage, inputs: int, network: Style, padding: str) -> Layer:
+    """The layers of a stage that gets `inputs` channels, in any network with this style and padding."""
+    style = stage.styled(network)
+    first = _padded(padding, stage.block(inputs, stage.stride, style))
     if stage.layers == 1:
         return Seq((first,))
     return Seq((first, Repeat(stage.block(stage.channels, 1, style), stage.layers - 1)))
@@ -54,5 +60,5 @@ def network_layers(arch: ArchSpec, num_classes: int) -> Seq:
     return Seq((stem_layers(arch), stages, head_layers(arch, num_classes)), names=("stem", "stages", "head"))
 
 
-def _padded(arch: ArchSpec, layer: Layer) -> Layer:
-    return padded_same(layer) if arch.padding == "same" else layer
+def _padded(padding: str, layer: Layer) -> Layer:
+    return padded_same(layer) if padding == "same" else layer

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from search_spaces.arch import ArchSpec
-from search_spaces.assembly import head_layers, network_layers, stage_layers, stem_layers
+from search_spaces.assembly import head_layers, stage_layers, stem_layers, styled_layers
 from search_spaces.layers import (
     Act,
     Concat,
@@ -30,6 +31,8 @@ from search_spaces.layers import (
     Seq,
     Shuffle,
 )
+from search_spaces.ops import Stage
+from search_spaces.ops.base.stage import Style
 from search_spaces.padding import same_size
 
 
@@ -72,8 +75,22 @@ def count_params(arch: ArchSpec, num_classes: int = 1000) -> int:
 
 
 def network_cost(arch: ArchSpec, resolution: int | None = None, num_classes: int = 1000) -> Cost:
-    """All costs of the network in one fold."""
-    return layer_cost(network_layers(arch, num_classes), input_shape(arch, resolution))[0]
+    """All costs of the network. Stages are remembered: a search counts many networks that differ in one of them."""
+    first, shape = layer_cost(stem_layers(arch), input_shape(arch, resolution))
+    macs, params, activations = first
+    style, padding = arch.style, arch.padding
+    for stage in arch.stages:
+        cost, shape = _stage_cost(stage, shape, style, padding)
+        macs += cost[0]
+        params += cost[1]
+        activations += cost[2]
+    last = layer_cost(head_layers(arch, num_classes), shape)[0]
+    return Cost(macs + last.macs, params + last.params, activations + last.activations)
+
+
+@lru_cache(maxsize=1 << 14)
+def _stage_cost(stage: Stage, shape: Shape, style: Style, padding: str) -> tuple[Cost, Shape]:
+    return layer_cost(styled_layers(stage, shape.channels, style, padding), shape)
 
 
 def stage_costs(arch: ArchSpec, resolution: int | None = None, num_classes: int = 1000) -> list[StageCost]:

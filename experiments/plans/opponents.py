@@ -61,9 +61,9 @@ class Entry:
 def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     """A known network fitted to the data and to `target_macs` (None: the run's target); a file or a run as it is.
 
-    Plans that cost too much to be compared are left out where there are others. A network that this run has begun to
-    train for its frontier under the name and at the cost stays, however it was fitted. Raises UserError where it cannot
-    be fitted.
+    Plans of another cost are left out where others have the same, and plans that cost more where none has. A network
+    that this run has begun to train for its frontier under the name and at the cost stays, however it was fitted.
+    Raises UserError where it cannot be fitted.
     """
     target = target_of(run) if target_macs is None else target_macs
     before = _trained_before(run, name, target) if is_reference(name) else None
@@ -72,8 +72,9 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
             run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
         return Entry(name, "reference", (before,))
     plans = network_plans(run, name, target, run.resolutions)
-    comparable = tuple(plan for plan in plans if run.macs.of(plan.arch) <= (1 + SAME_COST) * target)
-    return Entry(name, "reference", comparable or plans)
+    cost = {plan: run.macs.of(plan.arch) / target - 1 for plan in plans}
+    same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
+    return Entry(name, "reference", same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans)
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,7 +132,8 @@ def write_json(path: Path, value: Any) -> None:
     replace_text(path, json.dumps(value, indent=2) + "\n", durable=True)
 
 
-def _versions() -> dict[str, str]:
+@cache
+def _versions() -> Mapping[str, str]:
     found = {}
     for name in _VERSIONS_OF:
         try:
@@ -141,6 +143,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@cache
 def _git_revision() -> str | None:
     """The revision of the code that runs, where it runs from a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]

@@ -32,9 +32,8 @@ from search_spaces.plans import NetworkPlan
 from tests.helpers.redrawn import expect_same_pictures, tables_alone
 
 Run = Callable[..., tuple[int, str, str]]
-COMMON = (
-    "--executor", "inline", "--devices", "cpu", "--target-macs", "1M", "--epochs", "1", "--train-images", "160",
-)  # fmt: skip
+IMAGES = ("--executor", "inline", "--devices", "cpu", "--train-images", "48")
+COMMON = (*IMAGES, "--target-macs", "1M", "--epochs", "1")
 SEARCH = ("--sampler", "random", "--trials", "3", "--confirm", "1", "--confirm-seeds", "2")
 GROWTH = (
     "--seeds", "1", "--budget", "4", "--final-epochs", "1", "--final-seeds", "2", "--family-phi", "1",
@@ -152,9 +151,8 @@ def test_the_same_command_trains_nothing_again(run_dir: Path, scalenas: Run) -> 
 def test_compare_alone_puts_the_baseline_beside_known_networks(run_dir: Path, scalenas: Run) -> None:
     (run_dir / "frontier.csv").unlink()
     before = trainings(run_dir)
-    options = ("--executor", "inline", "--devices", "cpu", "--train-images", "160", "--final-epochs", "1",
-               "--final-seeds", "2")  # fmt: skip
-    status, _, err = scalenas("compare", "digits", "--run", run_dir, *options)
+    options = ("--final-epochs", "1", "--final-seeds", "2")
+    status, _, err = scalenas("compare", "digits", "--run", run_dir, *IMAGES, *options)
     assert status == 0, err
     labels = [(point.label, point.role) for point in read_points(run_dir / "frontier.csv")]
     known = [(name, "reference") for name in REFERENCES]
@@ -270,7 +268,8 @@ def test_names_are_drawn_as_text(done: Path, tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_ones_own_skips_the_search(tmp_path: Path, scalenas: Run) -> None:
-    status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *COMMON, *GROWTH, "--arch", "mobilenet_v2")
+    options = (*COMMON, *GROWTH, "--evaluator", "tests.helpers.evaluators:formula_for")
+    status, _, err = scalenas("run", "digits", "--run", tmp_path / "r", *options, "--arch", "mobilenet_v2")
     assert status == 0, err
     assert not (tmp_path / "r" / "discover.journal").exists()
     assert err.count("\nmobilenet_v2: 5 px") == 1  # the network that grows, with pixels left to grow into

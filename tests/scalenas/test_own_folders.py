@@ -73,7 +73,7 @@ class Command:
 
 SEARCH = (
     "discover", "digits", "--run", "r", "--trials", 2, "--epochs", 1, "--train-images", 32, "--target-macs", "1M",
-    "--workers", 2, "--confirm", 0, "--sampler", "random", "--json",
+    "--workers", 1, "--confirm", 0, "--sampler", "random", "--json",
 )  # fmt: skip
 LOCAL = ("--devices", "cpu")
 OWN = ("--space", "mine:space", "--evaluator", "mine:training")

@@ -24,10 +24,13 @@ from search_spaces import (
     reference_arch,
     stage_costs,
 )
+from search_spaces.assembly import network_layers
+from search_spaces.cost import input_shape, layer_cost
 from search_spaces.reference import mobilenet_v2
 from search_spaces.spaces.space import size_in_words
 from tests.helpers.counting import built_costs
 from tests.helpers.shared_data import shared_file
+from tests.search_spaces.test_arch import archs
 
 # Counted with forward hooks on the public implementations (torchvision, timm), 1000 classes.
 NAMED = {
@@ -76,6 +79,13 @@ def test_mobilenet_v2_resolutions(resolution: int) -> None:
 def test_fvcore_and_the_built_network_agree_on_named_networks(name: str) -> None:
     arch = reference_arch(name)
     assert built_costs(arch, 1000) == (count_macs(arch), count_params(arch))
+
+
+@settings(max_examples=100, deadline=None)
+@given(archs, st.sampled_from([2, 1000]))
+def test_remembered_stages_cost_what_one_fold_over_all_layers_counts(arch: ArchSpec, num_classes: int) -> None:
+    whole = layer_cost(network_layers(arch, num_classes), input_shape(arch))[0]
+    assert network_cost(arch, None, num_classes) == whole
 
 
 # --- 200 random members of each space ------------------------------------------------------------------------------

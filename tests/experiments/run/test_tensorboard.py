@@ -14,7 +14,8 @@ from nas.study.store import read_study
 Run = Callable[..., tuple[int, str, str]]
 SEARCH = (
     "--executor", "inline", "--devices", "cpu", "--target-macs", "1M", "--epochs", "1", "--confirm", "1",
-    "--confirm-seeds", "1", "--train-images", "120", "--trials", "2",
+    "--confirm-seeds", "1", "--train-images", "48", "--trials", "2",
+    "--evaluator", "tests.helpers.evaluators:formula_for",
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_trials_and_epochs_are_logged(tmp_path: Path, scalenas: Run, monkeypatch
     for trial in read_study(run / "discover.journal", "discover").trials:
         for name in ("accuracy", "macs", "params", "seconds"):
             assert found["search/" + name, trial.number] == trial.user_attrs[name]
-    scalars = ("--epochs", "2", "--train-images", "120", "--devices", "cpu", "--tensorboard")
+    scalars = ("--epochs", "2", "--train-images", "48", "--devices", "cpu", "--tensorboard")
     assert scalenas("train", run, "digits", "--run", tmp_path / "t", *scalars)[0] == 0
     assert [step for tag, _, step in recorder.scalars if tag == "train/accuracy"] == [1, 2]
 

@@ -268,7 +268,8 @@ def test_the_command_ends_with_one_line_when_the_database_is_lost(
     monkeypatch.setattr("experiments.steps.discover.discover", lose)
     status, _, errors = scalenas(
         "discover", "digits", "--run", tmp_path / "r", "--executor", "inline", "--target-macs", "1M", "--trials", 3,
-        "--train-images", 64, "--storage", server.replace("scalenas@", "scalenas:secret@"),
+        "--train-images", 64, "--evaluator", "tests.helpers.evaluators:formula_for",
+        "--storage", server.replace("scalenas@", "scalenas:secret@"),
     )  # fmt: skip
     assert status == 1
     assert "Traceback" not in errors
@@ -300,7 +301,7 @@ def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(
     scalenas: Run, server: str, tmp_path: Path
 ) -> None:
     asked = ("--executor", "inline", "--devices", "cpu", "--sampler", "random", "--target-macs", "1M", "--trials", 3,
-             "--epochs", 1, "--train-images", 64, "--confirm", 0,
+             "--epochs", 1, "--train-images", 64, "--confirm", 0, "--evaluator", "tests.helpers.evaluators:formula_for",
              "--storage", server.replace("scalenas@", "scalenas:secret@"))  # fmt: skip
     for name in ("one", "two"):
         status, _, errors = scalenas("discover", "digits", "--run", tmp_path / name, *asked)
