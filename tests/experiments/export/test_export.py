@@ -93,7 +93,7 @@ def test_files_read_back_as_the_same_network(tmp_path: Path, name: str, suffix: 
 @pytest.fixture(scope="module", params=ALL)
 def captured(request: pytest.FixtureRequest) -> Exported:
     """Networks that torch.export captures once for the formats that start from that, which takes most of their time."""
-    return exported(shallow(NETWORKS[request.param]()))
+    return exported(NETWORKS[request.param]())
 
 
 def test_a_run_says_how_many_classes(tmp_path: Path) -> None:

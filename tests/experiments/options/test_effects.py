@@ -31,7 +31,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "top": 1, "references": []},
     "discover": {**COMMON, **SEARCH},
     "scale": {**COMMON, **GROWTH, "epochs": 1},
-    "compare": {**COMMON, "final_epochs": 1, "final_seeds": 1, "references": ["mobilenet_v2"]},
+    "compare": {**COMMON, "final_epochs": 1, "final_seeds": 1, "references": ["mobilenet_v3_small"]},
     "fidelity": {**COMMON, "epochs": 1},
     "train": {**COMMON, "target_macs": "200k", "evaluator": None},
 }  # fmt: skip

@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ from experiments.run.folder import RunFolder
 from experiments.views.redraw import redraw
 from nas.data.dataset import Dataset
 from nas.evaluation import Failure, Outcome, Report, Request
+from search_spaces import fit_arch, reference_arch
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.redrawn import expect_same_pictures, tables_alone
 
@@ -45,12 +47,16 @@ def made_up(_: Dataset) -> MadeUp:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every picture there is, of accuracies that are made up."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
+    b0 = fit_arch(replace(reference_arch("efficientnet_b0"), input_channels=1), 5, 4e6, num_classes=10)
+    file = folder.with_name("b0.json")
+    file.write_text(b0.to_json())
     common = ("digits", "--run", str(folder), "--evaluator", f"{__name__}:made_up", "--executor", "inline",
-              "--devices", "cpu", "--target-macs", "4M")  # fmt: skip
+              "--devices", "cpu")  # fmt: skip
+    fitted = (*common, "--target-macs", "4M")
     steps = (
-        ("scale", *common, "--arch", "efficientnet_b0", "--lengths", "1,2", "--seeds", "2", "--plot-phi", "1"),
-        ("compare", *common, "--arch", "mobilenet_v2", "--arch", "mnasnet_a1", "--final-epochs", "3"),
-        ("fidelity", *common, "--candidates", "12", "--epochs", "1", "--fidelity", "2:0.5"),
+        ("scale", *common, "--arch", str(file), "--lengths", "1,2", "--seeds", "2", "--plot-phi", "1"),
+        ("compare", *fitted, "--arch", "mobilenet_v2", "--arch", "mnasnet_a1", "--final-epochs", "3"),
+        ("fidelity", *fitted, "--space", "mnasnet", "--candidates", "12", "--epochs", "1", "--fidelity", "2:0.5"),
     )
     before = sys.argv
     try:

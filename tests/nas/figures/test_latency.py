@@ -163,7 +163,9 @@ def test_a_search_by_measured_latency(tmp_path: Path, scalenas: Run) -> None:
         "--executor", "inline", "--devices", "cpu", "--target-macs", "1M", "--epochs", "1", "--confirm", "1",
         "--confirm-seeds", "1", "--train-images", "120", "--cost", "latency", "--latency-samples", "10",
     )  # fmt: skip
-    status, _, err = scalenas("discover", "digits", "--run", tmp_path / "r", "--trials", "2", *options)
+    status, _, err = scalenas(
+        "discover", "digits", "--run", tmp_path / "r", "--trials", "2", "--space", "mnasnet", *options
+    )
     assert status == 0, err
     baseline = json.loads((tmp_path / "r" / "baseline.json").read_text())
     measured = json.loads((tmp_path / "r" / "latency.json").read_text())
