@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: more threads than cores keep one another waiting
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
