@@ -6,7 +6,7 @@ DAY, HOUR = 86_400.0, 3_600.0
 
 
 def in_units(count: float, digits: str = ".3g", *, giga: str = " G", mega: str = " M", kilo: str = " k") -> str:
-    """A count in thousands, millions or milliards, with the unit's name after it: 385814752 is `386 M`.
+    """A count in thousands, millions or billions, with the unit's name after it: 385814752 is `386 M`.
 
     digits: the number's format. A count below a thousand stands in the same format without a unit.
     """

@@ -14,7 +14,7 @@ from search_spaces.arch import ArchSpec
 from search_spaces.fit import fit_widths, halvings, resize, strides_of, with_strides
 
 SOUND_WIDTH = 8
-"""Channels that every stage of a sound plan has at least (benchmarks/space_quality.py)."""
+"""Channels that every stage of a sound plan has at least: a guess, from networks that did well (docs/spaces.md)."""
 _KEPT_WIDTH = 0.4
 """A network that reaches the target with such a share of its published widths or more keeps its published plan."""
 

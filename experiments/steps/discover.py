@@ -37,13 +37,11 @@ from nas.study.passwords import hide_password
 from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
 from nas.study.store import copy_study, open_study, read_study
-from search_spaces import ArchSpec, StagedSpace, format_blocks, stride_plan
+from search_spaces import ArchSpec, SearchSpace, StagedSpace, format_blocks, stride_plan
 from search_spaces.spaces.space import size_in_words
 
 NAME = STUDY
-
-
-_DRAWS = 500
+_DRAWS = 500  # random members among which one is looked for that keeps the bounds
 _SHARE_OF_STARTS = 4
 """One trial in four, and the first in any case, is one of the space's own starts, as far as it has any."""
 
@@ -167,8 +165,7 @@ def shared_name(run: RunContext, search: Search, figure: Figure, bounds: Sequenc
 def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> BaseSampler:
     known = {cost.figure: cost}
     bounded = [(known.get(bound.figure, InSpace(bound.figure, cost.space)), bound.most) for bound in plan.bounds]
-    space, name = plan.space, run.settings.search.sampler
-    feasible = keeps(bounded)
+    space, name, feasible = cost.space, run.settings.search.sampler, keeps(bounded)
     with from_user():
         sampler = make_sampler(
             name,
@@ -176,18 +173,16 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
             macs=cost,
             score=score,
             feasible=feasible,
-            active=space.active if isinstance(space, StagedSpace) else None,
+            active=space.active,
         )
-    if not isinstance(space, StagedSpace):
-        return sampler
     starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
     if name == "random" or not starts:
         starts = tuple(_drawn_within(space, feasible, plan.seed)) if feasible is not None else ()
     return StartWith(sampler, starts)
 
 
-def _drawn_within(space: StagedSpace, feasible: Feasible, seed: int) -> Iterator[Params]:
-    """A random member that keeps the bounds, if it is found: a sampler knows no parameter before the first trial."""
+def _drawn_within(space: SearchSpace, feasible: Feasible, seed: int) -> Iterator[Params]:
+    """A random member that keeps the bounds, if one is found. Before the first trial a sampler knows no parameter."""
     rows = map(space.params, space.sample(trial_rng(seed, 0, "start"), _DRAWS))
     yield from itertools.islice(filter(feasible, rows), 1)
 
@@ -196,10 +191,7 @@ def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Sco
     """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
     arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
-    space = cost.space
-    best = recommend(
-        study, macs=cost, score=score, top=max(1, top), active=space.active if isinstance(space, StagedSpace) else None
-    )
+    best = recommend(study, macs=cost, score=score, top=max(1, top), active=cost.space.active)
     named = [arch_of[each.trials[0]] for each in best]
     return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
 

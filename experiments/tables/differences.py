@@ -48,13 +48,13 @@ class Difference:
 
     @property
     def is_gain(self) -> bool:
-        """Whether the first is better: surely, where there is an interval."""
-        return (self.gain if math.isnan(self.low) else self.low) > 0
+        """Whether the first is better by the whole interval; never where there is none."""
+        return self.low > 0
 
     @property
     def is_loss(self) -> bool:
-        """Whether the first is worse: surely, where there is an interval."""
-        return (self.gain if math.isnan(self.high) else self.high) < 0
+        """Whether the first is worse by the whole interval; never where there is none."""
+        return self.high < 0
 
 
 def differences(points: Sequence[FrontierPoint]) -> list[Difference]:

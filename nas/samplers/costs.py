@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nas.figures import InSpace
 from nas.samplers.grid import Grid, Rows, keys
-from search_spaces import StagedSpace
+from search_spaces import SearchSpace
 
 Params = Mapping[str, Any]
 KnownCost = Callable[[Params], float]
@@ -68,18 +68,17 @@ def _in_space(cost: InSpace, grid: Grid, rows: Rows) -> NDArray[np.float64]:
             own[:, column] = np.array(indices)[rows[:, place]]
     costs = np.full(len(rows), np.nan)
     whole: NDArray[np.bool_] = np.asarray((own >= 0).all(axis=1))
-    if isinstance(cost.space, StagedSpace):
-        for i in np.flatnonzero(~whole):
-            whole[i] = _lacks_nothing(cost.space, own[i])
-        own = np.maximum(own, 0)
-    costs[whole] = cost.of_rows(own[whole])
+    for i in np.flatnonzero(~whole):
+        whole[i] = _lacks_nothing(cost.space, own[i])
+    costs[whole] = cost.of_rows(np.maximum(own[whole], 0))
     return costs
 
 
-def _lacks_nothing(space: StagedSpace, row: Rows) -> bool:
-    """Whether the choices that a row of value indices lacks, -1, make no difference beside those that it has."""
+def _lacks_nothing(space: SearchSpace, row: Rows) -> bool:
+    """Whether the choices that a row of value indices lacks (-1 there) make no difference beside those that it has."""
     params = {choice.name: choice.values[i] for choice, i in zip(space.choices, row, strict=True) if i >= 0}
     try:
-        return space.active(params) <= params.keys()
+        space.active(params)
     except KeyError:
         return False
+    return True

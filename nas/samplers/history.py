@@ -18,7 +18,7 @@ from nas.samplers.conditions import Conditions, learn_conditions
 from nas.samplers.grid import Grid, Rows, keys, make_grid
 from nas.study.pruning import EXPECTED_SCORE
 
-_ROWS = 500  # enough for rules that hold in few of the plans, too
+_ROWS_TO_LEARN_FROM = 500  # enough for rules that few of them show
 
 Values = NDArray[np.float64]
 Active = Callable[[Mapping[str, Any]], Collection[str]]
@@ -154,7 +154,7 @@ class HistoryReader:
         """Where it is known which parameters matter, the rules of that, read off random rows."""
         if self._active is None:
             return None
-        rows = [self._row(grid.params(row)) for row in grid.random(np.random.default_rng(0), _ROWS)]
+        rows = [self._row(grid.params(row)) for row in grid.random(np.random.default_rng(0), _ROWS_TO_LEARN_FROM)]
         return learn_conditions(grid, _matrix(rows, grid))
 
     def _row(self, params: Mapping[str, Any]) -> Rows:

@@ -59,9 +59,10 @@ def macro_space(
 
     At 100 % of the filters each kind of block has the width at which a network of such blocks throughout costs as much
     as one of any other kind, so that fewer layers are wider ones; all are such that the median of random members costs
-    `target_macs` (without one: 300 M). Plans in which a network of single basic blocks would have less than 8 channels
-    at that cost are left out. Raises ValueError when that leaves none, and for targets above
-    any sensible width.
+    `target_macs` (without one: 300 M). So that a network of single basic blocks has 8 channels or more in each of its
+    stages at that cost, numbers of stages, late strides and at last the largest resolutions are left out. Raises
+    ValueError when the target is too small even for what is left then, or so large that a stem would have more than
+    1024 channels.
     """
     sizes = (resolution,) if isinstance(resolution, int) else tuple(resolution)
     return _fitted(target_macs or _UNFITTED, sizes, _Task(num_classes, input_channels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ class SearchSpace:
     """Independent choices and a pure function that turns one value of each into an architecture.
 
     `SearchSpace("mine", (Choice("depth", (1, 2, 3)), ...), decode)` is a space of which no more is known; one whose
-    choices stand in a spec (`staged_space`) has its costs in tables, too.
+    choices stand in a spec (`staged_space`) has its costs in tables, too. starts: members worth trying before any
+    search, as parameters, of which those that make no difference may be missing.
     """
 
     name: str
     choices: tuple[Choice, ...]
     decoder: Callable[[Params], ArchSpec]
+    starts: tuple[Params, ...] = field(default=(), compare=False, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -63,24 +65,8 @@ class SearchSpace:
         return {choice.name: choice.values[i] for choice, i in zip(self.choices, indices, strict=True)}
 
     def indices(self, params: Params) -> NDArray[np.int64]:
-        """The row of indices of parameters; the inverse of `params`."""
-        return np.array([choice.values.index(params[choice.name]) for choice in self.choices])
-
-
-@dataclass(frozen=True)
-class StagedSpace(SearchSpace):
-    """A space as data: `spec` is an architecture in whose fields choices may stand, at any depth (`staged_space`).
-
-    starts: members worth trying before any search, as parameters, the simplest first.
-    """
-
-    spec: Any
-    starts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
-
-    def indices(self, params: Params) -> NDArray[np.int64]:
-        """The row of indices of parameters, of which those that make no difference may be missing: they become 0.
-
-        Raises KeyError where another is missing.
+        """The row of indices of parameters, the inverse of `params`. Those that make no difference may be missing: they
+        become 0. Raises KeyError where another is missing.
         """
         if len(params) < len(self.choices):
             self.active(params)
@@ -89,10 +75,23 @@ class StagedSpace(SearchSpace):
         )
 
     def active(self, params: Params) -> set[str]:
-        """Names of the choices that matter beside the others' values: the rest stand in alternatives not taken.
+        """Names of the choices that make a difference beside the values of the others: here all.
 
         Raises KeyError where one of them is missing.
         """
+        for choice in self.choices:
+            params[choice.name]
+        return {choice.name for choice in self.choices}
+
+
+@dataclass(frozen=True)
+class StagedSpace(SearchSpace):
+    """A space as data: `spec` is an architecture in whose fields choices may stand, at any depth (`staged_space`)."""
+
+    spec: Any
+
+    def active(self, params: Params) -> set[str]:
+        """As in SearchSpace; choices in alternatives that are not taken make no difference."""
         return active(self.spec, params)
 
     @property
@@ -104,18 +103,17 @@ class StagedSpace(SearchSpace):
         return spec
 
 
-def staged_space(name: str, spec: Any, starts: Iterable[Mapping[str, Any]] = ()) -> StagedSpace:
+def staged_space(name: str, spec: Any) -> StagedSpace:
     """The space of all architectures that `spec`, an ArchSpec with choices in it (`vary`, `OneOf`), may become.
 
     Its parameters are the choices in the order in which they are met. Each always has a value; those of alternatives
-    that are not taken make no difference. starts: see StagedSpace. Raises ValueError when one name has different labels
-    in different places.
+    that are not taken make no difference. Raises ValueError when one name has different labels in different places.
     """
 
     def decode(params: Params) -> ArchSpec:
         return canonical(decide(spec, params))
 
-    return StagedSpace(name, choices_of(spec), decode, spec, tuple(starts))
+    return StagedSpace(name, choices_of(spec), decode, spec)
 
 
 def size_in_words(space: SearchSpace) -> str:
