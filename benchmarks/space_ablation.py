@@ -13,7 +13,6 @@ benchmarks/results/space_ablation.csv.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
@@ -140,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
             print(f"{name}, seed {seed}: {100 * (outcome.value or 0):.2f} %", flush=True)
 
 
-def table(options: argparse.Namespace) -> None:  # noqa: ARG001
+def table() -> None:
     """Print the results file as Markdown, variants in their order."""
     rows = read_rows(RESULTS)
     print("| variant | accuracy, mean | n | M multiply-adds |\n|---|---|---|---|")
@@ -152,21 +151,18 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def _rounded(channels: float) -> int:
+    """To the nearest multiple of 4, never to another: at such widths MobileNet's rule often goes up."""
     return max(4, int(channels / 4 + 0.5) * 4)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    runner = commands.add_parser("run")
+def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="CIFAR-10 as an image folder")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--seeds", type=int, default=1)
-    runner.set_defaults(command=run)
-    commands.add_parser("table").set_defaults(command=table)
-    options = parser.parse_args()
-    print(f"command: python -m benchmarks.space_ablation {' '.join(sys.argv[1:])}; {machine()}", file=sys.stderr)
-    options.command(options)
+
+
+def main() -> None:
+    run_or_table("space_ablation", __doc__, _arguments, run, table)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
 from nas.data.dataset import Dataset
 from nas.data.source import open_dataset
@@ -163,7 +162,7 @@ def run(options: argparse.Namespace) -> None:
             bench.accuracy(name, str(i), next(archs), 0, bench.final_split)
 
 
-def table(options: argparse.Namespace) -> None:  # noqa: ARG001
+def table() -> None:
     """Print the results file as Markdown."""
     print("| case | networks | n | worst | lower quartile | median | upper quartile | best |")
     print("|---|---|---|---|---|---|---|---|")
@@ -186,19 +185,15 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
                       f"| {min(found):.1f} | | {mean:.1f} | | {max(found):.1f} |")  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    runner = commands.add_parser("run")
+def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("case", choices=CASES)
     runner.add_argument("data", help="the image folder of the case")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--members", type=int, default=20, help="random members of each space")
-    runner.set_defaults(command=run)
-    commands.add_parser("table").set_defaults(command=table)
-    options = parser.parse_args()
-    print(f"command: python -m benchmarks.space_quality {' '.join(sys.argv[1:])}; {machine()}", file=sys.stderr)
-    options.command(options)
+
+
+def main() -> None:
+    run_or_table("space_quality", __doc__, _arguments, run, table)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.machine import machine
+from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
 
 RESULTS = Path(__file__).parents[1] / "results" / "proxy_samplers.csv"
@@ -46,12 +46,11 @@ def run(options: argparse.Namespace) -> None:
             print(sampler, seed, f"score {100 * found['score']:.2f}, {found['macs']:,} MACs", flush=True)
 
 
-def table(options: argparse.Namespace) -> None:  # noqa: ARG001
+def table() -> None:
     """Print the results file as Markdown."""
     rows = read_rows(RESULTS)
     scores = {(row["sampler"], int(row["seed"])): 100 * float(row["score"]) for row in rows}
     seeds = sorted({seed for _, seed in scores})
-    print(f"Machine that made this table: {machine()}.\n")
     print("| sampler | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean (standard deviation) |")
     print("|---" * (len(seeds) + 2) + "|")
     for sampler in SAMPLERS:
@@ -62,20 +61,16 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
         print(f"| {sampler} | {' | '.join(cells)} | {mean} |")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    runner = commands.add_parser("run")
+def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="CIFAR-10 as an image folder")
     runner.add_argument("--runs", required=True, help="folder for the runs")
     runner.add_argument("--seeds", type=int, default=3)
     runner.add_argument("--samplers", default=",".join(SAMPLERS))
     runner.add_argument("--workers", type=int, help="trainings at a time")
-    runner.set_defaults(command=run)
-    commands.add_parser("table").set_defaults(command=table)
-    options = parser.parse_args()
-    print(f"command: python -m benchmarks.samplers.proxies {' '.join(sys.argv[1:])}", file=sys.stderr)
-    options.command(options)
+
+
+def main() -> None:
+    run_or_table("samplers.proxies", __doc__, _arguments, run, table)
 
 
 if __name__ == "__main__":

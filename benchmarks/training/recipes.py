@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row
 from benchmarks.training.recipe_results import (
     FIELDS,
@@ -185,7 +185,7 @@ def run(options: argparse.Namespace) -> None:
         print(*vars(each).values(), f"{100 * done[each]:.2f} %, {seconds:.0f} s", flush=True)
 
 
-def table(options: argparse.Namespace) -> None:  # noqa: ARG001
+def table() -> None:
     """Print the results file as Markdown, suite by suite."""
     done = read_results()
     for build, lines in ((known, known_lines), (shapes, shapes_lines)):
@@ -195,10 +195,7 @@ def table(options: argparse.Namespace) -> None:  # noqa: ARG001
             print(f"suite {build.__name__}: {error}\n")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    runner = commands.add_parser("run")
+def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="an image folder of ten classes, or digits")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--suite", choices=SUITES, default="known")
@@ -209,12 +206,11 @@ def main() -> None:
         default=LENGTHS,
         help="further seeds of these only (suite known)",
     )
-    runner.set_defaults(command=run)
-    commands.add_parser("table").set_defaults(command=table)
-    options = parser.parse_args()
-    print(f"command: python -m benchmarks.training.recipes {' '.join(sys.argv[1:])}", file=sys.stderr)
+
+
+def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    options.command(options)
+    run_or_table("training.recipes", __doc__, _arguments, run, table)
 
 
 if __name__ == "__main__":
