@@ -140,7 +140,7 @@ def fit_widths(arch: ArchSpec, target_macs: float, num_classes: int = 1000) -> A
         return count_macs(candidate, None, num_classes)
 
     fitted = solve_width(lambda w: resize(arch, w), macs, target_macs, fine=True)
-    fitted = _nudged(fitted, lambda candidate: abs(macs(candidate) / target_macs - 1))
+    fitted = nudged(fitted, lambda candidate: abs(macs(candidate) / target_macs - 1), _step(fitted, 1.0))
     cost = macs(fitted)
     if cost > 1.1 * target_macs:
         raise ValueError(
@@ -150,12 +150,13 @@ def fit_widths(arch: ArchSpec, target_macs: float, num_classes: int = 1000) -> A
     return fitted
 
 
-def _nudged(arch: ArchSpec, miss: Callable[[ArchSpec], float]) -> ArchSpec:
-    """`arch`, or where it misses by more than 5 % one with single widths moved by steps.
+def nudged(arch: ArchSpec, miss: Callable[[ArchSpec], float], step: int) -> ArchSpec:
+    """`arch`, or where it misses by more than 5 % one with single stages' widths moved by steps of so many channels.
+
+    miss: how far a network is from the target, relative to that.
 
     Narrow networks whose stages' widths are multiples of each other have stairs of half their cost.
     """
-    step = _step(arch, 1.0)
     while miss(arch) > 0.05:
         best = min(_one_width_changed(arch, step), key=miss, default=arch)
         if miss(best) >= miss(arch):

@@ -200,7 +200,7 @@ class FigureOptions:
             "train": Meaning("Fit a known network to so many MACs.")}))
     max_macs: str | None = field(default=None, metadata=Option(
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
-        unit="multiply-adds", needs=(_SEARCHED,), unset="in macro 1.1 x the target"))
+        unit="multiply-adds", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
         help="What the score charges: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))

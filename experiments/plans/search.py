@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.errors import from_user
+from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
-from nas.samplers import KEEP_BOUNDS
 from nas.score import Score
 from search_spaces import SPACES, SearchSpace
 
 STUDY = "discover"
 """The search's study and step."""
 DEFAULT_SPACE = "macro"
-HEADROOM = 1.1
-"""What the default space is searched up to, as a multiple of the target."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +41,21 @@ def plan_search(run: RunContext) -> Search:
     held = run.folder.read().space_name
     name = settings.search.space or (held if held in SPACES else DEFAULT_SPACE)
     space = run.problem.space or resolve_space(
-        name, fitted_to, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels
-    )
-    near_target = name == DEFAULT_SPACE and run.problem.space is None
-    return Search(score, space, fitted_to, target, _max_macs(run, target, near_target=near_target))
+        name, fitted_to, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels,
+        sized=settings.figures.cost != "macs",
+    )  # fmt: skip
+    return Search(score, space, fitted_to, target, _max_macs(run, space))
 
 
-def _max_macs(run: RunContext, target: int, *, near_target: bool) -> int | None:
-    """The bound that is asked for; else, if so wished, one near the target, where MACs are what is charged for and the
-    sampler knows of bounds.
-
-    The soft score hardly minds cost, at twice the target by a twentieth of the accuracy, and a larger network is the
-    easiest way to a better one.
-    """
-    asked, figures = run.settings.search, run.settings.figures
-    if figures.max_macs is not None:
-        return resolve_target(figures.max_macs, run.resolution, run.num_classes, "--max-macs")
-    near_target = near_target and figures.cost == "macs" and asked.sampler in KEEP_BOUNDS
-    return round(HEADROOM * target) if near_target else None
+def _max_macs(run: RunContext, space: SearchSpace) -> int | None:
+    """The bound that is asked for."""
+    asked = run.settings.figures.max_macs
+    if asked is None:
+        return None
+    most = resolve_target(asked, run.resolution, run.num_classes, "--max-macs")
+    if space.equal_macs is not None and most < space.equal_macs:
+        raise UserError(
+            f"--max-macs {asked}: every network of the space {space.name} costs about {space.equal_macs / 1e6:.3g} M; "
+            "lower --target-macs instead, or take --space mnasnet"
+        )
+    return most

@@ -24,7 +24,7 @@ from search_spaces import (
 )
 from search_spaces.detection import DETECTOR_NAMES
 from search_spaces.fit import IMAGENET_RESOLUTION, resolutions_up_to
-from search_spaces.spaces import CHOOSE_RESOLUTION
+from search_spaces.spaces import CHOOSE_PLAN, SIZES
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 
@@ -118,17 +118,26 @@ def resolve_target(text: str, resolution: int, num_classes: int, option: str = "
 
 
 def resolve_space(
-    text: str, target_macs: float, resolutions: Resolutions, num_classes: int, input_channels: int
+    text: str,
+    target_macs: float,
+    resolutions: Resolutions,
+    num_classes: int,
+    input_channels: int,
+    *,
+    sized: bool = False,
 ) -> SearchSpace:
     """The space of a name, fitted to the task, or of `module:function`.
+
+    sized: whether networks are to differ in MACs, where a space could have them all alike.
 
     A function of one's own is called with target_macs, resolution, num_classes and input_channels by keyword and
     returns a SearchSpace. Raises UserError when there is no such space or it cannot be fitted.
     """
     make = SPACES.get(text) or load_object(text, "--space", f"one of {', '.join(SPACES)}")
     with from_user() if text in SPACES else from_users_code(f"--space {text}"):
-        resolution = resolutions.allowed if text in CHOOSE_RESOLUTION else resolutions.single
-        space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels)
+        resolution = resolutions.allowed if text in CHOOSE_PLAN else resolutions.single
+        sizes = {"sizes": SIZES} if sized and text in CHOOSE_PLAN else {}
+        space = make(target_macs, resolution, num_classes=num_classes, input_channels=input_channels, **sizes)
     if not isinstance(space, SearchSpace):
         raise UserError(f"--space {text}: the function must return a SearchSpace, not {type(space).__name__}")
     return space

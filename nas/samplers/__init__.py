@@ -17,7 +17,7 @@ from nas.samplers.recommend import Recommendation, recommend
 from nas.samplers.seeding import UniformSampler
 from nas.score import Score
 
-__all__ = ["KEEP_BOUNDS", "SAMPLERS", "Recommendation", "make_sampler", "recommend"]
+__all__ = ["SAMPLERS", "Recommendation", "make_sampler", "recommend"]
 
 _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "random": UniformSampler,
@@ -28,8 +28,6 @@ _LIBRARY: dict[str, Callable[[int], BaseSampler]] = {
     "qmc": optuna_samplers.qmc_sampler,
 }
 SAMPLERS = ("default", "random", "hill_climbing", "evolution", "ppo", "tpe", "nsga2", "cmaes", "gp", "qmc")
-KEEP_BOUNDS = ("default", "random", "hill_climbing", "evolution", "ppo")
-"""Samplers that suggest nothing above a bound, but for a study's first trial."""
 
 
 def make_sampler(

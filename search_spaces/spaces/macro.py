@@ -1,4 +1,4 @@
-"""The default space: the plan of the whole network beside the blocks of every stage, fitted to a MACs target."""
+"""The default space: the plan of the whole network beside the blocks of every stage, at one cost."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 from search_spaces.arch import ArchSpec, HeadSpec, StemSpec
-from search_spaces.cost import count_macs
 from search_spaces.ops import Stage
 from search_spaces.ops.basic import Basic
 from search_spaces.ops.mbconv import MBConv
 from search_spaces.ops.sepconv import SepConv
 from search_spaces.spaces.choices import OneOf, Varied, vary
-from search_spaces.spaces.fitting import TOLERANCE, median_macs
-from search_spaces.spaces.macro_plans import DIVISOR, NARROWEST, MacroPlan, Menu, menus, rounded, solve
-from search_spaces.spaces.space import StagedSpace, staged_space
+from search_spaces.spaces.equal_cost import EqualCostSpace, equal_cost_space, fit_shape
+from search_spaces.spaces.macro_plans import NARROWEST, MacroPlan, Menu, menus
 
 _OPS: dict[str, Stage] = {
     "basic": Basic(),
@@ -25,21 +23,24 @@ _OPS: dict[str, Stage] = {
     "mbconv6": MBConv(expand=6),
     "sepconv": SepConv(),
 }
-_PLAIN = ("basic", "mbconv3")
-"""Ops of the networks to start with."""
+_LAYERS = (1, 2, 3)
 _KERNELS = {"basic": (3,)}
 """Of a basic block a 5x5 kernel would cost 2.8 times as much; others have 3 and 5."""
-_LAYERS = {"fewer": 2, "more": 3}
-_BASIC_LAYERS = {"fewer": 1, "more": 2}
-"""A basic block has two whole convolutions; of the others, single ones a stage are too shallow."""
 _FILTERS = (50, 75, 100, 150, 200)
+_STEMS = (100, 200)
 _HEADS = (0, 2)
+_SKIPS = ("pool", "identity")
 _SQUEEZED = 32
 """Channels from which a stage may have squeeze-excite, whose own are a quarter of them."""
+_SHAPE = 64
+"""The stem's channels in a shape: only their ratios count, and all percentages of this are whole."""
+_PLAIN = {"basic": 1, "mbconv3": 2}
+"""Ops and layers of the networks to start with."""
+SIZES = (25, 35, 50, 70, 100, 140, 200)
+"""Percent of the target's MACs, where a search charges for something else, and the best MACs are yet to be found."""
 _UNFITTED = 300e6
 _WIDEST = 1024
 """Channels of a stem; the last of five stages then has 16 times as many."""
-_CORRECTIONS, _CLOSE = 8, 0.05
 
 
 def macro_space(
@@ -48,174 +49,167 @@ def macro_space(
     *,
     num_classes: int = 1000,
     input_channels: int = 3,
-) -> StagedSpace:
-    """Whole networks at about one cost: their input size, where strides are, how many stages, and the blocks of each.
+    sizes: tuple[int, ...] = (100,),
+) -> EqualCostSpace:
+    """Whole networks at one cost: their input size, where strides are, how many stages, and the blocks of each.
 
-    First come the choices of the plan: `resolution` (where it is given as several, in pixels), `stages`, and whether
-    the `strides` come early, evenly or late. Every plan leaves a final map of 4 to 7 pixels, and widths double with
-    every stride of a stage. Then come those of each stage: op {basic, MBConv 3, MBConv 6, sepconv}, layers (one or two
-    basic blocks, two or three others), kernel {3, 5}, skip {pool, identity}, filters {50 to 200 %} and, from 32
-    channels up, SE {0, 0.25}; and the `head`'s channels in multiples of the last stage's.
+    First come the choices of the plan: `resolution` (where it is given as several, in pixels), `stages`, whether the
+    `strides` come early, evenly or late, and for all stages whether shortcuts around strides are average-pooled (`skip`
+    pool, else identity: none there). Every plan leaves a final map of 4 to 7 pixels, and widths double with every
+    stride of a stage. Then come the choices of each stage: op {basic, MBConv 3, MBConv 6, sepconv}, layers {1, 2, 3},
+    kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0, 0.25}; and the widths of `stem` {100, 200 %}
+    and `head` (multiples of the last stage's).
 
-    At 100 % of the filters each kind of block has the width at which a network of such blocks throughout costs as much
-    as one of any other kind, so that fewer layers are wider ones; all are such that the median of random members costs
-    `target_macs` (without one: 300 M). So that a network of single basic blocks has 8 channels or more in each of its
-    stages at that cost, numbers of stages, late strides and at last the largest resolutions are left out. Raises
-    ValueError when the target is too small even for what is left then, or so large that a stem would have more than
-    1024 channels.
+    These make the shape of a network; all its widths are then scaled alike, to multiples of 4 channels, so that it
+    costs `target_macs` (without one: 300 M), or percentages of that with several `sizes`. A plan offers the kinds of
+    blocks of which a whole network would have 8 channels or more everywhere, and of plans those in which a network of
+    single basic blocks would: stages, late strides and at last the largest resolutions are left out. Raises ValueError
+    when the target is too small even for what is left then, or so large that a stem would have more than 1024 channels.
     """
-    sizes = (resolution,) if isinstance(resolution, int) else tuple(resolution)
-    return _fitted(target_macs or _UNFITTED, sizes, _Task(num_classes, input_channels))
+    resolutions = (resolution,) if isinstance(resolution, int) else tuple(resolution)
+    return _space(resolutions, _Task(target_macs or _UNFITTED, num_classes, input_channels), sizes)
 
 
 @dataclass(frozen=True)
 class _Task:
     """What networks are for."""
 
+    target_macs: float
     num_classes: int
     input_channels: int
 
-    def stem(self, plan: MacroPlan, target: float) -> float:
-        """The stem's width in a network of single basic blocks that costs `target`, not rounded."""
-        block = replace(_OPS["basic"], layers=1)
-        return solve(lambda stem: self.cost(self.uniform(plan, stem, block)), target, 2.0 * NARROWEST)
-
-    def share(self, plan: MacroPlan, stem: float, block: Stage) -> float:
-        """Widths of `block` relative to those of a single basic block, at which both networks cost the same."""
-        wanted = self.cost(self.uniform(plan, stem, replace(_OPS["basic"], layers=1)))
-        return solve(lambda share: self.cost(self.uniform(plan, stem, block, share)), wanted, 1.0)
-
-    def uniform(self, plan: MacroPlan, stem: float, block: Stage, share: float = 1.0) -> ArchSpec:
+    def shape(self, plan: MacroPlan, block: Stage) -> ArchSpec:
         """The plan's network of such blocks throughout."""
-        first, *widths = plan.widths(stem)
-        stages = tuple(
-            replace(block, channels=rounded(width * share), stride=stride)
+        stem, *widths = map(round, plan.widths(_SHAPE))
+        stages = (
+            replace(block, channels=width, stride=stride)
             for width, stride in zip(widths, plan.strides[1:], strict=True)
         )
         return ArchSpec(
-            stages, StemSpec(rounded(first), stride=plan.strides[0]), HeadSpec(0),
-            resolution=plan.resolution, input_channels=self.input_channels,
+            tuple(stages), StemSpec(stem, stride=plan.strides[0]), HeadSpec(0), resolution=plan.resolution,
+            input_channels=self.input_channels,
         )  # fmt: skip
 
-    def cost(self, arch: ArchSpec) -> int:
-        return count_macs(arch, None, self.num_classes)
+    def widths(self, plan: MacroPlan, block: Stage) -> tuple[int, ...]:
+        """Channels of stem and stages in that network at the target. Raises ValueError where it cannot be met."""
+        fitted = fit_shape(self.shape(plan, block), self.target_macs, self.num_classes)
+        return (fitted.stem.channels, *(stage.channels for stage in fitted.stages))
 
 
-@lru_cache(maxsize=8)  # it takes a second or two, and a run asks for its space in several steps
-def _fitted(target: float, sizes: tuple[int, ...], task: _Task) -> StagedSpace:
-    """The space of the first menu whose plans are sound, with the median member at the target."""
-    for menu in menus(sizes):
-        stems = {plan: task.stem(plan, target) for plan in menu.plans()}
-        if min(stems.values()) >= NARROWEST - DIVISOR / 2:
-            break
-    if max(stems.values()) > _WIDEST:
-        raise ValueError(
-            f"target of {target / 1e6:.3g} M MACs cannot be reached at {max(sizes)} pixels: a plain network would have "
-            f"a stem of {max(stems.values()):.0f} channels, more than {_WIDEST}; lower the target"
-        )
-    typical = target
-    for _ in range(_CORRECTIONS):
-        space = _space(menu, {plan: task.stem(plan, typical) for plan in menu.plans()}, task)
-        cost = median_macs(space, task.num_classes)
-        if abs(cost / target - 1) < _CLOSE:
-            break
-        typical *= target / cost
-    if abs(cost / target - 1) > TOLERANCE:
-        raise ValueError(
-            f"target of {target / 1e6:.3g} M MACs cannot be reached at {min(sizes)} pixels: with {NARROWEST} channels "
-            f"a stage the median network costs {cost / 1e6:.3g} M; raise the target or lower the resolution"
-        )
-    return replace(space, starts=tuple(_plain_members(space, menu, target, task.num_classes)))
-
-
-def _space(menu: Menu, stems: dict[MacroPlan, float], task: _Task) -> StagedSpace:
-    def of_strides(pixels: int, stages: int) -> OneOf:
-        plans = [menu.plan(pixels, stages, placement) for placement in menu.placements]
-        return OneOf("strides", menu.placements, tuple(_around(plan, stems[plan], task) for plan in plans))
-
-    def of_stages(pixels: int) -> OneOf:
-        return OneOf("stages", menu.stages, tuple(of_strides(pixels, stages) for stages in menu.stages))
-
-    return staged_space("macro", OneOf("resolution", menu.resolutions, tuple(map(of_stages, menu.resolutions))))
-
-
-def _around(plan: MacroPlan, stem: float, task: _Task) -> Varied:
-    """All networks of a plan."""
-    widths = plan.widths(stem)[1:]
-    shares = {block: task.share(plan, stem, block) for op in _OPS for block in _blocks(op)}
-    stages = tuple(
-        _stage(i, {block: width * share for block, share in shares.items()}, stride)
-        for i, (width, stride) in enumerate(zip(widths, plan.strides[1:], strict=True), 1)
+@lru_cache(maxsize=8)  # it takes a part of a second, and a run asks for its space in several steps
+def _space(resolutions: tuple[int, ...], task: _Task, sizes: tuple[int, ...]) -> EqualCostSpace:
+    menu = _menu(resolutions, task)
+    space = equal_cost_space(
+        "macro",
+        OneOf("resolution", menu.resolutions, tuple(_of_stages(menu, pixels, task) for pixels in menu.resolutions)),
+        task.target_macs,
+        num_classes=task.num_classes,
+        sizes=sizes,
     )
-    heads = tuple(HeadSpec(rounded(widths[-1] * factor) if factor else 0) for factor in _HEADS)
-    plain = task.uniform(plan, stem, replace(_OPS["basic"], layers=1))
-    return vary(plain, stages=stages, head=OneOf("head", _HEADS, heads))
+    return replace(space, starts=tuple(_starts(menu, sizes)))
 
 
-def _blocks(op: str) -> list[Stage]:
-    """The kinds of blocks with an op."""
-    return [
-        replace(_OPS[op], layers=layers, kernel=kernel)
-        for layers, kernel in itertools.product(_layers(op).values(), _KERNELS.get(op, (3, 5)))
-    ]
+def _menu(resolutions: tuple[int, ...], task: _Task) -> Menu:
+    """The richest whose plans are sound."""
+    problem = ""
+    for menu in menus(resolutions):
+        try:
+            widths = [task.widths(plan, _block("basic")) for plan in menu.plans()]
+        except ValueError as error:
+            problem = str(error)
+            continue
+        if max(stem for stem, *_ in widths) > _WIDEST:
+            raise ValueError(
+                f"target of {task.target_macs / 1e6:.3g} M MACs cannot be reached at {max(resolutions)} pixels: "
+                f"a plain network would have a stem of {max(widths)[0]} channels, more than {_WIDEST}; lower the target"
+            )
+        if min(map(min, widths)) >= NARROWEST:
+            return menu
+        problem = f"a plain network would have stages of {min(map(min, widths))} channels"
+    raise ValueError(
+        f"target of {task.target_macs / 1e6:.3g} M MACs cannot be reached at {min(resolutions)} pixels: {problem}; "
+        "raise the target or lower the resolution"
+    )
 
 
-def _layers(op: str) -> Mapping[str, int]:
-    return _BASIC_LAYERS if op == "basic" else _LAYERS
+def _of_stages(menu: Menu, pixels: int, task: _Task) -> OneOf:
+    def of_strides(stages: int) -> OneOf:
+        plans = (menu.plan(pixels, stages, placement) for placement in menu.placements)
+        return OneOf("strides", menu.placements, tuple(_around(plan, task) for plan in plans))
+
+    return OneOf("stages", menu.stages, tuple(map(of_strides, menu.stages)))
 
 
-def _stage(i: int, widths: Mapping[Stage, float], stride: int) -> OneOf:
-    """A stage's choices. widths: of each kind of block at 100 % of the filters."""
+def _around(plan: MacroPlan, task: _Task) -> Varied:
+    """All networks of a plan."""
+    sound = _sound(plan, task)
+    shape = task.shape(plan, _block("basic"))
+    stems = tuple(replace(shape.stem, channels=_SHAPE * percent // 100) for percent in _STEMS)
+    heads = tuple(HeadSpec(shape.stages[-1].channels * factor) for factor in _HEADS)
+    stages = tuple(
+        _stage(i, stage, {block: widths[i] for block, widths in sound.items()})
+        for i, stage in enumerate(shape.stages, 1)
+    )
+    return vary(shape, stem=OneOf("stem", _STEMS, stems), stages=stages, head=OneOf("head", _HEADS, heads))
 
-    def of_kernel(op: str, layers: int, kernel: int) -> Varied:
-        block = replace(_OPS[op], layers=layers, kernel=kernel)
-        filters = tuple(rounded(widths[block] * percent / 100) for percent in _FILTERS)
-        squeeze = {"se": OneOf(f"s{i}.se", (0.0, 0.25))} if widths[block] >= _SQUEEZED else {}
+
+def _sound(plan: MacroPlan, task: _Task) -> dict[Stage, tuple[int, ...]]:
+    """The kinds of blocks that are offered, each with the widths of a network of such blocks at the target. The
+    lightest of each op is, in any case."""
+    found = {}
+    blocks = (_block(op, layers, kernel) for op in _OPS for layers in _LAYERS for kernel in _kernels(op))
+    for block in blocks:
+        try:
+            widths = task.widths(plan, block)
+        except ValueError:
+            widths = (0,) * len(plan.strides)
+        if block in map(_block, _OPS) or min(widths) >= NARROWEST:
+            found[block] = widths
+    return found
+
+
+def _kernels(op: str) -> tuple[int, ...]:
+    return _KERNELS.get(op, (3, 5))
+
+
+def _block(op: str, layers: int = 1, kernel: int = 3) -> Stage:
+    return replace(_OPS[op], layers=layers, kernel=kernel)
+
+
+def _stage(i: int, shape: Stage, offered: Mapping[Stage, int]) -> OneOf:
+    """A stage's choices. offered: blocks, each with the channels that the stage has in a network of such blocks."""
+
+    def of_kernel(block: Stage) -> Varied:
+        filters = tuple(shape.channels * percent // 100 for percent in _FILTERS)
+        squeeze = {"se": OneOf(f"s{i}.se", (0.0, 0.25))} if offered[block] >= _SQUEEZED else {}
         return vary(
-            replace(block, stride=stride),
+            replace(block, stride=shape.stride),
             channels=OneOf(f"s{i}.filters", _FILTERS, filters),
             **squeeze,
-            skip=OneOf(f"s{i}.skip", ("pool", "identity")),
+            skip=OneOf("skip", _SKIPS),
         )
 
     def of_layers(op: str, layers: int) -> Any:
-        kernels = _KERNELS.get(op, (3, 5))
-        found = tuple(of_kernel(op, layers, kernel) for kernel in kernels)
-        return found[0] if len(kernels) == 1 else OneOf(f"s{i}.kernel", kernels, found)
+        blocks = [block for kernel in _kernels(op) if (block := _block(op, layers, kernel)) in offered]
+        if not blocks:
+            return of_layers(op, layers - 1)
+        if len(blocks) == 1:
+            return of_kernel(blocks[0])
+        return OneOf(f"s{i}.kernel", _kernels(op), tuple(map(of_kernel, blocks)))
 
     def of_op(op: str) -> OneOf:
-        layers = _layers(op)
-        return OneOf(f"s{i}.layers", tuple(layers), tuple(of_layers(op, count) for count in layers.values()))
+        return OneOf(f"s{i}.layers", _LAYERS, tuple(of_layers(op, layers) for layers in _LAYERS))
 
     return OneOf(f"s{i}.op", tuple(_OPS), tuple(map(of_op, _OPS)))
 
 
-# --- Members to start with -------------------------------------------------------------------------------------------
-
-
-def _plain_members(space: StagedSpace, menu: Menu, target: float, num_classes: int) -> Iterator[dict[str, Any]]:
+def _starts(menu: Menu, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """What one would write down without a search, of each plain op at each resolution, the largest first: strides
-    spread evenly, as few stages as possible, about alike, as near below the target as their filters allow."""
-    for pixels, op in itertools.product(reversed(menu.resolutions), _PLAIN):
-        members = [
-            _uniform_params(pixels, menu.stages[0], op, filters)
-            for filters in itertools.product(_FILTERS, repeat=menu.stages[0])
-            if max(map(_FILTERS.index, filters)) - min(map(_FILTERS.index, filters)) <= 1
-        ]
-        costs = [count_macs(space.decode(_filled(space, params)), None, num_classes) for params in members]
-        affordable = [i for i, cost in enumerate(costs) if cost <= target]
-        if affordable:
-            yield members[max(affordable, key=costs.__getitem__)]
-
-
-def _uniform_params(pixels: int, stages: int, op: str, filters: Sequence[int]) -> dict[str, Any]:
-    params: dict[str, Any] = {"resolution": pixels, "stages": stages, "strides": "even", "head": 0}
-    for i, percent in enumerate(filters, 1):
-        params |= {f"s{i}.op": op, f"s{i}.kernel": 3, f"s{i}.se": 0.0, f"s{i}.skip": "pool"}
-        params |= {f"s{i}.filters": percent, f"s{i}.layers": "fewer"}
-    return params
-
-
-def _filled(space: StagedSpace, params: dict[str, Any]) -> dict[str, Any]:
-    """With the first value for every choice that has none, which makes no difference."""
-    return {choice.name: choice.values[0] for choice in space.choices} | params
+    spread evenly, as few stages as possible, all alike."""
+    size = {"size": min(sizes, key=lambda percent: abs(percent - 100))} if len(sizes) > 1 else {}
+    plan = {"stages": menu.stages[0], "strides": "even", "skip": "pool", "stem": 100, "head": 0}
+    for pixels, (op, layers) in itertools.product(reversed(menu.resolutions), _PLAIN.items()):
+        stages: dict[str, Any] = {}
+        for i in range(1, menu.stages[0] + 1):
+            stages |= {f"s{i}.op": op, f"s{i}.layers": layers, f"s{i}.kernel": 3, f"s{i}.filters": 100, f"s{i}.se": 0.0}
+        yield size | {"resolution": pixels} | plan | stages

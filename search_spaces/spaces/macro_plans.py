@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,8 @@ import numpy as np
 from search_spaces.fit import halvings
 
 PLACEMENTS = ("early", "even", "late")
-NARROWEST, DIVISOR = 8, 4
-"""Channels that a stage has at least, and that widths are rounded to multiples of."""
-_STEPS, _CLOSE = 10, 0.02
+NARROWEST = 8
+"""Channels that every stage of a plan's plain networks has at least."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +67,3 @@ def menus(resolutions: Sequence[int]) -> Iterator[Menu]:
         for more, placements in ((2, PLACEMENTS), (1, PLACEMENTS), (1, PLACEMENTS[:2]), (0, PLACEMENTS[:2])):
             yield Menu(sizes, tuple(range(least, least + more + 1)), placements)
         sizes = sizes[:-1]
-
-
-def solve(cost: Callable[[float], float], target: float, start: float) -> float:
-    """The width at which `cost` is about `target`, looked for from `start`: cost grows about as the square of width."""
-    width = start
-    for _ in range(_STEPS):
-        ratio = target / cost(width)
-        if abs(ratio - 1) < _CLOSE:
-            break
-        width *= min(max(math.sqrt(ratio), 0.25), 4.0)
-    return width
-
-
-def rounded(channels: float) -> int:
-    """To a multiple of DIVISOR, NARROWEST at least."""
-    return max(NARROWEST, DIVISOR * round(channels / DIVISOR))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.errors import UserError
 from experiments.options.settings import Settings
-from experiments.plans.search import HEADROOM, plan_search
+from experiments.plans.search import plan_search
 from experiments.records import SpaceFacts
 from experiments.run.context import RunContext, open_run
 from experiments.run.progress import Narrator
@@ -28,15 +29,21 @@ def asking(run: RunContext, **given: object) -> RunContext:
     return replace(run, settings=Settings().with_given({**ASKED, **given}))
 
 
-def test_the_default_space_is_bounded_near_the_target(opened: RunContext) -> None:
+def test_all_networks_of_the_default_space_cost_the_target(opened: RunContext) -> None:
     search = plan_search(opened)
     assert search.space.name == "macro"
-    assert search.max_macs == round(HEADROOM * 300_000)
+    assert search.space.equal_macs == 300_000
+    assert search.max_macs is None
     assert plan_search(asking(opened, max_macs="1M")).max_macs == 1_000_000
-    assert plan_search(asking(opened, space="mnasnet")).max_macs is None
-    assert plan_search(asking(opened, cost="params")).max_macs is None
-    assert plan_search(asking(opened, sampler="tpe")).max_macs is None
-    assert plan_search(asking(opened, sampler="random")).max_macs is not None
+    with pytest.raises(UserError, match=r"--max-macs 200k: every network .* costs about 0.3 M; lower --target-macs"):
+        plan_search(asking(opened, max_macs="200k"))
+    assert plan_search(asking(opened, max_macs="200k", space="mnasnet")).max_macs == 200_000
+
+
+def test_networks_differ_in_size_where_something_else_is_charged_for(opened: RunContext) -> None:
+    space = plan_search(asking(opened, cost="params")).space
+    assert space.choices[0].name == "size"
+    assert space.equal_macs is None
 
 
 def test_a_folder_keeps_its_space_and_its_epochs(opened: RunContext) -> None:

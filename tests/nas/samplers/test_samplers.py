@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
 from nas.figures import InSpace, MultiplyAdds, keeps
-from nas.samplers import KEEP_BOUNDS, SAMPLERS, make_sampler, recommend
+from nas.samplers import SAMPLERS, make_sampler, recommend
 from nas.samplers.costs import RowCosts
 from nas.samplers.grid import INACTIVE, Grid, make_grid
 from nas.samplers.history import HistoryReader
@@ -28,6 +28,8 @@ from nas.samplers.model.surrogate import Data, Surrogates
 from nas.score import Score
 from search_spaces import mbconv_space
 
+KEEP_BOUNDS = ("default", "random", "hill_climbing", "evolution", "ppo")
+"""Samplers that suggest nothing above a bound, but for a study's first trial."""
 SPACE = {
     "s1.kernel": IntDistribution(3, 5, step=2),
     "s1.expand": CategoricalDistribution((1, 4, 6)),
