@@ -138,14 +138,16 @@ class SearchTrials:
         try:
             arch = plan.space.decode(frozen.params)
             figures = {figure.name: figure.of(arch) for figure in plan.figures}
+            reason = plan.refusal(arch)
+            charge = None if plan.charge is None or reason is not None else float(plan.charge.of(arch))
         except ValueError as error:
             self.ledger.close(trial, None, unbuilt(error))
             return None
         request = Request(arch, plan.fidelity, self._seed(frozen, arch), method=plan.method)
         set_attrs(trial, request_attrs(request, figures))
-        reason, cost = plan.refusal(arch), figures[plan.figures[0].name]
-        if reason is None and plan.charge is not None:
-            cost = float(plan.charge.of(arch))
+        cost = figures[plan.figures[0].name]
+        if charge is not None:
+            cost = charge
             trial.set_user_attr(COST, cost)
             reason = plan.refusal_of_charge(cost)
         if reason is not None:

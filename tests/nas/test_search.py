@@ -353,6 +353,24 @@ def test_what_is_over_one_bound_is_not_looked_at_by_those_of_the_charge(tmp_path
         assert ("MACs" in trial.user_attrs.get("pruned_because", "")) == (trial.params["channels"] == 16)
 
 
+class Unknown(Squared):
+    """A figure that networks of 16 channels lack."""
+
+    def of(self, arch: ArchSpec) -> float:
+        if arch.stages[0].channels == 16:
+            raise ValueError("no figure of 16 channels")
+        return super().of(arch)
+
+
+@pytest.mark.parametrize("asked", [{"bounds": (Bound(Unknown(), 1e12),)}, {"charge": Unknown()}])
+def test_a_network_that_lacks_a_figure_is_a_failed_trial(path: Path, asked: dict[str, Any]) -> None:
+    study = search(path, space=PAIR, **asked)
+    for trial in study.trials:
+        assert (trial.state == TrialState.FAIL) == (trial.params["channels"] == 16)
+        message = trial.user_attrs.get("failure_message")
+        assert message in (None, "ValueError: no figure of 16 channels")
+
+
 def test_a_plan_without_macs_is_none() -> None:
     with pytest.raises(ValueError, match="macs"):
         SearchPlan(PAIR, SCORE, FIDELITY, 1, (PARAMS,))
