@@ -6,7 +6,7 @@ and returns new images of that shape. An image's result is Pillow's, and does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ def auto_contrast(images: Tensor) -> Tensor:
     """Stretch each channel linearly to 0..255, rounding down; a channel of one value stays as it is."""
     low, high = (extreme.double() for extreme in (images.amin((1, 2), keepdim=True), images.amax((1, 2), keepdim=True)))
     # To the bit as Pillow computes it, since it is rounded down. (255 / tensor would multiply by the reciprocal.)
-    scale = torch.tensor(255.0, dtype=torch.float64) / (high - low).clamp(min=1)
+    scale = torch.full_like(high, 255.0) / (high - low).clamp(min=1)
     stretched = (images * scale + -low * scale).clamp_(0, 255).to(torch.uint8)
     return torch.where(high > low, stretched, images)
 
@@ -52,7 +52,10 @@ def equalize(images: Tensor) -> Tensor:
     n, size, _, channels = images.shape
     rows = n * channels
     places = images + 256 * torch.arange(rows, device=images.device).view(n, 1, 1, channels)
-    counts = torch.bincount(places.flatten(), minlength=256 * rows).view(rows, 256)
+    # Not by bincount, which on a GPU waits for the largest value.
+    flat = places.flatten()
+    counts = torch.zeros(256 * rows, dtype=torch.long, device=images.device)
+    counts = counts.scatter_add_(0, flat, torch.ones_like(flat)).view(rows, 256)
     highest = counts.gather(1, images.amax((1, 2)).view(rows, 1).long())
     step = (size * size - highest) // 255
     below = counts.cumsum(1) - counts
@@ -215,26 +218,61 @@ POLICY: tuple[tuple[tuple[str, float, int], tuple[str, float, int]], ...] = (
 """The sub-policies of the paper's ImageNet table: two operations each, with probability and level (0..9)."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """An operation of the policy, and the images of a batch that go through it: `rows` (n,), with `amounts` (n,)."""
+
+    run: Callable[[Tensor, Tensor], Tensor]
+    rows: Tensor
+    amounts: Tensor
+
+
+def plan_batches(draws: Tensor, size: int, device: torch.device) -> list[list[Part]]:
+    """What each whole batch of `size` images goes through, in this order; its tensors are on `device`.
+
+    draws: (N, DRAWS) in 0..1, below 1, on the CPU: which sub-policy, whether its two operations happen, and their
+    signs. All is decided here and brought to the device at once, so that no batch waits for it.
+    """
+    chosen = (draws[:, 0] * len(POLICY)).long()
+    signs = torch.where(draws[:, 3:] < 0.5, -1.0, 1.0).double()
+    parts: list[list[Operation]] = []
+    rows, amounts = [], []
+    for start in range(0, len(draws) - size + 1, size):
+        batch = slice(start, start + size)
+        parts.append([])
+        for turn in range(2):
+            kind, chance, amount = (column[chosen[batch]] for column in _TURNS[turn])
+            kind[draws[batch, 1 + turn] >= chance] = -1
+            for number, operation in enumerate(OPERATIONS.values()):
+                drew = torch.nonzero(kind == number).flatten()
+                if len(drew):
+                    parts[-1].append(operation)
+                    rows.append(drew)
+                    amounts.append(amount[drew] * signs[batch, turn][drew] if operation.either_way else amount[drew])
+    if not rows:
+        return [[] for _ in parts]
+    counts = [len(each) for each in rows]
+    placed = zip(
+        torch.split(torch.cat(rows).to(device), counts), torch.split(torch.cat(amounts).to(device), counts), strict=True
+    )
+    return [[Part(operation.run, *next(placed)) for operation in batch] for batch in parts]
+
+
+def augment_batch(images: Tensor, parts: Sequence[Part]) -> Tensor:
+    """The images (N, S, S, C) uint8 after all parts; they are left alone."""
+    images = images.clone()
+    for part in parts:
+        images[part.rows] = part.run(images[part.rows], part.amounts)
+    return images
+
+
 def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
     """Each image by a sub-policy of its own: both of its operations in turn, each with its probability.
 
-    images: (N, S, S, C) uint8, which are left alone; the result has their shape and is on their device.
-    draws: (N, DRAWS) in 0..1, below 1: which sub-policy, whether its two operations happen, and their signs. They are
-    best on the CPU, where it is decided which images go through which operation.
+    images: (N, S, S, C) uint8, which are left alone; the result has their shape and is on their device. draws: see
+    `plan_batches`.
     """
-    images, draws = images.clone(), draws.cpu()
-    chosen = (draws[:, 0] * len(POLICY)).long()
-    sign = torch.where(draws[:, 3:] < 0.5, -1.0, 1.0).double()
-    for turn in range(2):
-        kind, chance, amount = (column[chosen] for column in _TURNS[turn])
-        kind[draws[:, 1 + turn] >= chance] = -1
-        for number, operation in enumerate(OPERATIONS.values()):
-            drew = torch.nonzero(kind == number).flatten()
-            if len(drew):
-                amounts = amount[drew] * sign[drew, turn] if operation.either_way else amount[drew]
-                rows = drew.to(images.device)
-                images[rows] = operation.run(images[rows], amounts)
-    return images
+    return augment_batch(images, plan_batches(draws, len(images), images.device)[0]) if len(images) else images
 
 
 def _turn(turn: int) -> tuple[Tensor, Tensor, Tensor]:

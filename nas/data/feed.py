@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from nas.data.ahead import ahead
 from nas.data.augment import Augmentation, Draws, crop_flip, cut_out, normalise, resize
-from nas.data.auto_augment import auto_augment
+from nas.data.auto_augment import Part, augment_batch, plan_batches
 from nas.data.dataset import Dataset, load_split
 
 RESIDENT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
@@ -61,30 +63,45 @@ class Feed:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch, augmented, in whole batches of `size`; the images left over are dropped.
 
-        All but the hole is done to the images as they are held, before those of the mapped file are resized. Raises
-        ValueError where the augmentation has AutoAugment and the draws have no numbers for it.
+        All but the hole is done to the images as they are held, before those of the mapped file are resized. draws: on
+        the device of `images`, or elsewhere, at the price of a copy an epoch. Raises ValueError where the augmentation
+        has AutoAugment and the draws have no numbers for it.
         """
-        policy = draws.policy if augmentation.auto_augment else None
-        if augmentation.auto_augment and policy is None:
+        if augmentation.auto_augment and draws.policy is None:
             raise ValueError("augmented by AutoAugment: draw the epochs with auto_augment=True")
+        parts: Iterable[Sequence[Part]] = itertools.repeat(())
+        if augmentation.auto_augment and draws.policy is not None:
+            parts = plan_batches(draws.policy, size, self.device)
+        hole = round(augmentation.cutout * self.resolution)
+        holes, order = draws.hole.to(self.device), draws.order.to(self.device)
+        batches = self._cut(size, draws, augmentation, flip=flip)
+        if self.device != self.images.device:
+            batches = ahead(batches, pinned=self.device.type == "cuda")
+        starts = range(0, len(self) - size + 1, size)
+        for start, cut, todo in zip(starts, batches, parts, strict=False):
+            images = cut.to(self.device, non_blocking=True)
+            batch = self._to_float(augment_batch(images, todo) if todo else images)
+            part = slice(start, start + size)
+            yield cut_out(batch, holes[part], hole) if hole else batch, self.labels[order[part]]
+
+    def _cut(self, size: int, draws: Draws, augmentation: Augmentation, *, flip: bool) -> Iterator[Tensor]:
+        """The batches as they are held, shifted and mirrored: (size, S, S, C) uint8 where `images` is."""
+        place = self.images.device
         side = self.images.shape[1]
         reach = augmentation.translate * side
-        shift = torch.round(draws.shift * reach).long() if reach >= 0.5 else None
-        hole = round(augmentation.cutout * self.resolution)
+        shift = torch.round(draws.shift.to(place) * reach).long() if reach >= 0.5 else None
+        mirrored = draws.flip.to(place) if flip and augmentation.flip else None
+        rows = self.rows[draws.order.to(place)]
         for start in range(0, len(self) - size + 1, size):
             part = slice(start, start + size)
-            chosen = draws.order[part]
             cut = crop_flip(
                 self.images,
-                self.rows[chosen.to(self.rows.device)],
-                None if shift is None else shift[part].to(self.images.device),
-                draws.flip[part].to(self.images.device) if flip and augmentation.flip else None,
+                rows[part],
+                None if shift is None else shift[part],
+                None if mirrored is None else mirrored[part],
             )
             self._let_go()
-            if policy is not None:
-                cut = auto_augment(cut.to(self.device), policy[part])
-            batch = self._to_float(cut)
-            yield cut_out(batch, draws.hole[part], hole) if hole else batch, self.labels[chosen]
+            yield cut
 
     def _let_go(self) -> None:
         """Free what the images read so far take of this process's memory; they stay in the system's file cache."""

@@ -111,7 +111,7 @@ class Training:
     def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The augmented batches of an epoch: images (size, channels, R, R) and labels (size,)."""
         feed, augmentation = self.train, self.recipe.augmentation
-        draws = draw_epoch(len(feed), self.seed, epoch, feed.device, auto_augment=augmentation.auto_augment)
+        draws = draw_epoch(len(feed), self.seed, epoch, feed.images.device, auto_augment=augmentation.auto_augment)
         return feed.shuffled(size, draws, augmentation, flip=self.flip)
 
     def step(self, images: Tensor, labels: Tensor, objective: Objective = FROM_SCRATCH) -> Tensor:

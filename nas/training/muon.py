@@ -35,7 +35,8 @@ class Muon(GroupOptimizer):
         self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, weight_decay: float = 0.0, eps: float = 1e-8
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps,
-                                  "matrices": False})  # fmt: skip
+                                  "matrices": False, "fused": True})  # fmt: skip
+        # `fused` lets torch put step counts beside their parameters when a state is loaded.
 
     def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         gradients = gradients_of(weights)
@@ -43,7 +44,7 @@ class Muon(GroupOptimizer):
             if not self.state[weight]:
                 self.state[weight] = {"moment": torch.zeros_like(weight)}
                 if not group["matrices"]:
-                    self.state[weight] |= {"square": torch.zeros_like(weight), "step": torch.tensor(0.0)}
+                    self.state[weight] |= {"square": torch.zeros_like(weight), "step": weight.new_zeros(())}
         moments = [self.state[weight]["moment"] for weight in weights]
         if group["matrices"]:
             _muon(group, weights, gradients, moments)

@@ -1,0 +1,113 @@
+"""What a training asks of its device, seen on torch's meta device, which computes nothing and so stands for any GPU:
+within a step no operand lies elsewhere, and the host never waits for a value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from nas.data.feed import Feed
+from nas.training.loop import Training, place_network, prepare_network
+from nas.training.recipe import RECIPES
+from search_spaces import build_network, reference_arch
+from search_spaces.fit import fit_arch
+
+META, CPU = torch.device("meta"), torch.device("cpu")
+WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.bincount", "aten.equal", "aten.masked_select", "aten.unique")
+"""Operations whose result, or its size, the host has to wait for."""
+
+
+class Watch(TorchDispatchMode):
+    """Counts operations on the device, copies to it, and what must not be: mixed operands, and waiting for values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        operands = {each.device.type for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        results = {each.device.type for each in tree_leaves(result) if isinstance(each, Tensor)}
+        name = str(func)
+        if "copy" in name and operands | results == {"cpu", "meta"}:
+            self.seen["copies to the device" if "meta" in results else "copies back"] += 1
+        elif {"cpu", "meta"} <= operands:
+            self.wrong.append(f"{name} has operands on the CPU beside those on the device")
+        if name.startswith(WAITS) and "meta" in operands:
+            self.wrong.append(f"{name} waits for the device")
+        if "meta" in operands | results:
+            self.seen["operations"] += 1
+        return result
+
+
+def a_feed(images: torch.device, count: int = 64, size: int = 32) -> Feed:
+    """Of images on a device, or of a mapped file on the CPU for a training on the device."""
+    return Feed(
+        torch.zeros((count, size, size, 3), dtype=torch.uint8, device=images), torch.arange(count, device=images),
+        torch.zeros(count, dtype=torch.long, device=META), torch.zeros(3, device=META), torch.ones(3, device=META),
+        size, 3,
+    )  # fmt: skip
+
+
+def a_training(recipe: str, feed: Feed) -> Training:
+    made = RECIPES[recipe]()
+    arch = fit_arch(reference_arch("efficientnet_b0"), 32, 2e6, num_classes=10)
+    network = place_network(prepare_network(build_network, arch, 10, made, 4), feed.device)
+    return Training(network, made, feed, 4, seed=0, flip=True)
+
+
+def steps(training: Training, size: int = 16) -> Iterator[Watch]:
+    """The watch over each step of an epoch but the first, with which the epoch's draws are brought to the device."""
+    training.network.train()
+    batches = training.batches(1, size)
+    training.step(*next(batches))
+    while True:
+        with Watch() as watch:
+            try:
+                images, labels = next(batches)
+            except StopIteration:
+                return
+            training.step(images, labels)
+            if training.average is not None:
+                training.average.update(training.network)
+        yield watch
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(("images", "copies"), [(META, 0), (CPU, 1)])
+def test_a_step_never_waits_for_its_device_nor_computes_with_what_lies_elsewhere(
+    recipe: str, images: torch.device, copies: int
+) -> None:
+    watched = list(steps(a_training(recipe, a_feed(images))))
+    assert len(watched) == 3
+    for watch in watched:
+        assert watch.wrong == []
+        assert watch.seen["copies to the device"] == copies
+        assert watch.seen["copies back"] == 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_state_that_is_loaded_goes_to_the_device(recipe: str) -> None:
+    """Checkpoints are read on the CPU."""
+    before = Training(
+        prepare_network(build_network, fit_arch(reference_arch("efficientnet_b0"), 32, 2e6, num_classes=10), 10,
+                        RECIPES[recipe](), 4),
+        RECIPES[recipe](), a_feed(META), 4, seed=0, flip=True,
+    )  # fmt: skip
+    for parameter in before.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before.optimizer.step()
+    after = a_training(recipe, a_feed(META))
+    after.optimizer.load_state_dict(before.optimizer.state_dict())
+    kept = [value for state in after.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    assert kept
+    assert {value.device for value in kept} == {META}
+    assert [watch.wrong for watch in steps(after)] == [[]] * 3
