@@ -103,7 +103,9 @@ class _FullTraining:
         epoch = state.best if self.plan.keep == "best" else last
         if epoch != last:
             checkpoints.load_best(training, state)
-        test = None if self.test is None else measure(training.result, self.test, self.objective.metric)
+        test = None
+        if self.test is not None:
+            test = measure(training.result, self.test, self.objective.metric, training.eval_batch)
         save_weights(training.result, run.folder.path / WEIGHTS)
         record = self._record(run, state, epoch, test)
         run.folder.write(record)

@@ -59,7 +59,7 @@ def fit(
         begin = time.perf_counter()
         training.run_epoch(epoch, objective)
         images = validation.after(epoch, training.epochs)
-        value = measure(training.result, images, objective.metric, training.micro_batches)
+        value = measure(training.result, images, objective.metric, training.eval_batch)
         state = state.after(value, time.perf_counter() - begin)
         go_on = on_epoch(state)
         if checkpoints is not None:

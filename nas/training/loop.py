@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from nas.training.recipe import Recipe
 from search_spaces import ArchSpec
 from search_spaces.network import branch_ends
 
-EVAL_BATCH = {"cpu": 256, "cuda": 2048}
+EVAL_BATCH = 2048
+"""Images that are evaluated at once at most: more do not make a device faster."""
 CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the device
 _WATCHED = 1000
 
@@ -88,6 +90,17 @@ class Training:
             self.average = Average(self.network, self.recipe.average)
 
     @property
+    def batch(self) -> int:
+        """Images that are computed at once in a step, at least."""
+        return max(1, self.recipe.batch_for(len(self.train)) // self.micro_batches)
+
+    @cached_property
+    def eval_batch(self) -> int:
+        """Images to evaluate at once: as many as need no more memory than a step."""
+        images, _ = next(self.train.in_order(1))
+        return images_at_once(self.network, images, self.batch)
+
+    @property
     def result(self) -> nn.Module:
         """What is measured and kept: the averaged network where the recipe averages, else the network itself."""
         return self.network if self.average is None else self.average.network
@@ -128,8 +141,34 @@ class Training:
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, micro_batches: int = 1) -> float:
-    """The metric's value over all images of the feed, in batches of the usual size divided by `micro_batches`.
+def images_at_once(network: nn.Module, image: Tensor, batch: int) -> int:
+    """How many images may be evaluated at once in the memory that a training step on `batch` of them takes.
+
+    A step keeps, until it goes backwards, what all layers with weights write: convolutions, norms, linear layers (what
+    others do may be done in place). Evaluation holds what one layer reads and writes, and two maps beside it
+    where there is a shortcut. image: one, as the network takes it (1, C, R, R).
+    """
+    kept, held, largest = 0, 0, image.numel()
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal kept, held, largest
+        kept += output.numel() if any(True for _ in module.parameters(recurse=False)) else 0
+        held = max(held, inputs[0].numel() + output.numel())
+        largest = max(largest, output.numel())
+
+    hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
+    training = network.training
+    network.eval()
+    network(image)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    return max(1, min(EVAL_BATCH, batch * kept // (held + 2 * largest) if held else batch))
+
+
+@torch.inference_mode()
+def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, size: int = 256) -> float:
+    """The metric's value over all images of the feed, in batches of `size`.
 
     Raises DivergedError when a logit is not finite.
     """
@@ -137,7 +176,7 @@ def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, micro_bat
     predicted = torch.empty_like(feed.labels)
     done = 0
     total = torch.zeros((), device=feed.device)
-    for images, _ in feed.in_order(EVAL_BATCH[feed.device.type] // micro_batches):
+    for images, _ in feed.in_order(size):
         logits = network(images)
         predicted[done : done + len(images)] = logits.argmax(1)
         done += len(images)

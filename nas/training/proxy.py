@@ -146,7 +146,7 @@ class ProxyEvaluator:
         value, metrics = state.curve[-1], dict[str, float]()
         if final is not val:
             metrics[f"val_{metric.name}"] = value
-            value = measure(training.result, final, metric, request.micro_batches)
+            value = measure(training.result, final, metric, training.eval_batch)
         return Outcome(value=value, metric=metric.name, curve=state.curve, seconds=state.earlier, metrics=metrics)
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:

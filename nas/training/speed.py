@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from nas.evaluation import Timing
-from nas.training.loop import EVAL_BATCH, Training, images_measured
+from nas.training.loop import Training, images_measured
 from nas.training.objective import Objective
 
 
@@ -57,7 +57,7 @@ def time_training(
     batches = itertools.chain.from_iterable(training.batches(epoch, batch) for epoch in itertools.count(1))
     network.train()
     step = _time(lambda: training.step(*next(batches), objective), seconds, device)
-    size = min(EVAL_BATCH[device.type], len(feed))
+    size = min(training.eval_batch, len(feed))
     images, _ = next(iter(feed.in_order(size)))
     network.eval()
     with torch.inference_mode():

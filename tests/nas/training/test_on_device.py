@@ -3,8 +3,10 @@ within a step no operand lies elsewhere, and the host never waits for a value.""
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,6 +94,51 @@ def test_a_step_never_waits_for_its_device_nor_computes_with_what_lies_elsewhere
         assert watch.wrong == []
         assert watch.seen["copies to the device"] == copies
         assert watch.seen["copies back"] == 0
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of tensors made under it that were there at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in tree_leaves(result):
+            if isinstance(made, Tensor) and made.device == META:
+                storage = made.untyped_storage()
+                if storage._cdata not in self.known:
+                    self.known.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        self.most = max(self.most, self.now)
+        return result
+
+    def _gone(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [("efficientnet_b0", 224), ("efficientnet_b0", 32), ("plain_resnet", 32), ("mobilenet_v2", 64), ("resnet18", 96)],
+)
+def test_evaluation_needs_no_more_memory_than_a_step(name: str, pixels: int) -> None:
+    recipe = RECIPES["fast"]()
+    network = place_network(build_network(replace(reference_arch(name), resolution=pixels), 10), META)
+    training = Training(network, recipe, a_feed(META, 5000, pixels), 4, seed=0, flip=True)
+    training.optimizer.zero_grad()
+    images, labels = next(training.batches(1, training.batch))
+    with LiveBytes() as step:
+        training.step(images, labels)
+    network.eval()
+    images = next(training.train.in_order(training.eval_batch))[0]
+    with torch.inference_mode(), LiveBytes() as evaluation:
+        network(images)
+    assert training.eval_batch > training.batch
+    assert evaluation.most + images.nbytes <= step.most
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
