@@ -20,13 +20,13 @@ from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
+from nas.failure_causes import out_of_memory
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
 from nas.training.loop import (
     DivergedError,
     Training,
     measure,
-    out_of_memory,
     place_network,
     prepare_network,
     repeatable,

@@ -21,13 +21,12 @@ from nas.evaluation import (
     Times,
     Timing,
 )
+from nas.failure_causes import cause_of
 
 TimeLimit = float | Callable[[Request | Probe], float | None] | None
 """Seconds a try may take: for all requests and probes, for each, or (None) as long as it likes."""
 
 _LONGEST_MESSAGE = 500
-_LOST_DEVICE = ("CUDA error", "CUDA unknown error", "No CUDA GPUs are available", "cudaGetDeviceCount")
-"""Texts of errors after which CUDA answers nothing more in this process."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def prepare_worker(evaluator: Evaluator, device: str) -> str | None:
 
 def is_lost_device(failure: Failure) -> bool:
     """Whether this is a failure of the device that only a new process, if any, gets over."""
-    return failure.kind == "crashed" and any(text in failure.message for text in _LOST_DEVICE)
+    return failure.kind == "crashed" and cause_of(failure.message) == "device"
 
 
 def probe_safely(evaluator: Evaluator, probe: Probe, device: str) -> Timing | Failure:
@@ -181,9 +180,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _failure(error: BaseException) -> Failure:
-    # torch's own class is matched by name so that an evaluator without torch does not pay for its import.
-    no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return Failure("oom" if no_memory else "crashed", one_line(error))
+    return Failure("oom" if cause_of(error) == "memory" else "crashed", one_line(error))
 
 
 def _checked(outcome: Any) -> Outcome:

@@ -199,13 +199,6 @@ def images_measured(epochs: int, train: int, val: int) -> int:
     return (epochs - 1) * images_watched(train, val) + val
 
 
-def out_of_memory(error: Exception) -> str | None:
-    """One line about the memory that ran out, or None for any other error."""
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-        return None
-    return str(error).splitlines()[0] if str(error) else "out of memory"
-
-
 def _check_finite(value: Tensor, message: str) -> None:
     if not math.isfinite(float(value)):
         raise DivergedError(message)

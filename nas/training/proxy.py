@@ -13,6 +13,7 @@ from torch import nn
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing
+from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
 from nas.training.fit import Validation, fit
@@ -20,7 +21,6 @@ from nas.training.loop import (
     DivergedError,
     Training,
     measure,
-    out_of_memory,
     place_network,
     prepare_network,
     repeatable,
