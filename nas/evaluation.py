@@ -127,7 +127,8 @@ class Evaluator(Protocol):
     recorded as `diverged`. Anything raised is a defect of the evaluator, which the executor records as `crashed`
     with the exception's text, but memory that runs out: `oom`.
 
-    An evaluator may have the methods of PreparesRun, Prepares and Times too; executors call those that are there.
+    An evaluator may have the methods of PreparesRun, Prepares, Releases and Times too; executors call those that are
+    there.
     """
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome: ...
@@ -151,6 +152,17 @@ class Prepares(Protocol):
     """
 
     def prepare(self, device: str) -> None: ...
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """An evaluator that keeps memory between requests, such as images: `release` frees it, on the worker's device.
+
+    Called between requests, in every worker of a device that a trial is to have for itself; after it the worker serves
+    on. What torch and the C library keep of freed memory is given back by the pool.
+    """
+
+    def release(self, device: str) -> None: ...
 
 
 @dataclass(frozen=True)

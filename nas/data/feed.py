@@ -160,6 +160,12 @@ def _load(dataset: Dataset, split: str, count: int, resolution: int, device: tor
     return RESIDENT[key]
 
 
+def forget(device: torch.device) -> None:
+    """Free the splits that this process keeps in memory on `device`; they are loaded again when they are asked for."""
+    for key in [key for key in RESIDENT if key[-1] == device]:
+        del RESIDENT[key]
+
+
 def _make_room(needed: int, limit: int) -> None:
     """Forget what was used longest ago, until `needed` bytes more come to at most `limit`."""
     while RESIDENT and sum(loaded[0].nbytes for loaded in RESIDENT.values()) + needed > limit:

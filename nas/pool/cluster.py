@@ -19,10 +19,10 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from nas.evaluation import Evaluator
 from nas.pool.crew import WorkerExecutor
 from nas.pool.executor import Finished, Reported, TimeLimit, one_line, prepare_run, prepare_worker
-from nas.pool.messages import Broken, Go, Message, Order, Ready, Run, RunProbe, Stop, pickled
+from nas.pool.messages import Broken, Go, Message, Order, Ready, Release, Run, RunProbe, Stop, pickled
 from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, keep_memory, pin_threads
-from nas.pool.worker import serve
+from nas.pool.worker import release, serve
 
 PACKAGES = ("search_spaces", "nas", "scaling_search", "experiments")
 _PATIENCE = 10.0  # seconds for the head node to answer
@@ -184,11 +184,15 @@ class _Actor:
         return messages
 
     def take(self, order: Order) -> None:
-        """Begin a trial or a probe, which goes on after this returns; or pass on a word to the trial that runs."""
+        """Begin a trial or a probe, which goes on after this returns; give memory back; or pass on a word to the trial
+        that runs."""
         if isinstance(order, Stop):
             self._stopped.add(order.ticket)
         if isinstance(order, Run | RunProbe):
             threading.Thread(target=self._serve, args=(order,), daemon=True).start()
+        elif isinstance(order, Release):
+            assert self._evaluator is not None
+            self._news.put(release(self._evaluator, self._slot.device))
         else:
             self._answers.put(order)
 

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from nas.evaluation import Failure, Outcome, Probe, Request, Timing
 from nas.pool.executor import Event, Finished, Judge, Reported, TimeLimit, WorkersError, limit_of
 from nas.pool.memory import lighter, out_of_memory_for_good
-from nas.pool.messages import Broken, Go, Lost, Message, Probed, Ready, Run, RunProbe, Stop
-from nas.pool.seat import Seat, Submission, Worker, WorkerDiedError
+from nas.pool.messages import Broken, Go, Lost, Message, Probed, Ready, Released, Run, RunProbe, Stop
+from nas.pool.seat import Seat, Submission, Worker, WorkerDiedError, emptied
 from nas.pool.slots import Slot
 
 _TICK = 1.0  # seconds between looks at the clock
 START_LIMIT = 300.0
 """Seconds in which a worker must be ready: it has libraries to import and an evaluator to load, which takes seconds,
 and a minute or two where many begin at once on a slow disk."""
+RELEASE_LIMIT = 60.0
+"""Seconds in which a worker must have given back the memory that it keeps."""
 _MOST_STILLBORN = 5
 _MOST_LOSSES = 3
 _log = logging.getLogger(__name__)
@@ -28,11 +30,12 @@ class WorkerExecutor(abc.ABC):
     """An executor over long-lived workers, one for each slot; how they are started is a subclass's business.
 
     A worker that dies, hangs past the time limit or loses its device is replaced, and its trial tried again, at most
-    `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others
-    is tried again when it has the device for itself, then with its batches in parts (see Request.micro_batches), then
-    it is an `oom` failure. A device that three trials in a row were lost with is given up, with all its slots, while
-    there are others; so is a slot of which six workers in a row died or hung before they were ready. Both are told in
-    one line.
+    `retries` times; then the trial is a `crashed` or `timeout` failure. A trial that runs out of memory beside others,
+    or where idle workers keep memory, is tried again with the device for itself: nothing else runs there, and its
+    workers have given back what they keep (see Releases). Then it is tried with its batches in parts (see
+    Request.micro_batches), then it is an `oom` failure. A device that three trials in a row were lost with is given up,
+    with all its slots, while there are others; so is a slot of which six workers in a row died or hung before they were
+    ready. Both are told in one line.
 
     Raises ValueError without slots, and from `wait` and `probe` WorkersError when workers cannot load or
     prepare the evaluator or those of the
@@ -146,17 +149,18 @@ class WorkerExecutor(abc.ABC):
         if submission.alone_at is not None:
             there = [seat for seat in self._seats if seat.place == submission.alone_at]
             if there:
-                return None if any(seat.running for seat in there) else there[0]
+                return None if any(seat.running for seat in there) else emptied(there, time.monotonic())
             submission.alone_at = None  # that place was given up
         elsewhere = [seat for seat in self._seats if seat.place != submission.avoid]
         fitting = [seat for seat in elsewhere or self._seats if self._is_open(seat)]
         return min(fitting, key=lambda seat: not seat.ready, default=None)
 
     def _run(self, seat: Seat, submission: Submission) -> None:
-        neighbours = [other.running for other in self._seats if other.place == seat.place and other.running is not None]
+        others = [other for other in self._seats if other.place == seat.place and other is not seat]
+        neighbours = [other.running for other in others if other.running is not None]
         for neighbour in neighbours:
             neighbour.crowded = True
-        submission.crowded = bool(neighbours)
+        submission.crowded = bool(neighbours) or any(other.keeps for other in others)
         submission.limit = limit_of(self._time_limit, submission.asked)
         submission.curve.clear()
         seat.running = submission
@@ -164,7 +168,7 @@ class WorkerExecutor(abc.ABC):
             self._send(seat, submission)
 
     def _send(self, seat: Seat, submission: Submission) -> None:
-        submission.begin = time.monotonic()
+        seat.keeps, submission.begin = True, time.monotonic()
         ticket, asked = submission.ticket, submission.asked
         seat.worker.send(
             RunProbe(ticket, asked) if isinstance(asked, Probe) else Run(ticket, asked, submission.judge is not None)
@@ -198,6 +202,8 @@ class WorkerExecutor(abc.ABC):
                     self._send(seat, seat.running)
             case Broken(text):
                 raise WorkersError(f"worker processes {text}")
+            case Released():
+                seat.asked, seat.keeps = None, seat.running is not None
             case Lost(text):
                 self._on_loss(seat, text)
             case Reported() if seat.running is not None:
@@ -270,6 +276,9 @@ class WorkerExecutor(abc.ABC):
 
     def _check_time(self, seat: Seat) -> None:
         submission = seat.running
+        if seat.asked is not None and time.monotonic() - seat.asked > RELEASE_LIMIT:
+            self._on_death(seat, f"memory not given back within {RELEASE_LIMIT:g} s")
+            return
         if not seat.ready:
             if self.start_limit is not None and time.monotonic() - seat.begin > self.start_limit:
                 self._on_death(seat, f"not ready within {self.start_limit:g} s")
@@ -293,3 +302,4 @@ class WorkerExecutor(abc.ABC):
         seat.worker.kill()
         seat.worker = self._start_worker(seat.slot)
         seat.begin, seat.ready, seat.running = time.monotonic(), False, None
+        seat.keeps, seat.asked = False, None

@@ -16,12 +16,14 @@ from nas.evaluation import (
     Prepares,
     PreparesRun,
     Probe,
+    Releases,
     Report,
     Request,
     Times,
     Timing,
 )
 from nas.failure_causes import cause_of
+from nas.pool.slots import give_back_memory
 
 TimeLimit = float | Callable[[Request | Probe], float | None] | None
 """Seconds a try may take: for all requests and probes, for each, or (None) as long as it likes."""
@@ -130,6 +132,17 @@ def prepare_worker(evaluator: Evaluator, device: str) -> str | None:
         failure = _failure(error)
         left_to_trials = failure.kind == "oom" or is_lost_device(failure)
         return None if left_to_trials else f"cannot prepare the evaluator: {failure.message}"
+    return None
+
+
+def release_memory(evaluator: Evaluator, device: str) -> Failure | None:
+    """Give back all memory that this process keeps between trials, or tell what was raised instead."""
+    try:
+        if isinstance(evaluator, Releases):
+            evaluator.release(device)
+        give_back_memory()
+    except Exception as error:
+        return _failure(error)
     return None
 
 

@@ -21,6 +21,7 @@ from nas.pool.executor import (
     prepare_run,
     prepare_worker,
     probe_safely,
+    release_memory,
 )
 from nas.pool.memory import lighter, out_of_memory_for_good
 from nas.pool.slots import pin_threads
@@ -69,6 +70,7 @@ class InlineExecutor:
                 if smaller is None:
                     outcome = out_of_memory_for_good(outcome, request)
                     break
+                release_memory(self._evaluator, self._device)
                 request = smaller
                 outcome = self._try(ticket, request, events)
         finally:

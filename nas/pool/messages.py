@@ -41,6 +41,11 @@ class Go:
 
 
 @dataclass(frozen=True)
+class Release:
+    """Driver to worker, between trials: give back the memory kept for those to come. Answered by Released."""
+
+
+@dataclass(frozen=True)
 class Ready:
     """Worker to driver: the evaluator is loaded and prepared. place: names the device; workers that share it are
     neighbours.
@@ -71,9 +76,14 @@ class Probed:
     result: Timing | Failure
 
 
-Order = Run | RunProbe | Stop | Go
+@dataclass(frozen=True)
+class Released:
+    """Worker to driver: no memory is kept any more."""
+
+
+Order = Run | RunProbe | Stop | Go | Release
 """What a driver may send."""
-Message = Ready | Broken | Lost | Reported | Finished | Probed
+Message = Ready | Broken | Lost | Reported | Finished | Probed | Released
 """What a worker may send."""
 
 

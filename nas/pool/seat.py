@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nas.evaluation import Probe, Request
 from nas.pool.executor import Judge
-from nas.pool.messages import Message, Order
+from nas.pool.messages import Message, Order, Release
 from nas.pool.slots import Slot
 
 
@@ -42,7 +43,7 @@ class Submission:
     begin: float = 0.0  # monotonic seconds, of the present try
     limit: float | None = None
     stopped: bool = False
-    crowded: bool = False  # others ran on its device during this try
+    crowded: bool = False  # others ran on its device during this try, or kept memory there
     alone_at: str | None = None  # the device it must have for itself
     avoid: str | None = None  # the device it was last lost with
     curve: list[float] = field(default_factory=list)
@@ -59,3 +60,17 @@ class Seat:
     ready: bool = False
     stillborn: int = 0  # workers in a row that were never ready
     running: Submission | None = None
+    keeps: bool = False  # memory of what the present worker has served
+    asked: float | None = None  # when it was asked to give that back; monotonic seconds
+
+
+def emptied(seats: Sequence[Seat], now: float) -> Seat | None:
+    """One of the seats of a place where nothing runs, once no worker there keeps memory; those that do are asked to
+    give it back.
+    """
+    keeping = [seat for seat in seats if seat.keeps]
+    for seat in keeping:
+        if seat.asked is None:
+            seat.asked = now
+            seat.worker.send(Release())
+    return None if keeping else min(seats, key=lambda seat: not seat.ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import sys
@@ -66,6 +67,21 @@ def keep_memory() -> None:
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def give_back_memory() -> None:
+    """Give the GPU and the system back what this process has freed and kept for itself (see `keep_memory`).
+
+    Raises what torch does where the device is lost.
+    """
+    gc.collect()  # a network and its hooks may hold one another
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 def _device_names(devices: str) -> list[str]:

@@ -24,8 +24,9 @@ from nas.pool.executor import (
     one_line,
     prepare_worker,
     probe_safely,
+    release_memory,
 )
-from nas.pool.messages import Broken, Go, Lost, Probed, Ready, Run, RunProbe, Stop
+from nas.pool.messages import Broken, Go, Lost, Probed, Ready, Release, Released, Run, RunProbe, Stop
 from nas.pool.slots import Slot, keep_memory, pin_threads
 
 _PR_SET_PDEATHSIG = 1
@@ -50,11 +51,16 @@ def main(connection: Connection[Any, Any], evaluator_pickle: bytes, slot: Slot, 
     connection.send(Ready(slot.device) if unprepared is None else Broken(unprepared))
     while unprepared is None:
         order = connection.recv()
+        answer: Finished | Probed | Released | Lost
         if isinstance(order, Run | RunProbe):
             answer = serve(order, evaluator, slot.device, _Reporter(connection, order))
-            connection.send(answer)
-            if isinstance(answer, Lost):
-                return
+        elif isinstance(order, Release):
+            answer = release(evaluator, slot.device)
+        else:
+            continue  # meant for a trial that has ended
+        connection.send(answer)
+        if isinstance(answer, Lost):
+            return
 
 
 def serve(order: Run | RunProbe, evaluator: Evaluator, device: str, report: Report) -> Finished | Probed | Lost:
@@ -67,6 +73,12 @@ def serve(order: Run | RunProbe, evaluator: Evaluator, device: str, report: Repo
         result = probe_safely(evaluator, order.probe, device)
         answer, failure = Probed(order.ticket, result), result if isinstance(result, Failure) else None
     return Lost(failure.message) if failure is not None and is_lost_device(failure) else answer
+
+
+def release(evaluator: Evaluator, device: str) -> Released | Lost:
+    """Give back the memory kept between trials and return what to tell."""
+    failure = release_memory(evaluator, device)
+    return Released() if failure is None else Lost(failure.message)  # a new worker keeps nothing either
 
 
 class _Reporter:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nas.data.dataset import Dataset
-from nas.data.feed import Feed, open_feed
+from nas.data.feed import Feed, forget, open_feed
 from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
@@ -93,6 +93,11 @@ class ProxyEvaluator:
             torch.zeros(1, device=place)
         elif not self.plain:
             available()
+
+    def release(self, device: str) -> None:
+        """Take the images, and the teacher if there is one, off the device."""
+        forget(torch.device(device))
+        self.objective.place(torch.device("cpu"))
 
     def time(self, probe: Probe, device: str) -> Timing:
         """How fast full batches of the probe's network are trained and evaluated."""

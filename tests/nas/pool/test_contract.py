@@ -27,6 +27,7 @@ from tests.helpers.evaluators import (
     Fails,
     Formula,
     Hangs,
+    Keeps,
     LosesDevice,
     NeedsMemory,
     Prepared,
@@ -256,6 +257,17 @@ def test_a_memory_error_is_out_of_memory_and_the_executor_goes_on(make: Make) ->
         executor.submit(ticket, request())
         text = "MemoryError: no room (the last of several tries: each batch in 4 parts)"
         assert outcome_of(executor).failure == Failure("oom", text)
+
+
+def test_before_batches_are_in_parts_what_is_kept_is_released(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "other.kept").touch()
+    executor = make(Keeps(str(tmp_path)))
+    (tmp_path / "log").touch()
+    executor.submit(0, request(16))
+    failure = outcome_of(executor).failure
+    assert failure is not None
+    assert failure.kind == "oom"
+    assert (tmp_path / "log").read_text().split() == ["1", "release", "2", "release", "4"]
 
 
 def test_trials_run_side_by_side_and_finish_in_their_own_time(make: Make) -> None:
@@ -538,6 +550,19 @@ def test_what_runs_out_of_memory_beside_others_is_tried_again_alone(tmp_path: Pa
         ticket: formula(request(8 + 8 * ticket)) for ticket in range(3)
     }
     assert set(log.read_text().split()) == {"1"}  # nobody's batches were split
+
+
+def test_alone_on_a_device_no_idle_worker_keeps_memory_there(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with contextlib.closing(LocalExecutor(Keeps(str(tmp_path)), [Slot()] * 2)) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(24))
+        drain(executor, 2)
+        assert len(list(tmp_path.glob("*.kept"))) == 2
+        executor.submit(2, request(16))
+        assert outcome_of(executor).accuracy == formula(request(16))
+        assert log.read_text().split() == ["1", "release", "release", "1"]  # and no batch was split
+        assert executor.free_slots == 2
 
 
 def test_an_idle_slot_waits_while_another_trial_needs_the_device_alone() -> None:

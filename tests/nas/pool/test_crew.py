@@ -10,9 +10,9 @@ import pytest
 
 from nas.evaluation import Failure, Outcome
 from nas.pool import crew
-from nas.pool.crew import START_LIMIT, WorkerExecutor
+from nas.pool.crew import RELEASE_LIMIT, START_LIMIT, WorkerExecutor
 from nas.pool.executor import Finished, WorkersError
-from nas.pool.messages import Lost, Message, Order, Ready, Run
+from nas.pool.messages import Lost, Message, Order, Ready, Release, Released, Run
 from nas.pool.seat import Worker
 from nas.pool.slots import Slot
 from tests.helpers.evaluators import request
@@ -21,11 +21,14 @@ from tests.helpers.evaluators import request
 @dataclass(eq=False)
 class Actor:
     """A worker that is never ready ("hangs"), or answers each request at once ("works"), with the loss of its device
-    ("loses"), or not at all ("dwells").
+    ("loses"), or not at all ("dwells"). Those that keep memory after each request run out of it while another on
+    the device keeps any; asked to release it, they do ("keeps") or never answer ("clings").
     """
 
     slot: Slot
     part: str
+    others: Sequence[Actor] = ()
+    keeps: bool = False
     news: list[Message] = field(default_factory=list)
     killed: bool = False
 
@@ -38,13 +41,21 @@ class Actor:
             self.news.append(Finished(message.ticket, Outcome(accuracy=0.5, device=self.slot.device)))
         if isinstance(message, Run) and self.part == "loses":
             self.news.append(Lost("CUDA error: gone"))
+        if isinstance(message, Run) and self.part in ("keeps", "clings"):
+            self.keeps = True
+            crowd = [other for other in self.others if other.keeps and other.slot == self.slot and other is not self]
+            no_room = Outcome(failure=Failure("oom", f"micro_batches {message.request.micro_batches}"))
+            self.news.append(Finished(message.ticket, no_room if crowd else Outcome(accuracy=0.5)))
+        if isinstance(message, Release) and self.part == "keeps":
+            self.keeps = False
+            self.news.append(Released())
 
     def receive(self) -> list[Message]:
         news, self.news = self.news, []
         return news
 
     def kill(self) -> None:
-        self.killed = True
+        self.killed, self.keeps = True, False
 
 
 class Stage(WorkerExecutor):
@@ -60,7 +71,7 @@ class Stage(WorkerExecutor):
         return self.now
 
     def _start_worker(self, slot: Slot) -> Worker:
-        self.actors.append(Actor(slot, self.parts.pop(0)))
+        self.actors.append(Actor(slot, self.parts.pop(0), self.actors))
         return self.actors[-1]
 
     def _wait_for_news(self, workers: Sequence[Worker], timeout: float) -> list[Worker]:
@@ -163,3 +174,38 @@ def test_the_only_device_keeps_all_its_slots(stage: type[Stage]) -> None:
             ((_, outcome),) = executor.outcomes()
             assert outcome.failure == Failure("crashed", "CUDA error: gone, 2 times in a row")
             assert executor.free_slots == 2
+
+
+def test_a_trial_has_its_device_alone_once_all_neighbours_have_released_memory(stage: type[Stage]) -> None:
+    with closing(stage([GOOD, BAD, GOOD], ["keeps"] * 3)) as executor:
+        for ticket in range(3):
+            executor.submit(ticket, request(8 + ticket))
+        found: dict[int, Outcome] = {}
+        while len(found) < 3:
+            found |= dict(executor.outcomes())
+        assert [found[ticket].accuracy for ticket in range(3)] == [0.5] * 3  # on GOOD the second had no room at first
+        assert [actor.keeps for actor in executor.actors].count(True) == 2  # that of BAD was not asked
+
+
+def test_a_worker_that_does_not_release_memory_is_replaced(stage: type[Stage]) -> None:
+    with closing(stage([GOOD, GOOD], ["keeps", "clings", "works"])) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(16))
+        found: dict[int, Outcome] = {}
+        while len(found) < 2:
+            found |= dict(executor.outcomes())
+        assert [found[ticket].accuracy for ticket in range(2)] == [0.5] * 2
+        assert [actor.killed for actor in executor.actors] == [False, True, False]
+        assert RELEASE_LIMIT <= executor.now <= RELEASE_LIMIT + 5
+
+
+def test_a_trial_that_is_cancelled_while_memory_is_released_leaves_the_slots_open(stage: type[Stage]) -> None:
+    with closing(stage([GOOD, GOOD], ["keeps", "clings", "works"])) as executor:
+        executor.submit(0, request(8))
+        executor.submit(1, request(16))
+        assert [ticket for ticket, _ in executor.outcomes()] == [0]
+        executor.cancel(1)
+        assert executor.free_slots == 2
+        executor.submit(2, request(24))  # has no room at first either
+        assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(2, 0.5)]
+        assert executor.free_slots == 2

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from nas.data.dataset import Dataset
-from nas.data.feed import open_feed
+from nas.data.feed import RESIDENT, open_feed
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Outcome, Request
+from nas.pool.executor import is_lost_device, release_memory
 from nas.training.checkpoint import trial_checkpoints
 from nas.training.loop import Training
 from nas.training.proxy import ProxyEvaluator
@@ -129,3 +130,35 @@ def test_torch_out_of_memory_is_an_outcome(digits: Dataset) -> None:
     failure = evaluate(ProxyEvaluator(digits, build=no_room))[0].failure
     assert failure is not None
     assert failure.kind == "oom"
+
+
+def test_what_is_kept_between_trainings_is_released_and_comes_back(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)  # as in the worker of a GPU
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(not RESIDENT))
+    RESIDENT.clear()
+    evaluator = ProxyEvaluator(digits, threads=1)
+    before, _ = evaluate(evaluator)
+    kept = len(RESIDENT)
+    assert kept > 0
+    assert release_memory(evaluator, "meta") is None
+    assert len(RESIDENT) == kept  # on another device
+    assert release_memory(evaluator, "cpu") is None
+    assert emptied == [False, True]
+    assert facts(evaluate(evaluator)[0]) == facts(before)
+    assert len(RESIDENT) == kept
+
+
+def test_a_device_that_is_lost_while_memory_is_released_is_told(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    failure = release_memory(ProxyEvaluator(digits, threads=1), "cpu")
+    assert failure is not None
+    assert is_lost_device(failure)
