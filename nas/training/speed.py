@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -18,10 +19,11 @@ from nas.training.objective import Objective
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training costs on one slot while all slots are busy, by a straight line in multiply-adds.
+    """What a training costs on one slot while all slots are busy, by straight lines in multiply-adds.
 
     Seconds of a training step: step + per_mac * (3 * MACs of its images), forward and backward counted as three
-    forward passes; of the evaluation of an image: eval_per_mac * MACs; setup: seconds before the first step.
+    forward passes; of the evaluation of an image: eval_per_image + eval_per_mac * MACs; setup: seconds before the first
+    step.
     """
 
     step: float
@@ -29,13 +31,15 @@ class Speed:
     eval_per_mac: float
     setup: float
     peak_bytes: float = 0.0
+    eval_per_image: float | None = field(default=None, metadata={"absent": True})  # older records are without it
 
     def seconds(self, macs: float, epochs: int, *, batch: int, train_images: int, val_images: int) -> float:
         """The expected seconds of one training of `epochs` on so many images."""
         steps = train_images // batch
         training = steps * (self.step + self.per_mac * 3 * macs * batch)
         measured = images_measured(epochs, train_images, val_images)
-        return self.setup + epochs * training + measured * self.eval_per_mac * macs
+        evaluation = measured * ((self.eval_per_image or 0.0) + self.eval_per_mac * macs)
+        return self.setup + epochs * training + evaluation
 
 
 def time_training(
@@ -68,25 +72,37 @@ def time_training(
 
 
 def fit_speed(timings: Sequence[Timing]) -> Speed:
-    """The line through timings of one network or of several, by their least and greatest MACs.
+    """The lines through timings of one network or of several, by their least and greatest MACs.
 
-    Raises ValueError without timings.
+    On a GPU a step of a small network takes as long as launching its kernels, whatever its MACs. Raises ValueError
+    without timings.
     """
     if not timings:
         raise ValueError("no timings to fit a speed to")
     low, high = (_middle([t for t in timings if t.macs == end]) for end in _ends([t.macs for t in timings]))
-    work = [3 * t.macs * t.batch for t in (low, high)]
-    per_mac = (high.train_step - low.train_step) / (work[1] - work[0]) if work[1] > work[0] else 0.0
-    step = low.train_step - per_mac * work[0]
-    if per_mac <= 0 or step < 0:  # noise, or a single point: all of it in proportion to the work
-        per_mac, step = high.train_step / work[1], 0.0
+    step, per_mac = _line(*((3 * t.macs * t.batch, t.train_step) for t in (low, high)))
+    per_image, eval_per_mac = _line(*((t.macs, t.eval_batch / t.eval_batch_size) for t in (low, high)))
     return Speed(
         step=step,
         per_mac=per_mac,
-        eval_per_mac=high.eval_batch / (high.macs * high.eval_batch_size),
+        eval_per_mac=eval_per_mac,
         setup=min(t.setup for t in timings),  # the first of a process also loads what later ones find loaded
         peak_bytes=max(t.peak_bytes for t in timings),
+        eval_per_image=per_image,
     )
+
+
+def _line(low: tuple[float, float], high: tuple[float, float]) -> tuple[float, float]:
+    """Constant and slope of the line nearest to two points (work, seconds), by least squares, neither negative.
+
+    One point tells no constant from a slope: then it is all in proportion to the work.
+    """
+    (less, first), (more, second) = low, high
+    slope = (second - first) / (more - less) if less < more else math.inf
+    if slope <= 0:
+        return (first + second) / 2, 0.0
+    constant = first - slope * less
+    return (constant, slope) if constant >= 0 else (0.0, (less * first + more * second) / (less**2 + more**2))
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
