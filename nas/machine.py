@@ -1,8 +1,12 @@
-"""What this process may use of its machine."""
+"""What this process may use of its machine, and when a device of it is done."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def usable_cores() -> int:
@@ -10,3 +14,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all that it was given; a CPU has. It need not be torch's current device."""
+    if device.type == "cuda":
+        import torch  # noqa: PLC0415  seconds to load, and workers of evaluators without it use this module
+
+        torch.cuda.synchronize(device)

@@ -15,6 +15,7 @@ import numpy as np
 from nas.figures.figure import Figure, Floats, Rows, members
 from nas.figures.latency_model import LatencyModel
 from nas.files import replace_text
+from nas.machine import wait_for
 from search_spaces import ArchSpec, SearchSpace
 
 BACKENDS = ("torch", "onnxruntime")
@@ -67,11 +68,11 @@ def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000
             )
             if setup.backend == "onnxruntime":
                 return _median(_onnx_runner(network, images, setup.threads), setup)
-            synchronise = torch.cuda.synchronize if images.is_cuda else _nothing
+            device = torch.device(setup.device)
 
             def run() -> None:
                 network(images)
-                synchronise()
+                wait_for(device)
 
             return _median(run, setup)
     finally:
@@ -87,10 +88,6 @@ def _median(run: Callable[[], object], setup: LatencySetup) -> float:
         run()
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,9 @@ from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, thread_environment
 
 _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
+DEATH_LIMIT = 10.0
+"""Seconds in which a killed worker must be gone: one with much memory of a GPU to give back may take a few."""
+_log = logging.getLogger(__name__)
 
 
 class LocalExecutor(WorkerExecutor):
@@ -73,12 +77,19 @@ class _Process:
         raise WorkerDiedError(_cause_of_death(self.process.exitcode))
 
     def kill(self) -> None:
-        """End the process and whatever it has started; returns when it is gone."""
+        """End the process and whatever it has started; returns when it is gone, or is found to hang in the system.
+
+        A process that waits for a device within its driver is not ended by any signal until the driver answers. It is
+        left behind then, with whatever it holds of the device, and told.
+        """
         if self.process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()  # the group exists only once the process has made it
-        self.process.join()
+        self.process.join(DEATH_LIMIT)
+        if self.process.is_alive():
+            _log.warning("%s, process %d, does not end: left behind", self.process.name, self.process.pid)
+            multiprocessing.process._children.discard(self.process)  # type: ignore[attr-defined]  joined at exit else
         self.connection.close()
 
 

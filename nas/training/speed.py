@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from nas.evaluation import Timing
+from nas.machine import wait_for
 from nas.training.loop import Training, images_measured
 from nas.training.objective import Objective
 
@@ -117,18 +118,13 @@ def _middle(timings: Sequence[Timing]) -> Timing:
 def _time(once: Callable[[], object], seconds: float, device: torch.device) -> float:
     """Seconds of one call, the mean of as many as fit into the time; the first of all is not timed."""
     once()
-    _wait_for(device)
+    wait_for(device)
     begin, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - begin < seconds:
         once()
-        _wait_for(device)
+        wait_for(device)
         calls += 1
     return (time.perf_counter() - begin) / calls
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak_bytes(device: torch.device) -> float:

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from optuna.trial import TrialState
 from scipy.stats import kendalltau
 
 from nas.figures.latency import LatencyBook, LatencySetup, measure_latency
 from nas.figures.latency_model import KINDS, LatencyModel, features, leaves
+from nas.machine import wait_for
 from nas.score import Score
 from nas.study.store import read_study
 from search_spaces import ArchSpec, count_params, network_cost, reference_arch
@@ -28,6 +30,21 @@ Run = Callable[..., tuple[int, str, str]]
 
 def members(n: int, seed: int = 0) -> list[ArchSpec]:
     return [SPACE.decode(SPACE.params(row)) for row in SPACE.sample(np.random.default_rng(seed), n)]
+
+
+def test_a_latency_waits_for_the_device_that_is_timed_after_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which need not be torch's current one."""
+    waited: list[object] = []
+    plain = torch.randn
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    monkeypatch.setattr(torch, "randn", lambda *shape, **_: plain(*shape))  # no such device is here
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, *_: network)
+    measure_latency(members(1)[0], LatencySetup(device="cuda:1", warmup=2, repeats=3), 10)
+    assert waited == [torch.device("cuda", 1)] * 5
+    waited.clear()
+    measure_latency(members(1)[0], LatencySetup(warmup=2, repeats=3), 10)
+    wait_for(torch.device("cpu"))
+    assert waited == []
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "shufflenet_v1", "squeezenet1_1", "resnet18", "xception"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from nas.evaluation import Evaluator, Failure, Outcome, Probe, Timing
+from nas.pool import local
 from nas.pool.executor import Event, Finished, ProbingExecutor, Reported, WorkersError, evaluate_safely
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
@@ -620,6 +623,36 @@ def test_close_leaves_no_process(tmp_path: Path) -> None:
     executor.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_killed_worker_that_does_not_die_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that waits in the driver of a GPU, which no signal ends."""
+    pid_file = tmp_path / "pids"
+    with monkeypatch.context() as deaf:
+        deaf.setattr(local, "DEATH_LIMIT", 0.3)
+        deaf.setattr(os, "killpg", lambda *_: None)
+        deaf.setattr(SpawnProcess, "kill", lambda _: None)
+        executor = LocalExecutor(Hangs(str(pid_file)), [Slot()], time_limit=0.5, retries=0)
+        executor.submit(0, request(8))
+        failure = outcome_of(executor).failure
+        assert failure is not None
+        assert failure.kind == "timeout"
+        executor.submit(1, request(16))
+        assert outcome_of(executor).accuracy == formula(request(16))
+        begin = time.monotonic()
+        executor.close()
+        assert time.monotonic() - begin < 10
+    pids = [int(pid) for pid in pid_file.read_text().split()]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"worker cpu, process {pid}, does not end: left behind" for pid in pids
+    ]
+    for pid in pids:
+        os.kill(pid, 0)  # it is there still
+        assert pid not in [process.pid for process in multiprocessing.active_children()]  # which are joined at the end
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_an_idle_worker_that_is_killed_costs_no_trial(tmp_path: Path) -> None:
