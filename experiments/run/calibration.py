@@ -15,7 +15,9 @@ _MEND = "remove it, and it is measured anew"
 
 @dataclass(frozen=True)
 class SpeedRecord(Record):
-    """How fast the slots train. of: what that depends on beside the networks; macs: of the two that were timed."""
+    """How fast the slots train. of: what that depends on beside the networks, the cards of the slots among it; macs: of
+    the two that were timed.
+    """
 
     FILE = "speed.json"
     WHAT = "the calibration of a run"
@@ -28,7 +30,7 @@ class SpeedRecord(Record):
 
 @dataclass(frozen=True)
 class PackedDevice:
-    """How many slots a device has, and what was measured for it to be so many."""
+    """How many slots each device of a kind has, and what was measured for it to be so many."""
 
     slots: Annotated[int, Within(1)]
     measured: Any
@@ -36,7 +38,10 @@ class PackedDevice:
 
 @dataclass(frozen=True)
 class PackingRecord(Record):
-    """The slots of each device that was left to measuring. The file is an object of them."""
+    """The slots of each card, by name and memory, that was left to measuring. The file is an object of them.
+
+    Older files name devices, such as "cuda:0", by which no card is found.
+    """
 
     FILE = "packing.json"
     WHAT = "the packing of a run"

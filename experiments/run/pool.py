@@ -21,7 +21,7 @@ from nas.pool.executor import ProbingExecutor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
 from nas.pool.packing import choose_slots, measure_packing
-from nas.pool.slots import Slot, resolve_devices
+from nas.pool.slots import Slot, card_of, resolve_devices
 from nas.training.proxy import ProxyEvaluator
 from nas.training.speed import Speed, fit_speed
 from search_spaces import ArchSpec
@@ -80,6 +80,8 @@ class WorkerPool:
         timings: list[Timing] = []
         for arch in (archs[cheap], archs[dear]):
             results = self.executor.probe(Probe(arch), len(self.slots))
+            if not any(isinstance(result, Timing) for result in results):  # more than fit, at the user's word
+                results = self.executor.probe(Probe(arch))
             timings += [result for result in results if isinstance(result, Timing)]
         if timings:
             self.speed = fit_speed(timings)
@@ -112,11 +114,18 @@ class WorkerPool:
     def _conditions(self) -> dict[str, object]:
         """What the speed depends on, beside the networks."""
         return {
-            "slots": [dataclasses.asdict(slot) for slot in self.slots],
+            "slots": [dataclasses.asdict(slot) | {"device": self._card_of(slot)} for slot in self.slots],
             "executor": self.settings.pool.executor,
             "torch": importlib.metadata.version("torch"),
             "images": None if self.images is None else dataclasses.asdict(self.images),
         }
+
+    def _card_of(self, slot: Slot) -> str:
+        if self.settings.pool.executor != "ray":
+            return card_of(slot.device)
+        from nas.pool.cluster import cluster_card  # noqa: PLC0415  needs an optional package
+
+        return cluster_card(slot.device)
 
     def _open(self, slots: Sequence[Slot]) -> ProbingExecutor:
         evaluator = self.problem.evaluator
@@ -144,21 +153,23 @@ class WorkerPool:
             return cluster_slots(asked.ray_address, asked.workers, asked.per_device)
 
     def _pack(self, arch: ArchSpec) -> None:
-        """Put as many slots on each GPU as are measured to pay, where the user leaves it open."""
-        devices = dict.fromkeys(slot.device for slot in self.asked)
+        """Put as many slots on each GPU as are measured to pay, once for equal cards, where the user leaves it open."""
+        devices = list(dict.fromkeys(slot.device for slot in self.asked))
         asked = self.settings.pool
         left_open = asked.workers is None and asked.per_device is None and asked.executor == "local"
         if not left_open or not all(device.startswith("cuda") for device in devices):
             return
         known = self.folder.find(PackingRecord)
         packing = {} if known is None else dict(known.devices)
-        for device in devices:
-            if device not in packing:
+        cards = [card_of(device) for device in devices]
+        for device, card in zip(devices, cards, strict=True):
+            if card not in packing:
                 measured = measure_packing(self._open, Slot(device), Probe(arch, seconds=3.0))
-                packing[device] = PackedDevice(choose_slots(measured), measured)
+                packing[card] = PackedDevice(choose_slots(measured), measured)
                 self.folder.write(PackingRecord(packing))
-                self.narrator.say(f"packing: {packing[device].slots} trainings at a time on {device}, by measuring")
-        per_device = min(packing[device].slots for device in devices)
+                found = f"{packing[card].slots} trainings at a time on each card like {device}"
+                self.narrator.say(f"packing: {found}, by measuring")
+        per_device = min(packing[card].slots for card in cards)
         self.slots = resolve_devices(",".join(devices), per_device=per_device)
 
 

@@ -50,6 +50,12 @@ def cluster_slots(address: str | None, workers: int | None, per_device: int | No
     return tuple(slots)
 
 
+def cluster_card(device: str) -> str:
+    """As `card_of`, of a slot of the cluster: all kinds of GPUs that Ray tells of, since any may be behind it."""
+    kinds = sorted(name for name in ray.cluster_resources() if name.startswith("accelerator_type:"))
+    return ", ".join(kinds) if kinds and device != "cpu" else device
+
+
 def connect(address: str | None) -> None:
     """Join the cluster, once in a process. Raises ClusterError when that fails."""
     if ray.is_initialized():

@@ -35,7 +35,8 @@ class WorkerExecutor(abc.ABC):
     workers have given back what they keep (see Releases). Then it is tried with its batches in parts (see
     Request.micro_batches), then it is an `oom` failure. A device that three trials in a row were lost with is given up,
     with all its slots, while there are others; so is a slot of which six workers in a row died or hung before they were
-    ready. Both are told in one line.
+    ready. Both are told in one line. A probe is not tried again: what is timed then is not what was asked for, so many
+    side by side.
 
     Raises ValueError without slots, and from `wait` and `probe` WorkersError when workers cannot load or
     prepare the evaluator or those of the
@@ -221,14 +222,14 @@ class WorkerExecutor(abc.ABC):
         failure = result.failure if isinstance(result, Outcome) else result if isinstance(result, Failure) else None
         if failure is None:
             self._losses.pop(seat.place, None)
-        elif failure.kind == "oom":
+        elif failure.kind == "oom" and isinstance(submission.asked, Request):
             alone = submission.alone_at is not None or not submission.crowded
             again = lighter(submission.asked) if alone else submission.asked
             if again is not None:
                 submission.alone_at, submission.asked = seat.place, again
                 self._waiting.insert(0, submission)
                 return
-            if isinstance(result, Outcome) and isinstance(submission.asked, Request):
+            if isinstance(result, Outcome):
                 result = out_of_memory_for_good(result, submission.asked)
         self._tell_end(submission.ticket, result)
 
@@ -290,7 +291,7 @@ class WorkerExecutor(abc.ABC):
 
     def _try_again(self, seat: Seat, submission: Submission, kind: str, cause: str, *, counts: bool = True) -> None:
         submission.tries += counts
-        if submission.tries <= self._retries:
+        if submission.tries <= (self._retries if isinstance(submission.asked, Request) else 0):
             self._waiting.insert(0, submission)
             return
         message = f"{cause}, {submission.tries} times in a row" if submission.tries > 1 else cause

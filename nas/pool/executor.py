@@ -97,7 +97,8 @@ class ProbingExecutor(Executor, Protocol):
     """An executor that can also tell how fast its slots are."""
 
     def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
-        """Time the probe so many times, side by side as far as there are free slots, and return when all are done.
+        """Time the probe so many times, side by side as far as there are free slots, and return when all are done. Each
+        is tried once.
 
         Raises RuntimeError while trials run, and what `wait` raises.
         """

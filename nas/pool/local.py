@@ -89,7 +89,8 @@ class _Process:
         self.process.join(DEATH_LIMIT)
         if self.process.is_alive():
             _log.warning("%s, process %d, does not end: left behind", self.process.name, self.process.pid)
-            multiprocessing.process._children.discard(self.process)  # type: ignore[attr-defined]  joined at exit else
+            # All that multiprocessing knows of are joined, without limit, when this process ends.
+            multiprocessing.process._children.discard(self.process)  # type: ignore[attr-defined]
         self.connection.close()
 
 

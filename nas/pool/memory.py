@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nas.evaluation import Failure, Outcome, Probe, Request
+from nas.evaluation import Failure, Outcome, Request
 
 MICRO_BATCHES = (1, 2, 4)
 """Into how many parts each batch of a trial is divided, try after try."""
 
 
-def lighter(request: Request | Probe) -> Request | None:
-    """The same request in batches of more parts; None when they were as many as are tried, and for a probe."""
-    if isinstance(request, Probe):
-        return None
+def lighter(request: Request) -> Request | None:
+    """The same request in batches of more parts; None when they were as many as are tried."""
     more = [parts for parts in MICRO_BATCHES if parts > request.micro_batches]
     return replace(request, micro_batches=more[0]) if more else None
 

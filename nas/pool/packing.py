@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from nas.evaluation import Probe, Timing
+from nas.evaluation import Failure, Probe, Timing
 from nas.pool.executor import ProbingExecutor, WorkersError
 from nas.pool.slots import Slot
 
@@ -78,11 +78,12 @@ def measure_packing(
 
 
 def measure_together(executor: ProbingExecutor, probe: Probe, slots: int) -> Packed | None:
-    """So many trainings side by side, after a round that lets all begin together; None when one, or a slot, fails."""
-    executor.probe(probe, slots)
-    results = executor.probe(probe, slots)
+    """So many trainings side by side, after a round that lets all begin together; None when one, in either round, or a
+    slot fails: what the others do meanwhile is no throughput of so many.
+    """
+    first, results = executor.probe(probe, slots), executor.probe(probe, slots)
     timings = [result for result in results if isinstance(result, Timing)]
-    if executor.free_slots < slots or len(timings) < slots:
+    if executor.free_slots < slots or len(timings) < slots or any(isinstance(each, Failure) for each in first):
         return None
     return Packed(
         slots,

@@ -104,6 +104,19 @@ def _device_name(name: str, gpus: int) -> str:
     return f"cuda:{index}"
 
 
+def card_of(device: str) -> str:
+    """What a device is, whatever its number: the GPU's name and its memory in bytes; a device without a GPU's own name.
+
+    Equal cards have equal texts; a part of one that MIG made names itself so.
+    """
+    if not device.startswith("cuda"):
+        return device
+    import torch  # noqa: PLC0415  as below
+
+    found = torch.cuda.get_device_properties(device)
+    return f"{found.name}, {found.total_memory} bytes"
+
+
 def gpu_count() -> int:
     import torch  # noqa: PLC0415  heavy, and worker processes that import this module may not need it
 

@@ -96,7 +96,8 @@ def test_no_line_of_times_is_negative_or_far_from_them(first: float, second: flo
 def test_noisy_timings_give_no_negative_times() -> None:
     small, large = (Timing(m, seconds, 32, 0.1, 64, 0.1, 1.0) for m, seconds in ((1e6, 0.2), (2e6, 0.1)))
     found = fit_speed([small, large])
-    assert (found.step, found.per_mac) == (pytest.approx(0.15), 0)
+    assert found.step == pytest.approx(0.15)
+    assert found.per_mac == 0
     assert fit_speed([small]).per_mac * 3 * 1e6 * 32 == pytest.approx(0.2)
 
 
@@ -262,6 +263,15 @@ def test_packing_is_measured_while_it_pays() -> None:
             if len(slots) == fails_at:
                 raise WorkersError("workers end before they are ready")
 
+    class Unsteady(Device):
+        """One training fails when it is begun, as others are."""
+
+        def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+            found = super().probe(probe, times)
+            first = asked.count(times) == 1
+            return [*found[1:], Failure("oom", "no room")] if first and times == 4 else found
+
+    assert [each.slots for each in measure_packing(Unsteady, Slot("cuda:0"), Probe(some_request().arch))] == [1, 2]
     fails_at = 2
     assert [each.slots for each in measure_packing(Crowded, Slot("cuda:0"), Probe(some_request().arch))] == [1]
     fails_at = 1

@@ -482,6 +482,18 @@ def test_array_scalars_become_plain_numbers() -> None:
 # --- A cluster -----------------------------------------------------------------------------------------------------
 
 
+def test_a_slot_of_a_cluster_may_be_any_of_its_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from nas.pool.cluster import cluster_card  # noqa: PLC0415  needs an optional package
+
+    found = {"CPU": 8.0, "GPU": 3.0, "accelerator_type:T4": 1.0, "accelerator_type:H100": 2.0}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: found)
+    assert cluster_card("cuda:0") == "accelerator_type:H100, accelerator_type:T4"
+    assert cluster_card("cpu") == "cpu"
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 3.0})
+    assert cluster_card("cuda:0") == "cuda:0"
+
+
 def test_a_node_of_a_cluster_that_is_killed_costs_no_trial(cluster: Any, tmp_path: Path) -> None:
     from nas.pool.cluster import RayExecutor, cluster_slots  # noqa: PLC0415
 

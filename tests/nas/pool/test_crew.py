@@ -8,21 +8,25 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from nas.evaluation import Failure, Outcome
+from nas.evaluation import Failure, Outcome, Probe, Timing
 from nas.pool import crew
 from nas.pool.crew import RELEASE_LIMIT, START_LIMIT, WorkerExecutor
 from nas.pool.executor import Finished, WorkersError
-from nas.pool.messages import Lost, Message, Order, Ready, Release, Released, Run
+from nas.pool.messages import Lost, Message, Order, Probed, Ready, Release, Released, Run, RunProbe
+from nas.pool.packing import measure_together
 from nas.pool.seat import Worker
 from nas.pool.slots import Slot
 from tests.helpers.evaluators import request
+
+TIMING = Timing(1e6, 0.1, 32, 0.1, 64, 0.0, 1.0, 60e9, 80e9)
 
 
 @dataclass(eq=False)
 class Actor:
     """A worker that is never ready ("hangs"), or answers each request at once ("works"), with the loss of its device
     ("loses"), or not at all ("dwells"). Those that keep memory after each request run out of it while another on
-    the device keeps any; asked to release it, they do ("keeps") or never answer ("clings").
+    the device keeps any; asked to release it, they do ("keeps") or never answer ("clings"). One that is "squeezed" has
+    no memory for a probe.
     """
 
     slot: Slot
@@ -39,7 +43,10 @@ class Actor:
     def send(self, message: Order) -> None:
         if isinstance(message, Run) and self.part == "works":
             self.news.append(Finished(message.ticket, Outcome(accuracy=0.5, device=self.slot.device)))
-        if isinstance(message, Run) and self.part == "loses":
+        if isinstance(message, RunProbe) and self.part != "loses":
+            squeezed = self.part == "squeezed"
+            self.news.append(Probed(message.ticket, Failure("oom", "no room") if squeezed else TIMING))
+        if isinstance(message, Run | RunProbe) and self.part == "loses":
             self.news.append(Lost("CUDA error: gone"))
         if isinstance(message, Run) and self.part in ("keeps", "clings"):
             self.keeps = True
@@ -209,3 +216,15 @@ def test_a_trial_that_is_cancelled_while_memory_is_released_leaves_the_slots_ope
         executor.submit(2, request(24))  # has no room at first either
         assert [(ticket, outcome.accuracy) for ticket, outcome in executor.outcomes()] == [(2, 0.5)]
         assert executor.free_slots == 2
+
+
+@pytest.mark.parametrize("part", ["squeezed", "loses"])
+def test_trainings_of_which_one_fails_have_no_throughput(stage: type[Stage], part: str) -> None:
+    probe = Probe(request().arch)
+    with closing(stage([GOOD] * 4, ["works"] * 4)) as executor:
+        packed = measure_together(executor, probe, 4)
+        assert packed is not None
+        assert packed.images_per_second == pytest.approx(4 * 320)
+    with closing(stage([GOOD] * 4, [*["works"] * 3, part, *["works"] * 9])) as executor:
+        assert measure_together(executor, probe, 4) is None  # though it would fit, or work, if tried again by itself
+        assert executor.free_slots == 4
