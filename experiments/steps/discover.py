@@ -175,6 +175,7 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
             score=score,
             feasible=feasible,
             active=space.active,
+            network=space.network_id,
         )
     starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
     if name == "random" or not starts:

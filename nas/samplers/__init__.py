@@ -7,7 +7,7 @@ from collections.abc import Callable
 from optuna.samplers import BaseSampler
 
 from nas.samplers import optuna_samplers
-from nas.samplers.base import Feasible, HistorySampler
+from nas.samplers.base import Feasible, HistorySampler, Network
 from nas.samplers.costs import KnownCost
 from nas.samplers.history import Active
 from nas.samplers.local import HillClimbing, RandomSearch, RegularizedEvolution
@@ -38,6 +38,7 @@ def make_sampler(
     score: Score | None = None,
     feasible: Feasible | None = None,
     active: Active | None = None,
+    network: Network | None = None,
 ) -> BaseSampler:
     """The sampler called `name`.
 
@@ -46,7 +47,8 @@ def make_sampler(
     charges for, mostly multiply-adds: a figure in the space (`nas.figures.InSpace`), or any function from a dict of
     parameters to it. `score` is the objective in use, `feasible` says whether a dict of parameters keeps the hard
     bounds on what is known without training (`nas.figures.keeps` makes one), `active` which parameters make a
-    difference beside the others (`StagedSpace.active`); each is used where the sampler can, which Optuna's own cannot.
+    difference beside the others (`SearchSpace.active`), `network` which ones become the same network
+    (`SearchSpace.network_id`); each is used where the sampler can, which Optuna's own cannot.
     Raises ValueError when the name is not one of `SAMPLERS`.
     """
     if name == "random" and feasible is not None:
@@ -54,7 +56,7 @@ def make_sampler(
     if name in _LIBRARY:
         return _LIBRARY[name](seed)
     if name == "default":
-        return HistorySampler(seed, CostAwareGP(macs, score, feasible), active)
+        return HistorySampler(seed, CostAwareGP(macs, score, feasible, network), active)
     if name == "hill_climbing":
         return HistorySampler(seed, HillClimbing(feasible), active)
     if name == "evolution":

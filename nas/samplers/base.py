@@ -18,6 +18,8 @@ from nas.study.optuna_adapter import set_system_attr
 
 Params = Mapping[str, Any]
 Feasible = Callable[[Params], bool]
+Network = Callable[[Params], str | None]
+"""A name of the network that parameters become, since different ones may become the same; None where none is known."""
 
 
 class Mark(Protocol):

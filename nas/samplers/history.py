@@ -79,7 +79,7 @@ class _Read:
 class HistoryReader:
     """Reads histories; remembers finished trials, which never change, between two readings.
 
-    active: which parameters matter, where a trial has more (see `StagedSpace.active`); the others are read as missing.
+    active: which parameters matter, where a trial has more (see `SearchSpace.active`); the others are read as missing.
     """
 
     def __init__(self, active: Active | None = None) -> None:

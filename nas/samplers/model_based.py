@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from nas.samplers.base import Feasible, Mark
+from nas.samplers.base import Feasible, Mark, Network
 from nas.samplers.costs import KnownCost, RowCosts
 from nas.samplers.grid import Grid, Rows
 from nas.samplers.history import History
@@ -36,11 +37,16 @@ class CostAwareGP:
     multi_objective = True
 
     def __init__(
-        self, macs: KnownCost | None = None, score: Score | None = None, feasible: Feasible | None = None
+        self,
+        macs: KnownCost | None = None,
+        score: Score | None = None,
+        feasible: Feasible | None = None,
+        network: Network | None = None,
     ) -> None:
         self._costs = RowCosts(macs) if macs else None
         self._objective = Objective(score if macs else None)
         self._feasible = feasible
+        self._network = network
         self._surrogates = Surrogates()
         self._pareto = ParetoGP(self._costs, feasible)
 
@@ -70,7 +76,15 @@ class CostAwareGP:
             return np.where(may_be_asked(history, rows, self._feasible) & ~np.isnan(out), out, -np.inf)
 
         starts = candidates(grid, data.rows[np.argsort(-told, kind="stable")], rng)
-        return maximise(grid, acquisition, starts, partial(history.conditions.settle, rng=rng))
+        return maximise(grid, acquisition, starts, partial(history.conditions.settle, rng=rng), self._is_new(history))
+
+    def _is_new(self, history: History) -> Callable[[Rows], bool]:
+        """Whether a row becomes a network that no other has become: answers that are known teach nothing."""
+        network, params = self._network, history.grid.params
+        if network is None:
+            return lambda _: True
+        known = {network(params(row)) for row in (*history.rows, *history.pending, *history.bad)} - {None}
+        return lambda row: network(params(row)) not in known
 
     def _macs(self, grid: Grid, rows: Rows) -> Floats:
         return self._costs(grid, rows) if self._costs else np.ones(len(rows))

@@ -18,18 +18,18 @@ from search_spaces.spaces.equal_cost import EqualCostSpace, equal_cost_space, fi
 from search_spaces.spaces.macro_plans import NARROWEST, MacroPlan, Menu, menus
 
 _OPS: dict[str, Stage] = {
-    "basic": Basic(),
-    "mbconv3": MBConv(expand=3),
-    "mbconv6": MBConv(expand=6),
-    "sepconv": SepConv(),
+    "basic": Basic(skip="pool"),
+    "mbconv3": MBConv(expand=3, skip="pool"),
+    "mbconv6": MBConv(expand=6, skip="pool"),
+    "sepconv": SepConv(skip="pool"),
 }
+"""All with average-pooled shortcuts around strides, without which networks were worse wherever it was measured."""
 _LAYERS = (1, 2, 3)
 _KERNELS = {"basic": (3,)}
 """Of a basic block a 5x5 kernel would cost 2.8 times as much; others have 3 and 5."""
 _FILTERS = (50, 75, 100, 150, 200)
 _STEMS = (100, 200)
 _HEADS = (0, 2)
-_SKIPS = ("pool", "identity")
 _SQUEEZED = 32
 """Channels from which a stage may have squeeze-excite, whose own are a quarter of them."""
 _SHAPE = 64
@@ -54,11 +54,11 @@ def macro_space(
     """Whole networks at one cost: their input size, where strides are, how many stages, and the blocks of each.
 
     First come the choices of the plan: `resolution` (where it is given as several, in pixels), `stages`, whether the
-    `strides` come early, evenly or late, and for all stages whether shortcuts around strides are average-pooled (`skip`
-    pool, else identity: none there). Every plan leaves a final map of 4 to 7 pixels, and widths double with every
-    stride of a stage. Then come the choices of each stage: op {basic, MBConv 3, MBConv 6, sepconv}, layers {1, 2, 3},
-    kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0, 0.25}; and the widths of `stem` {100, 200 %}
-    and `head` (multiples of the last stage's).
+    `strides` come early, evenly or late, and the width of the `stem` {100, 200 %}. Every plan leaves a final map of 4
+    to 7 pixels, and widths double with every stride of a stage. Then come the choices of each stage: op {basic, MBConv
+    3, MBConv 6, sepconv}, layers {1, 2, 3}, kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0,
+    0.25}; and where the classifier would have fewer features than classes, the width of a `head` before it {0, 2 times
+    the last stage's}. Shortcuts around strides are average-pooled.
 
     These make the shape of a network; all its widths are then scaled alike, to multiples of 4 channels, so that it
     costs `target_macs` (without one: 300 M), or percentages of that with several `sizes`. A plan offers the kinds of
@@ -145,12 +145,15 @@ def _around(plan: MacroPlan, task: _Task) -> Varied:
     sound = _sound(plan, task)
     shape = task.shape(plan, _block("basic"))
     stems = tuple(replace(shape.stem, channels=_SHAPE * percent // 100) for percent in _STEMS)
-    heads = tuple(HeadSpec(shape.stages[-1].channels * factor) for factor in _HEADS)
     stages = tuple(
         _stage(i, stage, {block: widths[i] for block, widths in sound.items()})
         for i, stage in enumerate(shape.stages, 1)
     )
-    return vary(shape, stem=OneOf("stem", _STEMS, stems), stages=stages, head=OneOf("head", _HEADS, heads))
+    space = vary(shape, stem=OneOf("stem", _STEMS, stems), stages=stages)
+    if sound[_block("basic")][-1] >= task.num_classes:
+        return space
+    heads = tuple(HeadSpec(shape.stages[-1].channels * factor) for factor in _HEADS)
+    return vary(space, head=OneOf("head", _HEADS, heads))
 
 
 def _sound(plan: MacroPlan, task: _Task) -> dict[Stage, tuple[int, ...]]:
@@ -186,7 +189,6 @@ def _stage(i: int, shape: Stage, offered: Mapping[Stage, int]) -> OneOf:
             replace(block, stride=shape.stride),
             channels=OneOf(f"s{i}.filters", _FILTERS, filters),
             **squeeze,
-            skip=OneOf("skip", _SKIPS),
         )
 
     def of_layers(op: str, layers: int) -> Any:
@@ -207,7 +209,7 @@ def _starts(menu: Menu, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """What one would write down without a search, of each plain op at each resolution, the largest first: strides
     spread evenly, as few stages as possible, all alike."""
     size = {"size": min(sizes, key=lambda percent: abs(percent - 100))} if len(sizes) > 1 else {}
-    plan = {"stages": menu.stages[0], "strides": "even", "skip": "pool", "stem": 100, "head": 0}
+    plan = {"stages": menu.stages[0], "strides": "even", "stem": 100, "head": 0}
     for pixels, (op, layers) in itertools.product(reversed(menu.resolutions), _PLAIN.items()):
         stages: dict[str, Any] = {}
         for i in range(1, menu.stages[0] + 1):

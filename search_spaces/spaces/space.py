@@ -76,6 +76,14 @@ class SearchSpace:
             [choice.values.index(params[choice.name]) if choice.name in params else 0 for choice in self.choices]
         )
 
+    def network_id(self, params: Params) -> str | None:
+        """The id of the architecture of parameters, of which those that make no difference may be missing; None where
+        another is, or where there is no such architecture."""
+        try:
+            return self.decode(self.params(self.indices(params))).id
+        except (KeyError, ValueError):
+            return None
+
     def active(self, params: Params) -> set[str]:
         """Names of the choices that make a difference beside the values of the others: here all.
 

@@ -64,8 +64,11 @@ def candidates(grid: Grid, parents: Rows, rng: np.random.Generator, n: int = 150
     return np.concatenate([grid.neighbours(parents[0]), mutants, crossed, uniform])
 
 
-def maximise(grid: Grid, acquisition: Acquisition, starts: Rows, settle: Settle) -> Rows | None:
-    """The best row that steepest ascents over single changes reach from the best starts; None if all are -inf."""
+def maximise(
+    grid: Grid, acquisition: Acquisition, starts: Rows, settle: Settle, accept: Callable[[Rows], bool] = lambda _: True
+) -> Rows | None:
+    """The best row that steepest ascents over single changes reach from the best starts, of those that are accepted,
+    else the best start that is; None if there is none above -inf."""
     starts = settle(starts)
     unique = starts[np.unique(keys(starts), return_index=True)[1]]
     scores = acquisition(unique)
@@ -85,5 +88,7 @@ def maximise(grid: Grid, acquisition: Acquisition, starts: Rows, settle: Settle)
             rows[i], reached[i] = near[i][int(steps[i].argmax())], steps[i].max()
         rows, first = np.unique(rows, axis=0, return_index=True)
         reached = reached[first]
-    best = int(reached.argmax())
-    return rows[best] if np.isfinite(reached[best]) else None
+    order = np.argsort(-scores, kind="stable")
+    best = [*np.argsort(-reached, kind="stable"), *(len(rows) + order)]
+    rows, reached = np.concatenate([rows, unique]), np.concatenate([reached, scores])
+    return next((rows[i] for i in best if np.isfinite(reached[i]) and accept(rows[i])), None)
