@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,10 +14,8 @@ from nas.samplers.start import StartWith
 from search_spaces import macro_space
 
 SPACE = {"kind": CategoricalDistribution(("plain", "deep")), "size": IntDistribution(1, 9)}
-STARTS = ({"kind": "deep", "size": 7}, {"kind": "plain"})
-
-
 SEVERAL = (".se", ".kernel")
+STARTS = ({"kind": "deep", "size": 7}, {"kind": "plain"})
 
 
 def suggestions(sampler: optuna.samplers.BaseSampler, count: int, done: Sequence[dict[str, Any]] = ()) -> list[Any]:
@@ -60,3 +58,20 @@ def test_choices_that_make_no_difference_are_not_suggested() -> None:
         active = space.active({**rest, **params})
         # Whether a stage may have squeeze-excite or another kernel depends on several choices at once.
         assert {name for name in params if not name.endswith(SEVERAL)} == {n for n in active if not n.endswith(SEVERAL)}
+
+
+def test_no_network_is_asked_for_twice() -> None:
+    """Of 81 encodings that make 27 networks; uniform trials, the first eight, may repeat one."""
+
+    def network(params: Mapping[str, Any]) -> str | None:
+        return f"{params['a']} {params['b'] // 3}" if len(params) == 2 else None
+
+    space = {"a": IntDistribution(0, 8), "b": IntDistribution(0, 8)}
+    study = optuna.create_study(sampler=make_sampler("default", seed=0, network=network), direction="maximize")
+    seen: list[str | None] = []
+    for _ in range(20):
+        trial = study.ask(space)
+        study.tell(trial, float(trial.params["a"]) + trial.params["b"] // 3)
+        seen.append(network(trial.params))
+    assert not set(seen[9:]) & set(seen[:9])
+    assert len(set(seen[9:])) == 11
