@@ -246,10 +246,10 @@ def build_layer(layer: L.Layer, shape: Shape) -> nn.Module:  # noqa: PLR0911, PL
             return nn.Conv2d(shape.channels, channels, kernel, stride, pad, groups=groups, bias=bias)
         case L.Norm(eps, momentum):
             return nn.BatchNorm2d(shape.channels, eps=eps, momentum=momentum)
-        case L.Act("sigmoid" | "hardsigmoid" | "gelu" as name):
-            return _ACTIVATIONS[name]()
-        case L.Act(name):
+        case L.Act("relu" | "relu6" as name):
             return _ACTIVATIONS[name](inplace=True)
+        case L.Act(name):  # whose gradient needs the input: in place, it would be copied first
+            return _ACTIVATIONS[name]()
         case L.Pooling(kind, kernel, stride, "same"):
             return SamePool2d(kind, kernel, stride)
         case L.Pooling("avg", kernel, stride, int(padding), ceil_mode):
