@@ -16,6 +16,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def free_cores() -> int:
+    """Those of the usable cores that the last minute's load leaves, one at least; all where the system tells no load.
+
+    Threads beyond these would be waited for at every operation, which is slower than to do without them.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, usable_cores() - round(load))
+
+
 def wait_for(device: torch.device) -> None:
     """Return when the device has done all that it was given; a CPU has. It need not be torch's current device."""
     if device.type == "cuda":

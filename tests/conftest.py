@@ -11,8 +11,8 @@ import pytest
 
 Run = Callable[..., tuple[int, str, str]]
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: more threads than cores keep one another waiting
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# More threads than free cores keep one another waiting, and which are free would decide the bits of trainings.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.failure_causes import out_of_memory
+from nas.machine import free_cores
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
 from nas.training.loop import (
@@ -54,7 +56,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     device = torch.device(run.slots[0].device)
     start = time.perf_counter()
     try:
-        with repeatable(run.settings.general.seed, device):
+        with _free_cores(run, device), repeatable(run.settings.general.seed, device):
             ready = _prepare(run, evaluator, arch, plan, device)
             record = run.folder.find(TrainingRecord) or ready.run(run)
     except CheckpointError as error:
@@ -69,6 +71,19 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     run.narrator.say(_line(record))
     run.results_written()
     return record
+
+
+@contextlib.contextmanager
+def _free_cores(run: RunContext, device: torch.device) -> Iterator[None]:
+    """On a CPU with no more threads than other programs leave cores."""
+    before, free = torch.get_num_threads(), free_cores()
+    if device.type == "cpu" and free < before:
+        run.narrator.say(f"other programs are busy: {free} of {before} CPU threads")
+        torch.set_num_threads(free)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:

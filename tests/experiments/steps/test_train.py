@@ -52,6 +52,22 @@ def result_of(answer: tuple[int, str, str]) -> dict[str, Any]:
     return record
 
 
+def test_a_busy_machine_trains_with_the_threads_that_are_free(
+    scalenas: Run, arch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.steps.train.free_cores", lambda: 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        status, out, err = scalenas("train", arch, "digits", "--run", tmp_path / "run", *COMMON, "--json")
+        assert status == 0, err
+        assert "other programs are busy: 1 of 2 CPU threads" in err
+        assert json.loads(out)["threads"] == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def same_training(one: Path, other: Path) -> None:
     """Equal results and equal weights, to the bit."""
     records = [json.loads((folder / "train.json").read_text()) for folder in (one, other)]
