@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from nas.samplers import make_sampler
 from nas.samplers.start import StartWith
@@ -66,7 +66,7 @@ def test_no_network_is_asked_for_twice() -> None:
     def network(params: Mapping[str, Any]) -> str | None:
         return f"{params['a']} {params['b'] // 3}" if len(params) == 2 else None
 
-    space = {"a": IntDistribution(0, 8), "b": IntDistribution(0, 8)}
+    space: dict[str, BaseDistribution] = {"a": IntDistribution(0, 8), "b": IntDistribution(0, 8)}
     study = optuna.create_study(sampler=make_sampler("default", seed=0, network=network), direction="maximize")
     seen: list[str | None] = []
     for _ in range(20):
