@@ -3,6 +3,7 @@ out and of devices that are lost."""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Cause = Literal["memory", "device", "program"]
@@ -34,11 +35,11 @@ _DEVICE = (
     "illegal memory access",
     "unspecified launch failure",
     "uncorrectable ecc",
-    "device lost",
-    "device not ready",
+    "driver error: device lost",
     "gpu is lost",
     "fallen off the bus",
 )
+_DEVICE_LOST = re.compile(rf"\b(?:{'|'.join(map(re.escape, _DEVICE))})\b")  # as words: a chip error is no HIP error
 
 
 def cause_of(error: BaseException | str) -> Cause:
@@ -52,7 +53,7 @@ def cause_of(error: BaseException | str) -> Cause:
     text = (error if isinstance(error, str) else f"{type(error).__name__}: {error}").lower()
     if any(sign in text for sign in _MEMORY):
         return "memory"
-    return "device" if any(sign in text for sign in _DEVICE) else "program"
+    return "device" if _DEVICE_LOST.search(text) else "program"
 
 
 def out_of_memory(error: Exception) -> str | None:

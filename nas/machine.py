@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+
+STAT = Path("/proc/stat")
 
 
 def usable_cores() -> int:
@@ -16,13 +21,28 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def free_cores() -> int:
-    """Those of the usable cores that the last minute's load leaves, one at least; all where the system tells no load.
+def free_cores(seconds: float = 0.5) -> int:
+    """How many of the usable cores are idle, as looked at for so many seconds; one at least, and all where the system
+    (any but Linux) does not tell.
 
     Threads beyond these would be waited for at every operation, which is slower than to do without them.
     """
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, usable_cores() - round(load))
+    before = _idle_ticks()
+    if not before:
+        return usable_cores()
+    time.sleep(seconds)
+    idle = sum(after - before[core] for core, after in _idle_ticks().items())
+    return max(1, min(len(before), round(idle / (seconds * os.sysconf("SC_CLK_TCK")))))
+
+
+def _idle_ticks() -> dict[int, int]:
+    """Clock ticks that each usable core has been idle; none where the system does not tell."""
+    try:
+        lines = STAT.read_text().splitlines()
+    except OSError:
+        return {}
+    found = {int(line.split()[0][3:]): int(line.split()[4]) for line in lines if line[:3] == "cpu" and line[3] != " "}
+    return {core: idle for core, idle in found.items() if core in os.sched_getaffinity(0)}
 
 
 def wait_for(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from nas.study.store import read_study
-from search_spaces import count_macs
+from search_spaces import StagedSpace, count_macs
+from search_spaces.spaces.choices import OneOf
+from search_spaces.spaces.space import staged_space
 
 Run = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[1]
@@ -48,6 +51,26 @@ def test_a_space_and_a_training_of_ones_own(modules: Path, scalenas: Run, space:
     baseline = json.loads((modules / "r" / "baseline.json").read_text())
     assert baseline["accuracy"] == pytest.approx(baseline["params"] / (baseline["params"] + 10_000))
     assert baseline["arch"]["stages"][0]["channels"] in widths
+
+
+@pytest.mark.usefixtures("modules")
+def test_trials_of_an_earlier_version_of_a_space_are_not_gone_on_from(scalenas: Run) -> None:
+    options = ("--space", "my_space:macro", "--evaluator", "my_training:quick", "--executor", "inline")
+    command = ("discover", "digits", "--run", "r", "--devices", "cpu", "--target-macs", "30k", "--sampler", "random")
+    assert scalenas(*command, *options, "--trials", "2")[0] == 0
+    space = sys.modules["my_space"]
+    before = space.macro
+
+    def changed(*args: Any, **named: Any) -> StagedSpace:
+        old = before(*args, **named)
+        return staged_space(old.name, OneOf("stages", ("few", "many"), (old.base, old.base)))
+
+    space.macro = changed  # type: ignore[attr-defined]
+    status, _, err = scalenas(*command, *options, "--trials", "2")
+    assert status == 0, err  # nothing is added
+    status, _, err = scalenas(*command, *options, "--trials", "3")
+    assert status == 2
+    assert "discover.journal: trial parameter 'pixels' is not as in the space macro now" in err
 
 
 def test_a_metric_of_ones_own(modules: Path, scalenas: Run) -> None:

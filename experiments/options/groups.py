@@ -205,7 +205,7 @@ class FigureOptions:
         help="What the score charges: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
-        help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="the space's base",
+        help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="a plain network's",
         range=Range(0, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(

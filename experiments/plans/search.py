@@ -9,6 +9,7 @@ from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
 from nas.score import Score
 from search_spaces import SPACES, SearchSpace
+from search_spaces.spaces.equal_cost import MOST
 
 STUDY = "discover"
 """The search's study and step."""
@@ -48,14 +49,17 @@ def plan_search(run: RunContext) -> Search:
 
 
 def _max_macs(run: RunContext, space: SearchSpace) -> int | None:
-    """The bound that is asked for."""
+    """The bound that is asked for, where networks may be above it."""
     asked = run.settings.figures.max_macs
     if asked is None:
         return None
     most = resolve_target(asked, run.resolution, run.num_classes, "--max-macs")
-    if space.equal_macs is not None and most < space.equal_macs:
+    if space.equal_macs is None:
+        return most
+    if most < MOST * space.equal_macs:
         raise UserError(
-            f"--max-macs {asked}: every network of the space {space.name} costs about {space.equal_macs / 1e6:.3g} M; "
-            "lower --target-macs instead, or take --space mnasnet"
+            f"--max-macs {asked}: networks of the space {space.name} cost about {space.equal_macs / 1e6:.3g} M, "
+            f"at most {MOST} times that; take --target-macs {most / MOST / 1e6:.3g}M in another --run, "
+            "or --space mnasnet"
         )
-    return most
+    return None

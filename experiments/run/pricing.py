@@ -37,13 +37,15 @@ def resolve_figure(run: RunContext, space: SearchSpace) -> Figure:
 
 
 def target_cost(run: RunContext, figure: Figure, space: SearchSpace) -> float:
-    """What the score measures the figure against: --target-cost, or that of the network that the space is built around
-    (of a space without one, the median of 31 random members)."""
+    """What the score measures the figure against: --target-cost, or that of the network that the space is built around,
+    else of the first plain member, else the median of 31 random members."""
     given = run.settings.figures.target_cost
     if given is not None:
         return given
     if isinstance(space, StagedSpace):
         return figure.of(space.base)
+    if space.starts:
+        return figure.of(space.decode(space.params(space.indices(space.starts[0]))))
     rows = space.sample(np.random.default_rng(run.settings.general.seed), 31)
     return float(np.nanmedian(figure.of_rows(space, rows)))
 

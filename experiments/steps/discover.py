@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from optuna.distributions import check_distribution_compatibility
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
-from experiments.errors import RunFailedError, from_user
+from experiments.errors import RunFailedError, UserError, from_user
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
 from experiments.records import BaselineRecord, CostFacts, SpaceFacts
@@ -62,6 +63,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
             search = replace(search, score=score)
     plan = _plan(run, search, figure)
     sampler = _sampler(run, plan, search.score, InSpace(figure, search.space))
+    _check_space(run, search.space, plan.trials)
     run.claim(
         NAME,
         {"space": search.space.name, "epochs": plan.fidelity.epochs, "train fraction": plan.fidelity.train_fraction,
@@ -86,6 +88,23 @@ def run_discover(run: RunContext) -> BaselineRecord:
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
     )
     return baseline
+
+
+def _check_space(run: RunContext, space: SearchSpace, trials: int) -> None:
+    """Raise UserError where trials are to be added to those of another version of the space."""
+    path = run.folder.journal(NAME)
+    begun = read_study(path, NAME).get_trials(deepcopy=False) if path.exists() else []
+    if len(begun) >= trials and all(trial.state.is_finished() for trial in begun):
+        return
+    mine = space.distributions()
+    for name, before in ((name, value) for trial in begun for name, value in trial.distributions.items()):
+        try:
+            check_distribution_compatibility(before, mine[name])
+        except (KeyError, ValueError):
+            raise UserError(
+                f"{path}: trial parameter {name!r} is not as in the space {space.name} now: an earlier version of it "
+                "was searched; take another --run"
+            ) from None
 
 
 def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
@@ -178,6 +197,8 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
             network=space.network_id,
         )
     starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
+    if feasible is not None:
+        starts = tuple(filter(feasible, starts))
     if name == "random" or not starts:
         starts = tuple(_drawn_within(space, feasible, plan.seed)) if feasible is not None else ()
     return StartWith(sampler, starts)
@@ -285,7 +306,7 @@ def _price(search: Search, figure: Figure) -> str:
     """What the score makes of a network of twice the target's cost, and the bound on MACs, in words."""
     score = search.score
     if figure.name == "macs" and search.space.equal_macs is not None:
-        return "price: none, for every network of this space costs about the same"
+        return "price: none, for all networks of this space cost about the same, whatever --score and --exponent are"
     if score.form == "power":
         needed = score(1.0, score.target_macs) / score(1.0, 2 * score.target_macs)
         price = f"at twice the target a network scores the same with {needed:.2f} times the accuracy"

@@ -41,6 +41,7 @@ from search_spaces.network import Network, freeze_body
 
 NAME = "train"
 WEIGHTS = "weights.safetensors"
+CHECKPOINT = "checkpoint"
 
 
 def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
@@ -75,11 +76,14 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
 
 @contextlib.contextmanager
 def _free_cores(run: RunContext, device: torch.device) -> Iterator[None]:
-    """On a CPU with no more threads than other programs leave cores."""
-    before, free = torch.get_num_threads(), free_cores()
-    if device.type == "cpu" and free < before:
-        run.narrator.say(f"other programs are busy: {free} of {before} CPU threads")
-        torch.set_num_threads(free)
+    """A training that begins on a CPU takes no more threads than cores are idle."""
+    before = torch.get_num_threads()
+    begun = (run.folder.path / CHECKPOINT).exists() or run.folder.find(TrainingRecord) is not None
+    if device.type == "cpu" and before > 1 and not begun:
+        free = free_cores()
+        if free < before:
+            run.narrator.say(f"other programs are busy: {free} of {before} CPU threads")
+            torch.set_num_threads(free)
     try:
         yield
     finally:
@@ -112,7 +116,7 @@ class _FullTraining:
 
     def run(self, run: RunContext) -> TrainingRecord:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
-        checkpoints = Checkpoints(run.folder.path / "checkpoint")
+        checkpoints = Checkpoints(run.folder.path / CHECKPOINT)
         state = self._fit(run, checkpoints)
         training, last = self.training, len(state.curve)
         epoch = state.best if self.plan.keep == "best" else last

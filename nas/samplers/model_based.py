@@ -31,7 +31,8 @@ class CostAwareGP:
     Points are uniform until the first few are known. Then the next point is the best by expected improvement among
     mutations and crossovers of good points, uniform points, and what two steps of ascent reach from these: far from all
     data the model knows too little to be worth following. Running trials are believed at their mean; with one
-    objective, what they are expected to reach must be improved upon, too.
+    objective, what they are expected to reach must be improved upon, too. Of one objective, parameters that become a
+    network which others became before are passed over; uniform points may be such.
     """
 
     multi_objective = True
@@ -47,6 +48,8 @@ class CostAwareGP:
         self._objective = Objective(score if macs else None)
         self._feasible = feasible
         self._network = network
+        self._named_in: Grid | None = None
+        self._names: dict[bytes, str | None] = {}  # of the networks of rows of that grid
         self._surrogates = Surrogates()
         self._pareto = ParetoGP(self._costs, feasible)
 
@@ -80,11 +83,20 @@ class CostAwareGP:
 
     def _is_new(self, history: History) -> Callable[[Rows], bool]:
         """Whether a row becomes a network that no other has become: answers that are known teach nothing."""
-        network, params = self._network, history.grid.params
+        network, grid = self._network, history.grid
         if network is None:
             return lambda _: True
-        known = {network(params(row)) for row in (*history.rows, *history.pending, *history.bad)} - {None}
-        return lambda row: network(params(row)) not in known
+        if grid != self._named_in:
+            self._named_in, self._names = grid, {}
+
+        def name(row: Rows) -> str | None:
+            key = row.tobytes()
+            if key not in self._names:
+                self._names[key] = network(grid.params(row))
+            return self._names[key]
+
+        known = {name(row) for row in (*history.rows, *history.pending, *history.bad)} - {None}
+        return lambda row: name(row) not in known
 
     def _macs(self, grid: Grid, rows: Rows) -> Floats:
         return self._costs(grid, rows) if self._costs else np.ones(len(rows))

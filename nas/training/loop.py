@@ -98,7 +98,7 @@ class Training:
     def eval_batch(self) -> int:
         """Images to evaluate at once: as many as need no more memory than a step."""
         images, _ = next(self.train.in_order(1))
-        return images_at_once(self.network, images, self.batch)
+        return images_at_once(self.network, images, self.batch, self.train.images[0].numel())
 
     @property
     def result(self) -> nn.Module:
@@ -141,12 +141,13 @@ class Training:
 
 
 @torch.inference_mode()
-def images_at_once(network: nn.Module, image: Tensor, batch: int) -> int:
+def images_at_once(network: nn.Module, image: Tensor, batch: int, pixels: int = 0) -> int:
     """How many images may be evaluated at once in the memory that a training step on `batch` of them takes.
 
     A step keeps, until it goes backwards, what all layers with weights write: convolutions, norms, linear layers (what
     others do may be done in place). Evaluation holds what one layer reads and writes, and two maps beside it
-    where there is a shortcut. image: one, as the network takes it (1, C, R, R).
+    where there is a shortcut. image: one, as the network takes it (1, C, R, R); pixels: values of one as it is held, of
+    which floats are made, too.
     """
     kept, held, largest = 0, 0, image.numel()
 
@@ -159,11 +160,14 @@ def images_at_once(network: nn.Module, image: Tensor, batch: int) -> int:
     hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
     training = network.training
     network.eval()
-    network(image)
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
-    return max(1, min(EVAL_BATCH, batch * kept // (held + 2 * largest) if held else batch))
+    try:
+        network(image)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    most = max(held + 2 * largest, 2 * pixels)
+    return max(1, min(EVAL_BATCH, batch * kept // most if held else batch))
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ DIVISOR = 4
 """What channels are multiples of."""
 MOST = 1.1
 """What a member costs at most, as a multiple of its target."""
-_RANGE = 64  # widths are looked for from a 64th to 64 times the shape's
+_RANGE = 1024  # widths are looked for from a 1024th to 1024 times the shape's
 _FINE = 1.005  # two widths of a smaller ratio are taken as the same
 
 
@@ -37,7 +37,7 @@ def equal_cost_space(
     name: str, spec: Any, target_macs: float, *, num_classes: int = 1000, sizes: tuple[int, ...] = (100,)
 ) -> EqualCostSpace:
     """The space of all networks whose shape `spec`, an ArchSpec with choices in it, may take, each with the widths that
-    bring it nearest to `target_macs`; decoding raises ValueError where the narrowest costs more than 1.1 times that.
+    bring it nearest to `target_macs`; decoding raises what `fit_shape` does.
 
     Its parameters are the choices in the order in which they are met. sizes: in percent of the target; where they are
     several, `size` is the first choice, and members cost as much as it says.
@@ -61,7 +61,7 @@ def fit_shape(shape: ArchSpec, target_macs: float, num_classes: int = 1000) -> A
     """`shape` with all widths scaled alike, so that it costs as near to `target_macs` as multiples of 4 channels allow;
     where that misses by more than 5 %, single widths are moved.
 
-    Raises ValueError when the narrowest costs more than 1.1 times the target.
+    Raises ValueError when the narrowest costs more than 1.1 times the target, or the widest less.
     """
 
     def cost(arch: ArchSpec) -> int:
@@ -75,6 +75,8 @@ def fit_shape(shape: ArchSpec, target_macs: float, num_classes: int = 1000) -> A
         middle = math.sqrt(low * high)
         low, high = (middle, high) if cost(_scaled(shape, middle)) <= target_macs else (low, middle)
     below = _scaled(shape, low)
+    if cost(_scaled(shape, high)) < target_macs / MOST:
+        raise ValueError(f"target of {target_macs / 1e6:.3g} M MACs cannot be met: it takes {_RANGE} times the widths")
     fitted = nudged(min(below, _scaled(shape, high), key=miss), miss, DIVISOR)
     if cost(fitted) > MOST * target_macs:
         fitted = below

@@ -58,7 +58,7 @@ def macro_space(
     to 7 pixels, and widths double with every stride of a stage. Then come the choices of each stage: op {basic, MBConv
     3, MBConv 6, sepconv}, layers {1, 2, 3}, kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0,
     0.25}; and where the classifier would have fewer features than classes, the width of a `head` before it {0, 2 times
-    the last stage's}. Shortcuts around strides are average-pooled.
+    the plan's last}. Shortcuts around strides are average-pooled.
 
     These make the shape of a network; all its widths are then scaled alike, to multiples of 4 channels, so that it
     costs `target_macs` (without one: 300 M), or percentages of that with several `sizes`. A plan offers the kinds of
@@ -96,7 +96,7 @@ class _Task:
         return (fitted.stem.channels, *(stage.channels for stage in fitted.stages))
 
 
-@lru_cache(maxsize=8)  # it takes a part of a second, and a run asks for its space in several steps
+@lru_cache(maxsize=8)  # it takes a second or two, and a run asks for its space in several steps
 def _space(resolutions: tuple[int, ...], task: _Task, sizes: tuple[int, ...]) -> EqualCostSpace:
     menu = _menu(resolutions, task)
     space = equal_cost_space(

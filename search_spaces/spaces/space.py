@@ -22,8 +22,8 @@ class SearchSpace:
 
     `SearchSpace("mine", (Choice("depth", (1, 2, 3)), ...), decode)` is a space of which no more is known; one whose
     choices stand in a spec (`staged_space`) has its costs in tables, too. starts: members worth trying before any
-    search, as parameters, of which those that make no difference may be missing. equal_macs: what all members cost, as
-    nearly as whole channels allow and at most 1.1 times that; None where costs differ.
+    search, as parameters, of which those that make no difference may be missing. equal_macs: what all members cost,
+    mostly within a twentieth and at most 1.1 times that; None where costs differ.
     """
 
     name: str

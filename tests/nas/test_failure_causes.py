@@ -62,6 +62,9 @@ PROGRAM = [
     RuntimeError("Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"),
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (64x40 and 64x10)"),
     ValueError("8 is out of range"),
+    ValueError("relationship error in row 3"),
+    RuntimeError("chip error"),
+    OSError("microscope: device not ready"),
     KeyError("memory"),
 ]
 
