@@ -130,10 +130,8 @@ class WorkerExecutor(abc.ABC):
     def _is_open(self, seat: Seat) -> bool:
         """Whether a submission that may have neighbours could begin there."""
         running = [other.running for other in self._seats if other.running is not None]
-        return (
-            seat.running is None
-            and seat.asked is None
-            and all(submission.alone_at != seat.place for submission in (*self._waiting, *running))
+        return seat.running is None and all(
+            submission.alone_at != seat.place for submission in (*self._waiting, *running)
         )
 
     def _assign(self) -> None:
