@@ -50,16 +50,21 @@ def plan_search(run: RunContext) -> Search:
 
 def _max_macs(run: RunContext, space: SearchSpace) -> int | None:
     """The bound that is asked for, where networks may be above it."""
-    asked = run.settings.figures.max_macs
-    if asked is None:
-        return None
-    most = resolve_target(asked, run.resolution, run.num_classes, "--max-macs")
-    if space.equal_macs is None:
-        return most
-    if most < MOST * space.equal_macs:
+    asked = run.settings.figures
+    most = None
+    if asked.max_macs is not None:
+        most = resolve_target(asked.max_macs, run.resolution, run.num_classes, "--max-macs")
+        _check_bound("--max-macs", most, space)
+    if asked.max_cost is not None and asked.cost == "macs":
+        _check_bound("--max-cost", asked.max_cost, space)
+    return most if space.equal_macs is None else None
+
+
+def _check_bound(option: str, most: float, space: SearchSpace) -> None:
+    """Raise UserError for a bound below what networks of a space of one cost may cost."""
+    if space.equal_macs is not None and most < MOST * space.equal_macs:
         raise UserError(
-            f"--max-macs {asked}: networks of the space {space.name} cost about {space.equal_macs / 1e6:.3g} M, "
-            f"at most {MOST} times that; take --target-macs {most / MOST / 1e6:.3g}M in another --run, "
+            f"{option} {most / 1e6:.3g}M: networks of the space {space.name} cost about "
+            f"{space.equal_macs / 1e6:.3g} M, at most {MOST} times that; take --target-macs {most / MOST / 1e6:.3g}M in another --run, "
             "or --space mnasnet"
         )
-    return None

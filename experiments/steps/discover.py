@@ -126,9 +126,11 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
 
 
 def _bounds(run: RunContext, search: Search, figure: Figure) -> tuple[Bound, ...]:
-    """Those asked for: further figures than MACs and the one charged for are bounded here."""
+    """Those asked for that networks of the space may break; further figures than MACs and the one charged for are
+    bounded here."""
     asked = ((run.macs, search.max_macs), (figure, run.settings.figures.max_cost))
-    return tuple(Bound(bounded, most) for bounded, most in asked if most is not None)
+    kept = run.macs if search.space.equal_macs is not None else None
+    return tuple(Bound(bounded, most) for bounded, most in asked if most is not None and bounded != kept)
 
 
 def _choose(

@@ -61,6 +61,8 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     "plain": {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"},
     "seeds": {"plot_phi": 0.5},
+    "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same
+    "max_cost": {"space": "mnasnet"},
     "precision": {"arch": ["plain_mbconv"]},  # which grows into enough networks for a surface
     "latency_backend": {"latency_samples": 10},
     "latency_device": {"latency_samples": 10},

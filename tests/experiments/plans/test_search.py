@@ -35,7 +35,9 @@ def test_all_networks_of_the_default_space_cost_the_target(opened: RunContext) -
     assert search.space.equal_macs == 300_000
     assert search.max_macs is None
     assert plan_search(asking(opened, max_macs="1M")).max_macs is None
-    for bound in ("200k", "310k"):
+    with pytest.raises(UserError, match=r"--max-cost 0.31M: networks .* cost about 0.3 M, at most 1.1 times that"):
+        plan_search(asking(opened, max_cost=310e3))
+    for bound in ("0.2M", "0.31M"):
         with pytest.raises(
             UserError, match=rf"--max-macs {bound}: networks .* cost about 0.3 M, at most 1.1 times that"
         ):
