@@ -65,6 +65,6 @@ def _check_bound(option: str, most: float, space: SearchSpace) -> None:
     if space.equal_macs is not None and most < MOST * space.equal_macs:
         raise UserError(
             f"{option} {most / 1e6:.3g}M: networks of the space {space.name} cost about "
-            f"{space.equal_macs / 1e6:.3g} M, at most {MOST} times that; take --target-macs {most / MOST / 1e6:.3g}M in another --run, "
-            "or --space mnasnet"
+            f"{space.equal_macs / 1e6:.3g} M, at most {MOST} times that; take --target-macs {most / MOST / 1e6:.3g}M "
+            "in another --run, or --space mnasnet"
         )
