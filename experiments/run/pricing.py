@@ -45,7 +45,7 @@ def target_cost(run: RunContext, figure: Figure, space: SearchSpace) -> float:
     if isinstance(space, StagedSpace):
         return figure.of(space.base)
     if space.starts:
-        return figure.of(space.decode(space.params(space.indices(space.starts[0]))))
+        return figure.of(space.member(space.starts[0]))
     rows = space.sample(np.random.default_rng(run.settings.general.seed), 31)
     return float(np.nanmedian(figure.of_rows(space, rows)))
 

@@ -76,11 +76,15 @@ class SearchSpace:
             [choice.values.index(params[choice.name]) if choice.name in params else 0 for choice in self.choices]
         )
 
+    def member(self, params: Params) -> ArchSpec:
+        """As `decode`, but parameters that make no difference may be missing. Raises KeyError where another is."""
+        return self.decode(self.params(self.indices(params)))
+
     def network_id(self, params: Params) -> str | None:
-        """The id of the architecture of parameters, of which those that make no difference may be missing; None where
-        another is, or where there is no such architecture."""
+        """The id of the `member` of parameters; None where one that makes a difference is missing, or where they make
+        no architecture."""
         try:
-            return self.decode(self.params(self.indices(params))).id
+            return self.member(params).id
         except (KeyError, ValueError):
             return None
 
