@@ -21,7 +21,7 @@ from search_spaces import ArchSpec
 from search_spaces.network import branch_ends
 
 EVAL_BATCH = 2048
-"""Images that are evaluated at once at most: more do not make a device faster."""
+"""Images that are evaluated at once at most."""
 CHECK_EVERY = 50  # steps between looks at the loss; each look waits for the device
 _WATCHED = 1000
 

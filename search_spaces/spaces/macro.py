@@ -23,7 +23,7 @@ _OPS: dict[str, Stage] = {
     "mbconv6": MBConv(expand=6, skip="pool"),
     "sepconv": SepConv(skip="pool"),
 }
-"""All with average-pooled shortcuts around strides, without which networks were worse wherever it was measured."""
+"""All with average-pooled shortcuts around strides, without which networks were worse (docs/spaces.md)."""
 _LAYERS = (1, 2, 3)
 _KERNELS = {"basic": (3,)}
 """Of a basic block a 5x5 kernel would cost 2.8 times as much; others have 3 and 5."""
