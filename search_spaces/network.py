@@ -42,8 +42,8 @@ class Residual(nn.Module):
         branch: Tensor = self.body(x)
         if self.training and self.drop_path > 0:
             keep = 1 - self.drop_path
-            mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
-            branch = branch * mask / keep
+            kept = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+            return torch.addcmul(self.shortcut(x), branch, kept, value=1 / keep)
         total: Tensor = branch + self.shortcut(x)
         return total
 

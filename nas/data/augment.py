@@ -66,21 +66,16 @@ def crop_flip(images: Tensor, rows: Tensor, shift: Tensor | None, flip: Tensor |
     """
     if shift is None and flip is None:
         return images[rows]
-    size = images.shape[1]
-    place = torch.arange(size, device=images.device)
-    vertical = horizontal = place.expand(len(rows), size)
+    last = images.shape[1] - 1
+    place = torch.arange(last + 1, device=images.device)
+    vertical = horizontal = place.expand(len(rows), -1)
     if flip is not None:
-        horizontal = torch.where(flip[:, None], size - 1 - place, place)
+        horizontal = torch.where(flip[:, None], last - place, place)
     if shift is not None:
-        vertical = _reflect(vertical + shift[:, :1], size)
-        horizontal = _reflect(horizontal + shift[:, 1:], size)
+        # Indices beyond 0..last are mirrored back at the edge pixels, which are not repeated.
+        moved = torch.stack((vertical, horizontal), 1) + shift[:, :, None]
+        vertical, horizontal = (last - (last - moved.abs()).abs()).unbind(1)
     return images[rows[:, None, None], vertical[:, :, None], horizontal[:, None, :]]
-
-
-def _reflect(place: Tensor, size: int) -> Tensor:
-    """Indices beyond 0..size-1 mirrored back at the edge pixels, which are not repeated."""
-    place = place.abs()
-    return torch.where(place < size, place, 2 * (size - 1) - place)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -93,8 +88,8 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(B, S, S, C) uint8 to (B, C, S, S) float32 in channels_last layout; mean and std (C,) are in 0..1."""
-    return images.float().sub_(mean * 255).div_(std * 255).permute(0, 3, 1, 2)
+    """(B, S, S, C) uint8 to (B, C, S, S) float32 in channels_last layout; mean and std (C,) are in 0..255."""
+    return images.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 def cut_out(batch: Tensor, hole: Tensor, side: int) -> Tensor:

@@ -27,7 +27,7 @@ class Feed:
     """Images of a split, `count` of them, on their way to a network of `channels` inputs at `resolution` on `device`.
 
     images (N, S, S, C) uint8: on the device at the resolution, or the mapped file at the cache's size. rows (n,): their
-    places in `images`; labels (n,) on the device; mean, std (C,) on the device. mapping: that of the file.
+    places in `images`; labels (n,) on the device; mean, std (C,) in 0..255 on the device. mapping: that of the file.
     """
 
     images: Tensor
@@ -73,7 +73,7 @@ class Feed:
         if augmentation.auto_augment and draws.policy is not None:
             parts = plan_batches(draws.policy, size, self.device)
         hole = round(augmentation.cutout * self.resolution)
-        holes, order = draws.hole.to(self.device), draws.order.to(self.device)
+        holes, labels = draws.hole.to(self.device), self.labels[draws.order.to(self.device)]
         batches = self._cut(size, draws, augmentation, flip=flip)
         if self.device != self.images.device:
             batches = ahead(batches, pinned=self.device.type == "cuda")
@@ -82,7 +82,7 @@ class Feed:
             images = cut.to(self.device, non_blocking=True)
             batch = self._to_float(augment_batch(images, todo) if todo else images)
             part = slice(start, start + size)
-            yield cut_out(batch, holes[part], hole) if hole else batch, self.labels[order[part]]
+            yield cut_out(batch, holes[part], hole) if hole else batch, labels[part]
 
     def _cut(self, size: int, draws: Draws, augmentation: Augmentation, *, flip: bool) -> Iterator[Tensor]:
         """The batches as they are held, shifted and mirrored: (size, S, S, C) uint8 where `images` is."""
@@ -129,7 +129,9 @@ def open_feed(
     total = dataset.counts[split]
     count = min(total, max(dataset.num_classes, round(total * share)))
     images, rows, labels, mapping = _load(dataset, split, count, resolution, device)
-    mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (dataset.mean, dataset.std))
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=device) * 255 for values in (dataset.mean, dataset.std)
+    )
     return Feed(images, rows, labels, mean, std, resolution, channels, mapping)
 
 

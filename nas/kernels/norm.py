@@ -1,4 +1,4 @@
-"""Batch normalisation and the activation after it as one operation on the CPU: fewer passes over the images."""
+"""Batch normalisation in fewer operations: batches counted elsewhere, and on the CPU fused with the activation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,36 @@ class _Norm(ctypes.Structure):
     )
 
 
-class NormActivation(nn.BatchNorm2d):
+class UncountedNorm(nn.BatchNorm2d):
+    """Batch normalisation whose batches are counted by whoever trains it, for all norms at once (`count_batches`).
+
+    The count matters to norms without momentum only, which are left as they are.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum or 0.0,
+            self.eps,
+        )  # fmt: skip
+
+
+def leave_uncounted(network: nn.Module) -> None:
+    """Turn the batch norms of a network into `UncountedNorm`, in place."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d and module.track_running_stats and module.momentum:
+            module.__class__ = UncountedNorm
+
+
+def count_batches(network: nn.Module, batches: int) -> None:
+    """Count `batches` more in the norms that do not count themselves and are being trained."""
+    norms = [module for module in network.modules() if isinstance(module, UncountedNorm) and module.training]
+    for norm in norms:
+        assert norm.num_batches_tracked is not None  # they keep running statistics
+        norm.num_batches_tracked.add_(batches)
+
+
+class NormActivation(UncountedNorm):
     """Batch normalisation, then an activation, by the compiled loops in training on one thread, otherwise as ever.
 
     activation: as in the C file; 0 is none.
@@ -51,8 +80,6 @@ class NormActivation(nn.BatchNorm2d):
         momentum: Any = self.momentum
         running_mean: Any = self.running_mean
         running_var: Any = self.running_var
-        batches: Any = self.num_batches_tracked
-        batches.add_(1)
         running_mean.lerp_(mean, momentum)
         running_var.mul_(1 - momentum).add_(variance, alpha=momentum * pixels / (pixels - 1))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nas.data.augment import draw_epoch
 from nas.data.feed import Feed
 from nas.kernels.fast_path import accelerate
+from nas.kernels.norm import count_batches, leave_uncounted
 from nas.training.objective import ACCURACY, FROM_SCRATCH, Metric, Objective
 from nas.training.optimizer import Average, make_optimizer, set_rate
 from nas.training.recipe import Recipe
@@ -56,10 +57,16 @@ def prepare_network(
 
 
 def place_network(network: nn.Module, device: torch.device, *, plain: bool = False) -> nn.Module:
-    """The network on `device` in channels_last layout; on the CPU with our compiled operations, unless `plain`."""
+    """The network on `device` in channels_last layout, to be trained there by `Training`.
+
+    Unless `plain`, its norms leave the counting of batches to the training, and on the CPU it has our compiled
+    operations.
+    """
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and not plain:
-        accelerate(network)
+    if not plain:
+        if device.type == "cpu":
+            accelerate(network)
+        leave_uncounted(network)
     return network
 
 
@@ -120,6 +127,7 @@ class Training:
                 self.average.update(self.network)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
+        count_batches(self.network, steps * self.micro_batches)
 
     def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The augmented batches of an epoch: images (size, channels, R, R) and labels (size,)."""
@@ -130,14 +138,15 @@ class Training:
     def step(self, images: Tensor, labels: Tensor, objective: Objective = FROM_SCRATCH) -> Tensor:
         """One step of gradient descent; the loss, detached and not waited for."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=labels.device)
+        losses = []
         for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
             loss = objective.loss_of(self.network(part), part, answers, self.recipe.label_smoothing)
-            loss = loss * (len(answers) / len(labels))
+            if len(answers) < len(labels):
+                loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            losses.append(loss.detach())
         self.optimizer.step()
-        return total
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
 @torch.inference_mode()

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.optim.adamw import adamw
 
 from nas.training.group_optimizer import GroupOptimizer, gradients_of
+from nas.training.orthogonal import Orthogonaliser
 
-_QUINTIC = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 4
 _SQUARES = 0.99
-_SMALLEST_BATCHED = 8
-_TINY = 1e-7
 
 
 class Muon(GroupOptimizer):
@@ -37,79 +34,81 @@ class Muon(GroupOptimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps,
                                   "matrices": False, "fused": True})  # fmt: skip
         # `fused` lets torch put step counts beside their parameters when a state is loaded.
+        self._flats: dict[frozenset[int], _Flat] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state, whose moments lie wherever they were made."""
+        super().__setstate__(state)
+        self._flats = {}
 
     def _step_group(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        gradients = gradients_of(weights)
+        if group["matrices"]:
+            self._step_matrices(group, weights)
+            return
         for weight in weights:
             if not self.state[weight]:
-                self.state[weight] = {"moment": torch.zeros_like(weight)}
-                if not group["matrices"]:
-                    self.state[weight] |= {"square": torch.zeros_like(weight), "step": weight.new_zeros(())}
-        moments = [self.state[weight]["moment"] for weight in weights]
-        if group["matrices"]:
-            _muon(group, weights, gradients, moments)
-        else:
-            squares = [self.state[weight]["square"] for weight in weights]
-            counts = [self.state[weight]["step"] for weight in weights]
-            adamw(
-                weights, gradients, moments, squares, [], counts, fused=True, amsgrad=False, beta1=group["momentum"],
-                beta2=_SQUARES, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
-            )  # fmt: skip
+                self.state[weight] = {"moment": torch.zeros_like(weight), "square": torch.zeros_like(weight),
+                                      "step": weight.new_zeros(())}  # fmt: skip
+        states = [self.state[weight] for weight in weights]
+        adamw(
+            weights, gradients_of(weights), [state["moment"] for state in states],
+            [state["square"] for state in states], [], [state["step"] for state in states], fused=True, amsgrad=False,
+            beta1=group["momentum"], beta2=_SQUARES, lr=group["lr"], weight_decay=group["weight_decay"],
+            eps=group["eps"], maximize=False,
+        )  # fmt: skip
+
+    def _step_matrices(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        flat = self._flat_of(weights)
+        torch._foreach_copy_(flat.gradients, gradients_of(weights))
+        if group["weight_decay"]:
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        flat.compute_steps(group["momentum"])
+        torch._foreach_add_(weights, flat.steps, alpha=-group["lr"])
+
+    def _flat_of(self, weights: list[Tensor]) -> _Flat:
+        key = frozenset(id(weight) for weight in weights)
+        if key not in self._flats:
+            self._flats = {other: flat for other, flat in self._flats.items() if not key & other}
+            self._flats[key] = _Flat(weights, [self.state[weight].get("moment") for weight in weights])
+            for weight, moment in zip(weights, self._flats[key].moments, strict=True):
+                self.state[weight] = {"moment": moment}
+        return self._flats[key]
 
 
-def _muon(group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], moments: list[Tensor]) -> None:
-    torch._foreach_lerp_(moments, gradients, 1 - group["momentum"])
-    mixed = torch._foreach_lerp(gradients, moments, group["momentum"])
-    steps = orthogonalise([step.flatten(1) for step in mixed])
-    torch._foreach_mul_(steps, [max(1.0, step.shape[0] / step.shape[1]) ** 0.5 for step in steps])
-    if group["weight_decay"]:
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-    torch._foreach_add_(weights, [s.view(w.shape) for s, w in zip(steps, weights, strict=True)], alpha=-group["lr"])
+class _Flat:
+    """What a step of some matrices needs, each kind in one tensor, of which lists hold views shaped as the weights.
 
-
-def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """About U V^T of each matrix U S V^T, shapes (rows, columns): singular values come to lie near 1.
-
-    Newton-Schulz iterations x <- (a + b x x^T + c (x x^T)^2) x with the quintic whose slope at 0 is steep (Jordan et
-    al. 2024). They change x x^T by its own polynomial only, so it is enough to iterate on that small square matrix and
-    to apply the product of all factors at the end. Squares of nearby sizes are filled up with zeros, which stay zeros,
-    and iterated as one batch: hundreds of small products would mostly be overhead.
+    moments: those to go on from; None where there is none yet.
     """
-    shapes: dict[tuple[int, int], list[int]] = {}
-    for i, matrix in enumerate(matrices):
-        shapes.setdefault((matrix.shape[0], matrix.shape[1]), []).append(i)
-    stacks = {
-        shape: torch.stack([matrices[i] if shape[0] <= shape[1] else matrices[i].mT for i in members])
-        for shape, members in shapes.items()
-    }
-    sizes: dict[int, list[tuple[int, int]]] = {}
-    for shape in shapes:
-        sizes.setdefault(max(_SMALLEST_BATCHED, 1 << (min(shape) - 1).bit_length()), []).append(shape)
-    found = list(matrices)
-    for size, alike in sizes.items():
-        factors = _factors(torch.cat([_square(stacks[shape], size) for shape in alike]))
-        for shape, part in zip(alike, torch.split(factors, [len(shapes[shape]) for shape in alike]), strict=True):
-            steps = part[:, : min(shape), : min(shape)] @ stacks[shape]
-            for i, step in zip(shapes[shape], steps.unbind(), strict=True):
-                found[i] = step if shape[0] <= shape[1] else step.mT
-    return found
+
+    def __init__(self, weights: Sequence[Tensor], moments: Sequence[Tensor | None]) -> None:
+        # One more element, which stays zero, is where the orthogonaliser reads what it fills up with.
+        self._gradient, self._moment, self._mixed = (
+            weights[0].new_zeros(sum(weight.numel() for weight in weights) + 1) for _ in range(3)
+        )
+        self._step = torch.empty_like(self._gradient[:-1])
+        self.gradients, self.moments, self.steps = (
+            _views(flat, weights) for flat in (self._gradient, self._moment, self._step)
+        )
+        for own, moment in zip(self.moments, moments, strict=True):
+            if moment is not None:
+                own.copy_(moment)
+        numbers = torch.arange(len(self._step), dtype=torch.int32, device=self._step.device)
+        places = [view.flatten(1) for view in _views(numbers, weights)]
+        scales = [max(1.0, place.shape[0] / place.shape[1]) ** 0.5 for place in places]
+        self._orthogonalise = Orthogonaliser(places, scales, len(self._step), self._step.dtype)
+
+    def compute_steps(self, momentum: float) -> None:
+        """From the gradients: take them into the moments, and orthogonalise the mix of both."""
+        self._moment.lerp_(self._gradient, 1 - momentum)
+        torch.lerp(self._gradient, self._moment, momentum, out=self._mixed)
+        self._orthogonalise(self._mixed, out=self._step)
 
 
-def _square(x: Tensor, size: int) -> Tensor:
-    """x x^T of (n, rows, columns), filled up with zeros to (n, size, size)."""
-    return functional.pad(x @ x.mT, (0, size - x.shape[1]) * 2)
-
-
-def _factors(squares: Tensor) -> Tensor:
-    """What the iterations multiply x by, which is divided by its norm to begin with, from x x^T (n, size, size)."""
-    a, b, c = _QUINTIC
-    # The trace of x x^T is the squared norm.
-    norms = squares.diagonal(dim1=1, dim2=2).sum(1).sqrt().clamp_min(_TINY)[:, None, None]
-    squares = squares / norms**2
-    product = 1 / norms
-    for i in range(_ITERATIONS):
-        factor = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
-        factor.diagonal(dim1=1, dim2=2).add_(a)
-        product = factor @ product if i else factor * product
-        squares = factor @ squares @ factor
-    return product
+def _views(flat: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Parts of a flat tensor, one after another, shaped and laid out as the weights."""
+    starts = [0, *accumulate(weight.numel() for weight in weights)]
+    return [
+        flat.as_strided(weight.shape, torch.empty_like(weight).stride(), start)
+        for weight, start in zip(weights, starts, strict=False)
+    ]

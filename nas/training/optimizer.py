@@ -91,10 +91,9 @@ class Average:
             [tensor for tensor in now if tensor.is_floating_point()],
             1 - decay,
         )
-        for own, other in zip(kept, now, strict=True):
-            if not own.is_floating_point():
-                own.copy_(other)
+        counts = [(own, other) for own, other in zip(kept, now, strict=True) if not own.is_floating_point()]
+        torch._foreach_copy_([own for own, _ in counts], [other for _, other in counts])
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
-    return [tensor.detach() for tensor in chain(network.parameters(), network.buffers())]
+    return list(chain[Tensor](network.parameters(), network.buffers()))

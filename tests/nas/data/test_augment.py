@@ -55,7 +55,7 @@ def test_resizing_to_the_same_size_changes_nothing() -> None:
 
 def test_normalised_batches_are_channels_last_with_mean_0_and_spread_1() -> None:
     images = some_images(50, 8, 3)
-    mean, std = (torch.tensor(f(images / 255, axis=(0, 1, 2)), dtype=torch.float32) for f in (np.mean, np.std))
+    mean, std = (torch.tensor(f(images, axis=(0, 1, 2)), dtype=torch.float32) for f in (np.mean, np.std))
     batch = normalise(torch.from_numpy(images), mean, std)
     assert batch.shape == (50, 3, 8, 8)
     assert batch.is_contiguous(memory_format=torch.channels_last)

@@ -238,7 +238,7 @@ def a_feed(images: np.ndarray) -> Feed:
     channels = images.shape[-1]
     return Feed(
         torch.from_numpy(images), torch.arange(len(images)), torch.zeros(len(images), dtype=torch.long),
-        torch.zeros(channels), torch.ones(channels), images.shape[1], channels,
+        torch.zeros(channels), torch.full((channels,), 255.0), images.shape[1], channels,
     )  # fmt: skip
 
 

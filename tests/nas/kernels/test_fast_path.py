@@ -18,7 +18,7 @@ from nas.kernels import fast_path
 from nas.kernels.depthwise import DepthwiseConv2d, weight_gradient
 from nas.kernels.fast_path import accelerate
 from nas.kernels.library import library
-from nas.kernels.norm import NormActivation
+from nas.kernels.norm import NormActivation, count_batches
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
 
 ARCH = ArchSpec(
@@ -235,6 +235,7 @@ def _with_gradients(network: nn.Module, x: Tensor, gradient: Tensor) -> list[Ten
     x = x.to(next(network.parameters()).dtype).detach().requires_grad_()
     result = network(x)
     gradients = torch.autograd.grad(result, [x, *network.parameters()], gradient.to(x.dtype))
+    count_batches(network, 1)
     return [result, *gradients, *network.buffers()]
 
 

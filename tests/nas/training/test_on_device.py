@@ -96,6 +96,26 @@ def test_a_step_never_waits_for_its_device_nor_computes_with_what_lies_elsewhere
         assert watch.seen["copies back"] == 0
 
 
+def test_a_step_of_the_default_recipe_has_few_operations() -> None:
+    """A small network takes as long on a GPU as its operations are many, whatever they compute."""
+    made = RECIPES["fast"]()
+    arch = fit_arch(reference_arch("efficientnet_b0"), 32, 20e6, num_classes=10)
+    network = place_network(prepare_network(build_network, arch, 10, made, 4), META)
+    training = Training(network, made, a_feed(META), 4, seed=0, flip=True)
+    assert max(watch.seen["operations"] for watch in steps(training)) <= 1050
+    with Watch() as watch:
+        training.optimizer.step()
+    assert watch.seen["operations"] <= 150
+
+
+def test_averaging_the_weights_takes_as_many_operations_for_any_network() -> None:
+    training = a_training("paper", a_feed(META))
+    assert training.average is not None
+    with Watch() as watch:
+        training.average.update(training.network)
+    assert watch.seen["operations"] <= 2
+
+
 class LiveBytes(TorchDispatchMode):
     """The most bytes of tensors made under it that were there at a time."""
 
