@@ -45,7 +45,8 @@ from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.pool.slots import keep_memory
 from nas.training.fit import Validation, fit
-from nas.training.loop import DivergedError, Training, repeatable
+from nas.training.loop import DivergedError, Training
+from nas.training.numerics import repeatable
 from nas.training.objective import FROM_SCRATCH
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import OneCycle, Recipe, fast, paper

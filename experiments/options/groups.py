@@ -133,6 +133,9 @@ class TrainingOptions:
     plain: bool = field(default=False, metadata=Option(
         help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
+    numerics: str = field(default="float32", metadata=Option(
+        help="Of products on GPUs: float32, tf32 or bfloat16.", commands=TRAINING, metavar="NAME",
+        known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
         help="Trains in place of ours: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
         needs=(_IMAGES,)))

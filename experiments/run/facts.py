@@ -45,6 +45,10 @@ def _trains_on_a_cpu(asked: Asked) -> bool:
     return "cpu" in (devices[:1] if alone else devices)
 
 
+def _trains_on_gpus_alone(asked: Asked) -> bool:
+    return "cpu" not in _devices(asked)
+
+
 def _shares_devices(asked: Asked) -> bool:
     return asked.settings.pool.executor != "ray" or any(device != "cpu" for device in _devices(asked))
 
@@ -62,6 +66,7 @@ FACTS: Mapping[str, Fact] = {
     "a network to fit": Fact(_fits_a_network, "where no known network is fitted"),
     "a search": Fact(_has_a_search, "with --arch", "arch", because="the search is skipped"),
     "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
+    "GPUs alone": Fact(_trains_on_gpus_alone, "on a CPU, which computes in float32"),
     "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),
 }
 """By the names that conditions `Where` give them."""

@@ -70,7 +70,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         progress=progress,
     )
     evaluator = _evaluator(settings, dataset, folder.checkpoints)
-    method = evaluator.objective.method if isinstance(evaluator, ProxyEvaluator) else ""
+    method = evaluator.method if isinstance(evaluator, ProxyEvaluator) else ""
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -118,7 +118,8 @@ def open_table(path: str) -> Problem:
 def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evaluator:
     text = settings.training.evaluator
     if text is None:
-        return ProxyEvaluator(dataset, fast(), plain=settings.training.plain, checkpoints=checkpoints)
+        asked = settings.training
+        return ProxyEvaluator(dataset, fast(), plain=asked.plain, numerics=asked.numerics, checkpoints=checkpoints)
     make = load_object(text, "--evaluator", "left out")
     with from_users_code(f"--evaluator {text}"):
         evaluator = make(dataset)

@@ -25,14 +25,8 @@ from nas.failure_causes import out_of_memory
 from nas.machine import free_cores
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
-from nas.training.loop import (
-    DivergedError,
-    Training,
-    measure,
-    place_network,
-    prepare_network,
-    repeatable,
-)
+from nas.training.loop import DivergedError, Training, place_network, prepare_network
+from nas.training.numerics import repeatable
 from nas.training.objective import InitialWeights, Objective
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
@@ -57,7 +51,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     device = torch.device(run.slots[0].device)
     start = time.perf_counter()
     try:
-        with _free_cores(run, device), repeatable(run.settings.general.seed, device):
+        with _free_cores(run, device), repeatable(run.settings.general.seed, device, evaluator.numerics):
             ready = _prepare(run, evaluator, arch, plan, device)
             record = run.folder.find(TrainingRecord) or ready.run(run)
     except CheckpointError as error:
@@ -124,7 +118,7 @@ class _FullTraining:
             checkpoints.load_best(training, state)
         test = None
         if self.test is not None:
-            test = measure(training.result, self.test, self.objective.metric, training.eval_batch)
+            test = training.measure(self.test, self.objective.metric)
         save_weights(training.result, run.folder.path / WEIGHTS)
         record = self._record(run, state, epoch, test)
         run.folder.write(record)
@@ -209,7 +203,9 @@ def _prepare(
     run.claim(NAME, _identity(arch, recipe, epochs, plan, objective), {"training": dataclasses.asdict(plan)})
     place_network(network, device, plain=run.settings.training.plain)
     seed = run.settings.general.seed
-    training = Training(network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor)
+    training = Training(
+        network, recipe, feeds["train"], epochs, seed, dataset.flip, plan.rate_factor, numerics=evaluator.numerics
+    )
     arch = replace(arch, norm_eps=network.arch.norm_eps)  # public weights bring their own
     return _FullTraining(plan, arch, dataset, training, objective, feeds["val"], feeds.get("test"))
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ BACKENDS = ("torch", "onnxruntime")
 class LatencySetup:
     """How a latency is measured: the median over `repeats` runs of one batch after `warmup` runs, in milliseconds.
 
-    device: torch's name. backend: one of BACKENDS (onnxruntime on the CPU alone). threads: of the CPU. Weights and
-    images are random: what a network computes does not change how long it takes. Raises ValueError out of range.
+    device: torch's name. backend: one of BACKENDS (onnxruntime on the CPU alone). threads: of the CPU. On a GPU of
+    NVIDIA's or AMD's the kernels are captured once as a graph and replayed, as programs that serve networks do: without
+    it a small network takes as long as Python needs to launch its kernels. Weights and images are random: what a
+    network computes does not change how long it takes. Raises ValueError out of range.
     """
 
     device: str = "cpu"
@@ -48,7 +51,13 @@ class LatencySetup:
     @property
     def words(self) -> str:
         """Everything that a latency depends on but the network, its classes and the machine."""
-        return f"{self.backend}, {self.device}, batch {self.batch}, {self.threads} thread(s)"
+        captured = " by a captured graph" if self.captured else ""
+        return f"{self.backend}, {self.device}{captured}, batch {self.batch}, {self.threads} thread(s)"
+
+    @property
+    def captured(self) -> bool:
+        """Whether kernels are replayed from a graph."""
+        return self.device.startswith("cuda")
 
 
 def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000) -> float:
@@ -69,9 +78,10 @@ def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000
             if setup.backend == "onnxruntime":
                 return _median(_onnx_runner(network, images, setup.threads), setup)
             device = torch.device(setup.device)
+            forward = _captured(network, images, device) if setup.captured else partial(network, images)
 
             def run() -> None:
-                network(images)
+                forward()
                 wait_for(device)
 
             return _median(run, setup)
@@ -88,6 +98,24 @@ def _median(run: Callable[[], object], setup: LatencySetup) -> float:
         run()
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
+
+
+def _captured(network: Any, images: Any, device: Any) -> Callable[[], object]:
+    """The forward pass on the device as a graph to replay."""
+    import torch  # noqa: PLC0415
+
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # what libraries set up at a first run must not be captured
+            for _ in range(3):
+                network(images)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            network(images)
+    replay: Callable[[], object] = graph.replay
+    return replay
 
 
 def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:

@@ -10,7 +10,7 @@ import torch
 
 from nas.data.feed import Feed
 from nas.training.checkpoint import Checkpoints, TrainingState
-from nas.training.loop import Training, images_watched, measure
+from nas.training.loop import Training, images_watched
 from nas.training.objective import Objective
 
 OnEpoch = Callable[[TrainingState], bool]
@@ -59,7 +59,7 @@ def fit(
         begin = time.perf_counter()
         training.run_epoch(epoch, objective)
         images = validation.after(epoch, training.epochs)
-        value = measure(training.result, images, objective.metric, training.eval_batch)
+        value = training.measure(images, objective.metric)
         state = state.after(value, time.perf_counter() - begin)
         go_on = on_epoch(state)
         if checkpoints is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,7 +14,8 @@ from nas.data.augment import draw_epoch
 from nas.data.feed import Feed
 from nas.kernels.fast_path import accelerate
 from nas.kernels.norm import count_batches, leave_uncounted
-from nas.training.objective import ACCURACY, FROM_SCRATCH, Metric, Objective
+from nas.training.numerics import FLOAT32, mixed
+from nas.training.objective import FROM_SCRATCH, Metric, Objective
 from nas.training.optimizer import Average, make_optimizer, set_rate
 from nas.training.recipe import Recipe
 from search_spaces import ArchSpec
@@ -29,15 +29,6 @@ _WATCHED = 1000
 
 class DivergedError(ArithmeticError):
     """The loss is not a number any more."""
-
-
-@contextmanager
-def repeatable(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from `seed` inside, by algorithms that repeat themselves; the caller's random numbers are left alone."""
-    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), flags:
-        torch.manual_seed(seed)
-        yield
 
 
 def prepare_network(
@@ -77,7 +68,8 @@ class Training:
     seed: orders and augments the images of each epoch; dropout and stochastic depth draw from torch's global numbers.
     flip: whether a mirrored image still shows its class. body_rate: the factor on the rate of all but the classifier.
     micro_batches: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those
-    of whole batches, but batch norms are given the statistics of the parts.
+    of whole batches, but batch norms are given the statistics of the parts. numerics: of NUMERICS; but for bfloat16
+    it takes effect within `repeatable`.
     """
 
     network: nn.Module
@@ -88,6 +80,7 @@ class Training:
     flip: bool
     body_rate: float = 1.0
     micro_batches: int = 1
+    numerics: str = FLOAT32
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False, default=None)
 
@@ -140,13 +133,19 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
-            loss = objective.loss_of(self.network(part), part, answers, self.recipe.label_smoothing)
+            with mixed(self.numerics, labels.device):
+                loss = objective.loss_of(self.network(part), part, answers, self.recipe.label_smoothing)
             if len(answers) < len(labels):
                 loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         self.optimizer.step()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def measure(self, feed: Feed, metric: Metric) -> float:
+        """The metric's value of the training's result over all images of the feed. Raises what `measure` does."""
+        with mixed(self.numerics, feed.device):
+            return measure(self.result, feed, metric, self.eval_batch)
 
 
 @torch.inference_mode()
@@ -180,7 +179,7 @@ def images_at_once(network: nn.Module, image: Tensor, batch: int, pixels: int = 
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, size: int = 256) -> float:
+def measure(network: nn.Module, feed: Feed, metric: Metric, size: int = 256) -> float:
     """The metric's value over all images of the feed, in batches of `size`.
 
     Raises DivergedError when a logit is not finite.

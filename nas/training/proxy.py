@@ -17,14 +17,8 @@ from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
 from nas.training.fit import Validation, fit
-from nas.training.loop import (
-    DivergedError,
-    Training,
-    measure,
-    place_network,
-    prepare_network,
-    repeatable,
-)
+from nas.training.loop import DivergedError, Training, place_network, prepare_network
+from nas.training.numerics import FLOAT32, method_of, repeatable
 from nas.training.objective import FROM_SCRATCH, Objective
 from nas.training.recipe import Recipe, fast
 from nas.training.speed import time_training
@@ -40,7 +34,8 @@ class ProxyEvaluator:
     random numbers. checkpoints: a folder where a training that takes longer than `checkpoint_after` seconds is kept
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
     stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too. objective: what is
-    minimised and measured; requests must ask for its `method`, in Request(method=...) or SearchPlan(method=...).
+    minimised and measured. numerics: of `nas.training.numerics.NUMERICS`. Requests must ask for the evaluator's
+    `method`, in Request(method=...) or SearchPlan(method=...).
     """
 
     dataset: Dataset
@@ -51,6 +46,12 @@ class ProxyEvaluator:
     checkpoint_after: float = 60.0
     plain: bool = False
     objective: Objective = FROM_SCRATCH
+    numerics: str = FLOAT32
+
+    @property
+    def method(self) -> str:
+        """What tells its figures from the accuracy of a training from scratch in float32, which is ""."""
+        return ",".join(filter(None, (self.objective.method, method_of(self.numerics))))
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         """Train, reporting the objective's metric on val after each epoch, and return it on the request's split.
@@ -61,12 +62,10 @@ class ProxyEvaluator:
         Request.micro_batches): the batch norms then see smaller ones. For split "test" the training is the
         same, the test images are measured on once, at the end, and `val_accuracy` is among the metrics. Failures:
         `diverged` when the loss is not finite, `oom` when memory runs out. Raises ValueError where the request asks for
-        another method than the objective's.
+        another method than the evaluator's.
         """
-        if request.method != self.objective.method:
-            raise ValueError(
-                f"the request asks for the method {request.method!r}, the evaluator's is {self.objective.method!r}"
-            )
+        if request.method != self.method:
+            raise ValueError(f"the request asks for the method {request.method!r}, the evaluator's is {self.method!r}")
         start = time.perf_counter()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -109,9 +108,9 @@ class ProxyEvaluator:
             feed = open_feed(
                 self.dataset, "train", place, share=1.0, resolution=arch.resolution, channels=arch.input_channels
             )
-            return Training(network, self.recipe, feed, 1, 0, flip=self.dataset.flip)
+            return Training(network, self.recipe, feed, 1, 0, flip=self.dataset.flip, numerics=self.numerics)
 
-        with repeatable(0, place):
+        with repeatable(0, place, self.numerics):
             return time_training(make, place, self.objective, macs, probe.seconds)
 
     def _run_repeatably(self, request: Request, device: torch.device, report: Report) -> Outcome:
@@ -119,12 +118,12 @@ class ProxyEvaluator:
         if self.checkpoints is not None:
             kept = trial_checkpoints(self.checkpoints, request, self.checkpoint_after)
         try:
-            with repeatable(request.seed, device):
+            with repeatable(request.seed, device, self.numerics):
                 return self._run(request, device, report, kept)
         except CheckpointError:
             assert kept is not None
             kept.remove()
-        with repeatable(request.seed, device):
+        with repeatable(request.seed, device, self.numerics):
             return self._run(request, device, report, kept)
 
     def _run(self, request: Request, device: torch.device, report: Report, kept: Checkpoints | None) -> Outcome:
@@ -141,6 +140,7 @@ class ProxyEvaluator:
             request.seed,
             self.dataset.flip,
             micro_batches=request.micro_batches,
+            numerics=self.numerics,
         )
 
         def on_epoch(state: TrainingState) -> bool:
@@ -151,7 +151,7 @@ class ProxyEvaluator:
         value, metrics = state.curve[-1], dict[str, float]()
         if final is not val:
             metrics[f"val_{metric.name}"] = value
-            value = measure(training.result, final, metric, training.eval_batch)
+            value = training.measure(final, metric)
         return Outcome(value=value, metric=metric.name, curve=state.curve, seconds=state.earlier, metrics=metrics)
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:

@@ -15,6 +15,7 @@ import torch
 from nas.evaluation import Timing
 from nas.machine import wait_for
 from nas.training.loop import Training, images_measured
+from nas.training.numerics import mixed
 from nas.training.objective import Objective
 
 
@@ -65,7 +66,7 @@ def time_training(
     size = min(training.eval_batch, len(feed))
     images, _ = next(iter(feed.in_order(size)))
     network.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), mixed(training.numerics, device):
         evaluation = _time(lambda: network(images), seconds / 4, device)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
     peak = _peak_bytes(device)

@@ -14,7 +14,7 @@ VALUES: dict[str, Any] = {
     "benchmark": "table.csv", "resolution": "6", "train_images": 32, "max_unreadable": 0.5, "cache": "cache",
     "devices": "cpu,cpu,cpu", "workers": 97, "per_device": 98, "executor": "inline", "ray_address": "head:1",
     "trial_timeout": 77.0,
-    "epochs": 3, "train_fraction": 0.5, "plain": True, "evaluator": "module:other",
+    "epochs": 3, "train_fraction": 0.5, "plain": True, "numerics": "tf32", "evaluator": "module:other",
     "trials": 3, "space": "mbconv", "sampler": "qmc", "pruner": "halving", "score": "absolute", "exponent": (-0.5,),
     "confirm": 1, "confirm_seeds": 2, "storage": "postgresql://me@127.0.0.1:1/none",
     "target_macs": "2M", "max_macs": "700k", "cost": "params", "target_cost": 9000.0, "max_cost": 5e5,

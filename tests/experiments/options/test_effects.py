@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from experiments.options.declaration import Declared
+from experiments.options.groups import TRAINING
 from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Report, Request
 from search_spaces import fit_arch, reference_arch
@@ -71,7 +72,12 @@ IN_PRESET: Mapping[str, Mapping[str, Any]] = {
 }
 """What the preset holds beside the usual, for an option to have an effect."""
 
-REFUSED = (("run", "storage"), ("discover", "storage"), ("train", "devices"))
+REFUSED = (
+    ("run", "storage"),
+    ("discover", "storage"),
+    ("train", "devices"),
+    *((each, "numerics") for each in TRAINING),
+)
 """Options whose value is one that what they name refuses: a database and a GPU that are not there."""
 
 

@@ -23,6 +23,7 @@ from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.training.checkpoint import Checkpoints
 from nas.training.loop import measure
+from nas.training.objective import ACCURACY
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights, reference_arch
 from search_spaces.network import classifier_name
 from tests.helpers.command import Run, expect_mistake
@@ -158,7 +159,7 @@ def test_the_weights_give_the_accuracy_that_is_told(scalenas: Run, arch: Path, t
     dataset = open_dataset("digits", tmp_path / "r" / "cache", train_images=100)
     for split in ("val", "test"):
         feed = open_feed(dataset, split, torch.device("cpu"), share=1.0, resolution=8, channels=3)
-        assert measure(network, feed) == record["accuracy"][split]
+        assert measure(network, feed, ACCURACY) == record["accuracy"][split]
     # Asked again, it answers without training.
     before = (tmp_path / "r" / "weights.safetensors").stat().st_mtime_ns
     assert result_of(scalenas(*command)) == record

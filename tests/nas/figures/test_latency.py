@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from nas.study.store import read_study
 from search_spaces import ArchSpec, count_params, network_cost, reference_arch
 from search_spaces.assembly import network_layers
 from search_spaces.cost import input_shape
+from search_spaces.network import Network
 from tests.helpers.run_folders import SPACE
 from tests.helpers.shared_data import shared_file
 
@@ -32,16 +35,48 @@ def members(n: int, seed: int = 0) -> list[ArchSpec]:
     return [SPACE.decode(SPACE.params(row)) for row in SPACE.sample(np.random.default_rng(seed), n)]
 
 
+class Gpu:
+    """What a latency asks of torch.cuda, as far as it can be had without a GPU; `seen` is in the order of events."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.seen: list[object] = []
+        plain, forward = torch.randn, Network.forward
+
+        def note(event: object) -> AbstractContextManager[None]:
+            self.seen.append(event)
+            return nullcontext()
+
+        def run(network: Network, images: torch.Tensor) -> torch.Tensor:
+            self.seen.append("forward")
+            logits: torch.Tensor = forward(network, images)
+            return logits
+
+        patch.setattr(torch, "randn", lambda *shape, **_: plain(*shape))
+        patch.setattr(torch.nn.Module, "to", lambda network, *_: network)
+        patch.setattr(Network, "forward", run)
+        patch.setattr(torch.cuda, "synchronize", lambda device=None: self.seen.append(device))
+        patch.setattr(torch.cuda, "device", lambda device: note(("on", device)))
+        patch.setattr(torch.cuda, "Stream", MagicMock())
+        patch.setattr(torch.cuda, "current_stream", MagicMock())
+        patch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+        patch.setattr(torch.cuda, "graph", lambda _: note("capture"))
+        patch.setattr(torch.cuda, "CUDAGraph", lambda: self)
+
+    def replay(self) -> None:
+        self.seen.append("replay")
+
+
 def test_a_latency_waits_for_the_device_that_is_timed_after_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which need not be torch's current one."""
-    waited: list[object] = []
-    plain = torch.randn
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
-    monkeypatch.setattr(torch, "randn", lambda *shape, **_: plain(*shape))  # no such device is here
-    monkeypatch.setattr(torch.nn.Module, "to", lambda network, *_: network)
+    """Which need not be torch's current one. Its kernels are launched by replaying one forward pass."""
+    device = torch.device("cuda", 1)
+    gpu = Gpu(monkeypatch)
     measure_latency(members(1)[0], LatencySetup(device="cuda:1", warmup=2, repeats=3), 10)
-    assert waited == [torch.device("cuda", 1)] * 5
-    waited.clear()
+    assert gpu.seen == [("on", device), *["forward"] * 3, "capture", "forward", *["replay", device] * 5]
+
+
+def test_a_latency_of_the_cpu_runs_the_network_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
     measure_latency(members(1)[0], LatencySetup(warmup=2, repeats=3), 10)
     wait_for(torch.device("cpu"))
     assert waited == []

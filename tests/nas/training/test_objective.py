@@ -22,7 +22,8 @@ from nas.evaluation import Fidelity, Request
 from nas.pool.executor import evaluate_safely
 from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
-from nas.training.loop import Training, measure, repeatable
+from nas.training.loop import Training, measure
+from nas.training.numerics import repeatable
 from nas.training.objective import FROM_SCRATCH, InitialWeights, Loss, Metric, Objective, Teacher, accuracy
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
