@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,8 @@ class Utilisation:
         self._thread.join()
 
     def _watch(self) -> None:
+        if shutil.which("nvidia-smi") is None:
+            return
         command = ["nvidia-smi", f"--id={self._index}", "--query-gpu=utilization.gpu,memory.used"]
         while not self._end.wait(0.25):
             told = subprocess.run(
@@ -106,11 +109,13 @@ def main() -> None:
         table.assign(gpu=name).to_csv(asked.output, index=False)
 
 
-def measure(evaluator: ProxyEvaluator, probe: Probe, device: str) -> tuple[list[dict[str, float]], list[Packed]]:
-    """One row and one measurement for each number of trainings, from fresh processes each."""
+def measure(
+    evaluator: ProxyEvaluator, probe: Probe, device: str, most: int = MOST_SLOTS
+) -> tuple[list[dict[str, float]], list[Packed]]:
+    """One row and one measurement for each number of trainings up to `most`, from fresh processes each."""
     rows, measured = [], []
     slots = 1
-    while slots <= MOST_SLOTS:
+    while slots <= most:
         slot = Slot(device, max(1, usable_cores() // slots))
         with closing(LocalExecutor(evaluator, [slot] * slots)) as executor, Utilisation(device) as seen:
             found = measure_together(executor, probe, slots)

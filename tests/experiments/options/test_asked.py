@@ -39,6 +39,7 @@ def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
             "a network to fit": not_fitted.get(command, {"arch": ("net.json",)}),
             "a search": {"arch": ("mobilenet_v2",)},
             "a CPU": {"devices": "cuda:0"},
+            "GPUs alone": {},
             "devices to share": {"executor": "ray"},
         }
         return others[condition.fact]
