@@ -31,7 +31,7 @@ class Problem:
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
     counting). method: how the evaluator gets its values (see Request); recipe: how it trains, the method included.
     space: given by the problem itself, or None where the user chooses. noisy: whether another seed gives another
-    accuracy. facts: for run.json; summary: for people.
+    accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is to be known of them.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Problem:
     val_images: int | None
     recipe: str
     evaluator: Evaluator
-    summary: str
+    summary: tuple[str, ...]
     facts: DataFacts
     method: str = ""
     space: SearchSpace | None = None
@@ -59,6 +59,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     a point that puts a whole doubling into resolution.
     """
     asked = settings.data
+    remarks: list[str] = []
     base = largest_resolution(asked.resolution)
     dataset = open_dataset(
         data,
@@ -68,6 +69,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         train_images=asked.train_images,
         max_bad_share=asked.max_unreadable,
         progress=progress,
+        tell=remarks.append,
     )
     evaluator = _evaluator(settings, dataset, folder.checkpoints)
     method = evaluator.objective.method if isinstance(evaluator, ProxyEvaluator) else ""
@@ -84,7 +86,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         val_images=dataset.counts["val"],
         recipe=", ".join(filter(None, (settings.training.evaluator or fast().name, method))),
         evaluator=evaluator,
-        summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
+        summary=(f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels", *remarks),
         facts=_describe(dataset),
         method=method,
     )
@@ -108,7 +110,7 @@ def open_table(path: str) -> Problem:
         val_images=None,
         recipe="published table",
         evaluator=TableEvaluator(table),
-        summary=f"a table of {len(table.frame)} networks, answered through a fit",
+        summary=(f"a table of {len(table.frame)} networks, answered through a fit",),
         facts=DataFacts(name=Path(path).name, rows=len(table.frame)),
         space=table.space,
         noisy=False,

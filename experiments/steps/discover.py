@@ -284,7 +284,6 @@ def _space_facts(search: Search) -> SpaceFacts:
 
 def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     say = run.narrator.say
-    say(f"data: {run.problem.name}, {run.problem.summary}")
     space = search.space
     whole = [choice for choice in space.choices if "." not in choice.name]
     if whole or not isinstance(space, StagedSpace):

@@ -6,26 +6,34 @@ import hashlib
 import json
 import logging
 import statistics
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas.data.cache import DIGEST_BYTES, READ, Cache, OnDecoded, Reader, open_cache
+from nas.data import summary
+from nas.data.cache import DIGEST_BYTES, PENDING, READ, Cache, OnDecoded, Reader, Row, open_cache
 from nas.data.dataset import SPLITS, DataError, Dataset
-from nas.data.decode import UNREADABLE, decode_square, short_side
+from nas.data.decode import Reason, UnreadableError, decode_square, look, side_of
 from nas.data.digits import CLASSES, load_digits
-from nas.data.folder import ImageFile, scan_folder
+from nas.data.folder import scan_folder
+from nas.data.levels import Levels, Seen
 from nas.data.splits import Indices, stratified_order, stratified_split
+from nas.data.summary import Items, Remark
+from nas.data.walk import ImageFile
 from nas.files import replacing
+from nas.machine import usable_cores
 
 _log = logging.getLogger(__name__)
 
-DECODING = 1  # raised when the same file would be decoded to other pixels
+DECODING = 2  # raised when the same file would be decoded to other pixels, or a cache holds other files
 SAMPLED_SIZES = 1000
 SAMPLED_STATISTICS = 10_000
-NAMED_FILES = 5
+MOST_BYTES = 1 << 29
+"""A larger file is not read."""
 
 Splits = dict[str, Indices]
 
@@ -72,6 +80,7 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     train_images: int | None = None,
     max_bad_share: float = 0.1,
     progress: OnDecoded | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Open `digits` or an image folder and decode what is not in `cache_dir` yet.
 
@@ -81,9 +90,10 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     `train_images` caps the training images (stratified, by seed); val and test stay whole.
 
     The cache holds squares of `max_resolution` pixels or of the native size (the median short side) if that is
-    smaller, so only images smaller than most are ever enlarged. Unreadable files are named in one logged warning and
-    left out. Raises DataError, in one line, for data that cannot be used and when more than `max_bad_share` of the
-    files cannot be read.
+    smaller, so only images smaller than most are ever enlarged. Unreadable files are left out. `tell` is given, line by
+    line and in at most nine, what is used for what, what is not and why, and what looks wrong; without it the latter is
+    logged as warnings. Raises DataError, in one line, for data that cannot be used and when more than `max_bad_share`
+    of the files cannot be read.
     """
     if max_resolution is not None and max_resolution < 1:
         raise DataError(f"max_resolution must be at least 1 pixel, not {max_resolution}")
@@ -91,8 +101,9 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     if str(source) == "digits":
         return _open_digits(cache_dir, division, progress)
     return _open_folder(
-        Path(source), cache_dir, division, max_resolution=max_resolution, max_bad_share=max_bad_share, progress=progress
-    )
+        Path(source), cache_dir, division, max_resolution=max_resolution, max_bad_share=max_bad_share,
+        progress=progress, tell=tell,
+    )  # fmt: skip
 
 
 def _open_digits(cache_dir: Path, division: _Division, progress: OnDecoded | None) -> Dataset:
@@ -104,8 +115,9 @@ def _open_digits(cache_dir: Path, division: _Division, progress: OnDecoded | Non
     digests = [_digest(images[item].tobytes()) for item in used]
     key = hashlib.sha256(b"".join(digests)).hexdigest()[:16]
     shape = (len(used), *images.shape[1:])
-    cache = open_cache(cache_dir / f"digits-{key}", shape, lambda row: (images[used[row]], digests[row]), progress)
-    return _describe(plan, cache, native, native, images.shape[-1], flip=False)
+    place = cache_dir / f"digits-{DECODING}-{key}"
+    cache = open_cache(place, shape, str, lambda row, _: Row(READ, images[used[row]], digests[row]), progress)
+    return _describe(plan, cache, native, native, images.shape[-1], flip=False, mark="")
 
 
 def _open_folder(
@@ -116,6 +128,7 @@ def _open_folder(
     max_resolution: int | None,
     max_bad_share: float,
     progress: OnDecoded | None,
+    tell: Callable[[str], None] | None,
 ) -> Dataset:
     listing = scan_folder(root)
     files = [file for members in listing.files.values() for file in members]
@@ -123,16 +136,47 @@ def _open_folder(
     for split, members in listing.files.items():
         start = sum(len(part) for part in given.values())
         given[split] = np.arange(start, start + len(members))
-    labels = np.array([file.label for file in files], dtype=np.int64)
+    labels = np.concatenate([np.repeat(np.arange(len(each)), each) for each in listing.counts.values()])
     plan = _plan(str(root), listing.classes, labels, given, division)
     used = [files[item] for item in plan.used]
-    native = _native_size(root, used[: len(plan.splits["train"])])
-    size = min(native, max_resolution or native)
-    cache = open_cache(
-        cache_dir / f"images-{_key(root, used, size)}", (len(used), size, size, 3), _reader(used, size), progress
+    reading = _Reading(used, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
+        native = _native_size(root, used[: len(plan.splits["train"])])
+        size = min(native, max_resolution or native)
+        place = cache_dir / f"images-{_key(root, used, size)}"
+        cache = open_cache(place, (len(used), size, size, 3), reading.survey, reading.reader(size), progress)
+    unread = _check_unread(plan, used, cache, reading.failed, max_bad_share)
+    levels = Levels.from_json(cache.survey)
+    dataset = _describe(plan, cache, native, size, 3, flip=True, mark=levels.mark)
+    items = _items(plan, used, cache)
+    cut = [split for split in SPLITS[1:] if split not in given and dataset.counts[split]]
+    remarks = [
+        *summary.of_layout(listing, cut), *unread, *summary.of_values(levels), *summary.of_looks(items),
+        *summary.of_duplicates(items),
+    ]  # fmt: skip
+    _tell(dataset, remarks, tell)
+    return dataset
+
+
+def _tell(dataset: Dataset, remarks: Iterable[Remark], tell: Callable[[str], None] | None) -> None:
+    for remark in remarks:
+        if tell is not None:
+            tell(str(remark))
+        elif remark.warning:
+            _log.warning("%s: %s", dataset.name, remark.text)
+
+
+def _items(plan: _Plan, used: list[ImageFile], cache: Cache) -> Items:
+    good = np.flatnonzero(cache.state == READ)
+    sizes = [len(plan.splits[split]) for split in SPLITS]
+    return Items(
+        names=np.array([used[row].name for row in good], dtype=object),
+        labels=plan.labels[plan.used][good],
+        splits=np.repeat(np.arange(len(SPLITS)), sizes)[good],
+        digests=cache.digests[good],
+        spans=cache.spans[good],
     )
-    _check_bad(plan, used, cache, max_bad_share)
-    return _describe(plan, cache, native, size, 3, flip=True)
 
 
 def _plan(name: str, classes: tuple[str, ...], labels: Indices, given: Splits, division: _Division) -> _Plan:
@@ -159,12 +203,12 @@ def _plan(name: str, classes: tuple[str, ...], labels: Indices, given: Splits, d
 
 
 def _native_size(root: Path, files: list[ImageFile]) -> int:
-    """The median short side of up to SAMPLED_SIZES files, evenly spaced."""
+    """The median side of up to SAMPLED_SIZES files, evenly spaced."""
     sides = []
     for file in files[:: max(1, len(files) // SAMPLED_SIZES)]:
         try:
-            sides.append(short_side(file.path))
-        except UNREADABLE:
+            sides.append(side_of(file.path))
+        except (OSError, UnreadableError):
             continue
     if not sides:
         raise DataError(f"{root}: no readable images ({files[0].name} is not an image)")
@@ -177,50 +221,80 @@ def _key(root: Path, used: list[ImageFile], size: int) -> str:
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _reader(used: list[ImageFile], size: int) -> Reader:
-    def read(row: int) -> tuple[NDArray[np.uint8] | None, bytes]:
-        data = b""
-        try:
-            data = used[row].path.read_bytes()
-            return decode_square(data, size), _digest(data)
-        except UNREADABLE:
-            return None, _digest(data)
+@dataclass(frozen=True)
+class _Reading:
+    """Files on their way into a cache. failed: why a row could not be read this time, as a file that may not be."""
 
-    return read
+    files: list[ImageFile]
+    failed: dict[int, str]
+
+    def survey(self) -> str:
+        """The levels of the data set, from all files whose pixels leave them open."""
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return Levels.of(pool.map(_look, self.files, chunksize=64)).to_json()
+
+    def reader(self, size: int) -> Reader:
+        def read(row: int, survey: str) -> Row:
+            try:
+                data = _read(self.files[row])
+                return Row(READ, decode_square(data, size, Levels.from_json(survey)), _digest(data))
+            except UnreadableError as error:
+                return Row(error.reason)
+            except (OSError, MemoryError) as error:
+                self.failed[row] = (getattr(error, "strerror", None) or "no memory left for it").lower()
+                return Row(PENDING)
+
+        return read
+
+
+def _look(file: ImageFile) -> Seen:
+    try:
+        return look(_read(file))
+    except (UnreadableError, OSError, MemoryError):
+        return Seen()  # reading it again will say why
+
+
+def _read(file: ImageFile) -> bytes:
+    if file.size > MOST_BYTES:
+        raise UnreadableError(Reason.TOO_LARGE)
+    return file.path.read_bytes()
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
-def _check_bad(plan: _Plan, used: list[ImageFile], cache: Cache, max_bad_share: float) -> None:
-    """Name the unreadable files in a warning; raise DataError where they leave a hole or are too many."""
-    bad = [file for file, state in zip(used, cache.state, strict=True) if state != READ]
-    if not bad:
-        return
+def _check_unread(
+    plan: _Plan, used: list[ImageFile], cache: Cache, failed: Mapping[int, str], max_bad_share: float
+) -> list[Remark]:
+    """The unreadable files, with the reason; raises DataError where they leave a hole or are too many."""
+    bad = np.flatnonzero(cache.state != READ)
+    if not len(bad):
+        return []
+    why = {
+        used[row].name: failed.get(int(row), "not read yet") if state == PENDING else Reason(state).words
+        for row, state in zip(bad, cache.state[bad], strict=True)
+    }
     train = len(plan.splits["train"])
-    readable = {file.label for file, state in zip(used[:train], cache.state[:train], strict=True) if state == READ}
-    for file in bad:
-        if file.label not in readable:
+    labels = plan.labels[plan.used]
+    readable = set(labels[:train][cache.state[:train] == READ])
+    for row in bad:
+        if labels[row] not in readable:
+            name = used[row].name
             raise DataError(
-                f"{plan.name}: class {plan.classes[file.label]!r} has no readable training image "
-                f"({file.name} is not an image)"
+                f"{plan.name}: class {plan.classes[labels[row]]!r} has no readable training image ({name}: {why[name]})"
             )
-    names = ", ".join(file.name for file in bad[:NAMED_FILES])
-    names += f" and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else ""
-    share = len(bad) / len(used)
-    if share > max_bad_share:
-        raise DataError(
-            f"{plan.name}: {len(bad)} of {len(used)} files cannot be read, more than {max_bad_share:.0%}: {names}"
-        )
-    _log.warning("%s: %d of %d files cannot be read and are left out: %s", plan.name, len(bad), len(used), names)
+    count, named = f"{len(bad)} of {len(used)} files cannot be read", summary.of_unread(why)
+    if len(bad) > max_bad_share * len(used):
+        raise DataError(f"{plan.name}: {count}, more than {max_bad_share:.0%}: {named}")
+    return [Remark(f"{count} and are left out: {named}", warning=True)]
 
 
-def _describe(plan: _Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool) -> Dataset:
-    """Write the splits beside the images and sum everything up."""
+def _describe(plan: _Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool, mark: str) -> Dataset:
+    """Write the splits beside the images and sum everything up. mark: what the pixels depend on beside the files."""
     good = cache.state == READ
     arrays: dict[str, Indices] = {}
-    content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass"))
+    content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass") + mark.encode())
     start = 0
     for split in SPLITS:
         members = plan.splits[split]
