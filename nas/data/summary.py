@@ -35,7 +35,7 @@ class Remark:
 @dataclass(frozen=True)
 class Items:
     """The readable images of a data set, row by row: names, labels, splits (a place in SPLITS), digests (N, 16), and
-    spans: the most that an image's pixels differ in one channel.
+    spans: the most that an image's pixels differ in one channel; groups: their names, None where there are none.
     """
 
     names: NDArray[np.object_]
@@ -43,6 +43,7 @@ class Items:
     splits: NDArray[np.int64]
     digests: NDArray[np.uint8]
     spans: NDArray[np.uint8]
+    groups: NDArray[np.object_] | None = None
 
 
 def of_layout(listing: Listing, cut: Sequence[str]) -> list[Remark]:
@@ -64,14 +65,17 @@ def of_layout(listing: Listing, cut: Sequence[str]) -> list[Remark]:
         said += [f"{len(kinds) - _KINDS} more kinds"] if len(kinds) > _KINDS else []
         much = any(count > _SHARE * total for kind, count in kinds if kind not in _NOTES)
         remarks.append(Remark(f"passed over: {', '.join(said)}", warning=much))
-    missing = []
-    if listing.empty:
-        missing.append(f"left out, no images in it: {some(listing.empty)}")
-    for split, counts in listing.counts.items():
-        lacking = [name for name, count in zip(listing.classes, counts, strict=True) if not count]
-        if lacking:
-            missing.append(f"none in {split} of {some(lacking)}")
-    return [*remarks, Remark(f"classes: {'; '.join(missing)}", warning=True)] if missing else remarks
+    return remarks
+
+
+def of_classes(items: Items, classes: Sequence[str], empty: Sequence[str]) -> list[Remark]:
+    """Class folders without images, and classes that a split has none of. empty: the former."""
+    missing = [f"left out, no images in it: {some(empty)}"] if empty else []
+    for place in np.unique(items.splits):
+        lacking = np.setdiff1d(np.arange(len(classes)), items.labels[items.splits == place])
+        if len(lacking):
+            missing.append(f"none in {SPLITS[place]} of {some([classes[label] for label in lacking])}")
+    return [Remark(f"classes: {'; '.join(missing)}", warning=True)] if missing else []
 
 
 def of_unread(reasons: Mapping[str, str]) -> str:
@@ -90,14 +94,14 @@ def of_values(levels: Levels) -> list[Remark]:
     if levels.deep:
         ranges = [each for each in (levels.integers, levels.floats) if each is not None]
         scales = ", of floats ".join(f"{low:.6g} is black and {high:.6g} white" for low, high in ranges)
-        said.append(f"{levels.deep} images have more than 8 bits: in all of them {scales}")
+        said.append(f"{levels.deep} of more than 8 bits, in all of which {scales}")
     if levels.holes:
-        said.append(f"{levels.holes} hold values that are no numbers, shown black")
+        said.append(f"{levels.holes} with values that are no numbers, shown black")
     if levels.transparent:
         ground = {WHITE: "white", BLACK: "black, since white is drawn on them"}.get(
             levels.background, "grey, since black and white are drawn on them"
         )
-        said.append(f"{levels.transparent} are transparent, laid on {ground}")
+        said.append(f"{levels.transparent} transparent, laid on {ground}")
     return [Remark(f"values: {'; '.join(said)}", warning=levels.holes > 0)] if said else []
 
 
@@ -107,40 +111,42 @@ def of_looks(items: Items) -> list[Remark]:
     faint = ~even & (items.spans < _LITTLE)
     said = [
         f"{count} of {total} images {what} ({some(items.names[which], 2)})"
-        for which, what in ((even, "are of one colour"), (faint, "use under an eighth of the range"))
+        for which, what in ((even, "of one colour"), (faint, "using under an eighth of the range"))
         if (count := int(which.sum()))
     ]
     return [Remark(f"looks: {'; '.join(said)}", warning=True)] if said else []
 
 
 def of_duplicates(items: Items) -> list[Remark]:
-    """Files of equal content in several splits, under several classes, or several times in one."""
+    """Files of the same content in several splits, under several classes, or several times in one."""
     _, ids = np.unique(np.ascontiguousarray(items.digests).view("V16").ravel(), return_inverse=True)
     said = []
     for seen, later in ((0, 1), (0, 2), (1, 2)):
         both = np.flatnonzero((items.splits == later) & np.isin(ids, ids[items.splits == seen]))
         if len(both):
             names = some(items.names[both], 2)
-            said.append(f"{len(both)} files of {SPLITS[later]} are the same as in {SPLITS[seen]} ({names})")
+            said.append(f"{len(both)} of {SPLITS[later]} also in {SPLITS[seen]} ({names})")
     by_label = np.unique(np.stack([ids, items.labels]), axis=1)[0]
     torn, of_classes = np.unique(by_label, return_counts=True)
     contradictory = np.flatnonzero(np.isin(ids, torn[of_classes > 1]))
     if len(contradictory):
         names = some(items.names[contradictory], 2)
-        said.append(f"{len(contradictory)} stand under several classes though they are the same ({names})")
+        said.append(f"{len(contradictory)} under several classes ({names})")
     places = np.unique(np.stack([ids, items.labels, items.splits]), axis=1).shape[1]
     if places < len(ids):
-        said.append(f"{len(ids) - places} are there once more in the same class and split")
+        said.append(f"{len(ids) - places} once more in the same class and split")
     return [Remark(f"duplicates: {'; '.join(said)}", warning=True)] if said else []
 
 
-def of_groups(groups: Sequence[str], items: Items) -> list[Remark]:
-    """How many groups there are, and which the folder's own splits tear apart. groups: of each row of `items`."""
+def of_groups(items: Items) -> list[Remark]:
+    """How many groups there are, and which the folder's own splits tear apart."""
+    if items.groups is None:
+        return []
     places: dict[str, set[int]] = {}
-    for group, split in zip(groups, items.splits, strict=True):
+    for group, split in zip(items.groups, items.splits, strict=True):
         places.setdefault(group, set()).add(int(split))
     torn = [group for group, splits in places.items() if len(splits) > 1]
-    said = f"groups: {len(places)} in {len(groups)} images"
+    said = f"groups: {len(places)} of {len(items.groups)} images"
     if torn:
         said += f"; {len(torn)} are in several splits, as the folder has it ({some(torn)})"
     return [Remark(said, warning=bool(torn))]

@@ -409,7 +409,7 @@ def test_all_images_have_one_scale_which_is_told(tmp_path: Path, kind: str, most
     brightest = sorted(image.max() for image in images)
     assert np.allclose(brightest, np.repeat(brightest[-1] * np.arange(1, 9) / 8, 2), atol=1)
     assert brightest[-1] > 245
-    assert any(line.startswith("values: 16 images have more than 8 bits: in all of them 0 is black") for line in told)
+    assert any(line.startswith("values: 16 of more than 8 bits, in all of which 0 is black") for line in told)
     again: list[str] = []
     assert open_dataset(root, tmp_path / "cache", tell=again.append) == dataset
     assert again == told
