@@ -32,10 +32,10 @@ class Problem:
     fingerprint: changes with the content. resolutions: of networks; native_size: the images' own;
     cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
-    counting). method: how the evaluator gets its values (see Request), metric: what they are; recipe: how it trains, the
-    method included.
-    space: given by the problem itself, or None where the user chooses. noisy: whether another seed gives another
-    accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is to be known of them.
+    counting). method: how the evaluator gets its values (see Request); metric: what they are; recipe: how it trains,
+    the method included. space: given by the problem itself, or None where the user chooses. noisy: whether another
+    seed gives another accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is
+    to be known of them.
     """
 
     name: str

@@ -170,9 +170,17 @@ def images_at_once(network: nn.Module, image: Tensor, batch: int, pixels: int = 
     return max(1, min(EVAL_BATCH, batch * kept // most if held else batch))
 
 
-@torch.inference_mode()
 def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, size: int = 256) -> float:
     """The metric's value over all images of the feed, in batches of `size`.
+
+    Raises DivergedError when a logit is not finite.
+    """
+    return metric.of(predict(network, feed, size), feed.labels)
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, feed: Feed, size: int = 256) -> Tensor:
+    """The class (N,) that the network gives each image of the feed, in batches of `size`.
 
     Raises DivergedError when a logit is not finite.
     """
@@ -186,7 +194,7 @@ def measure(network: nn.Module, feed: Feed, metric: Metric = ACCURACY, size: int
         done += len(images)
         total += logits.abs().mean()
     _check_finite(total, "the network's outputs are not finite")
-    return metric.of(predicted, feed.labels)
+    return predicted
 
 
 def images_watched(train: int, val: int) -> int:

@@ -48,22 +48,25 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
     """The share of each class's images that are right, averaged over the classes that there are."""
-    right, there, _ = _counts(predicted, labels)
+    right, there, _ = class_counts(predicted, labels)
     return float((right[there > 0] / there[there > 0]).mean())
 
 
 def macro_f1(predicted: Tensor, labels: Tensor) -> float:
     """F1, the harmonic mean of precision and recall, averaged over the classes that there are or are predicted."""
-    right, there, said = _counts(predicted, labels)
+    right, there, said = class_counts(predicted, labels)
     known = there + said > 0
     return float((2 * right[known] / (there + said)[known]).mean())
 
 
-def _counts(predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By class: the images of it that are right, all images of it, and those that are predicted to be."""
-    most = 1 + int(max(predicted.max(), labels.max()))
+def class_counts(predicted: Tensor, labels: Tensor, classes: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """By class, of `classes` at least: the images of it that are right, all images of it, and those predicted to be.
+
+    predicted, labels: (N,) int64. Returns three tensors (C,) of float64.
+    """
+    most = max(classes, 1 + int(max(predicted.max(), labels.max())))
     right, there, said = (
-        torch.bincount(each, minlength=most).double() for each in (labels[predicted == labels], labels, predicted)
+        torch.bincount(each, minlength=most).cpu().double() for each in (labels[predicted == labels], labels, predicted)
     )
     return right, there, said
 
