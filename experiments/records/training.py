@@ -54,7 +54,8 @@ class TrainingRecord(Record):
 
     started_from: a weights file, None for fresh ones; body_rate: the factor on the learning rate of all but the
     classifier. mean, std: of the images per channel, in 0..1, by which they are normalised. curve: val accuracy after
-    each epoch. seconds: of the wall. metric: what accuracy and curve are of; by_class: on test, on val without it.
+    each epoch. seconds: of the wall. metric: what accuracy and curve are, loss: what was minimised, by name. by_class:
+    on test, without test on val.
     """
 
     FILE = "train.json"
@@ -63,6 +64,7 @@ class TrainingRecord(Record):
 
     accuracy: Accuracies
     metric: str = "accuracy"
+    loss: str = "cross_entropy"
     by_class: tuple[ClassFigures, ...] | None = field(default=None, metadata=ABSENT)
     weights: KeptWeights | None = field(default=None, metadata=ABSENT)
     recipe: str

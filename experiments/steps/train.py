@@ -170,6 +170,7 @@ class _FullTraining:
         return TrainingRecord(
             accuracy=Accuracies(state.curve[epoch - 1], test),
             metric=self.objective.metric.name,
+            loss=self.objective.loss.name,
             by_class=by_class,
             weights=KeptWeights(file=WEIGHTS, kept=plan.keep, epoch=epoch, averaged=recipe.average is not None),
             recipe=recipe.name,

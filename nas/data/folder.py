@@ -66,7 +66,7 @@ def scan_folder(root: Path) -> Listing:
         by_split[split] = {name: members for name, members in found.items() if members}
         empty += [f"{name} in {where[split].name}/" if splits else name for name in found.keys() - by_split[split]]
     first = next(iter(where))
-    classes = _class_names(where[first], by_split[first])
+    classes = _class_names(where[first], by_split[first], walk.passed)
     for split, members in by_split.items():
         for name in sorted(members.keys() - set(classes)):
             raise DataError(f"{where[split]}: class {name!r} has no training images; add some or remove it")
@@ -184,11 +184,15 @@ def _by_class(walk: Walk, where: Path, folders: list[Path]) -> dict[str, list[Im
     return found
 
 
-def _class_names(where: Path, members: Mapping[str, list[ImageFile]]) -> tuple[str, ...]:
+def _class_names(where: Path, members: Mapping[str, list[ImageFile]], passed: Mapping[str, int]) -> tuple[str, ...]:
     """The classes in the order of their labels. Raises DataError where there are fewer than two."""
     classes = tuple(sorted(members))
     if not classes:
-        raise DataError(f"{where}: no images in class folders (expected {where}/<class>/*.jpg)")
+        loose = loose_images(where)
+        found = [f"{loose} images in no folder"] if loose else []
+        found += [f"{count} {kind}" for kind, count in passed.items()]
+        there = f", but {_some(found)}" if found else ""
+        raise DataError(f"{where}: no images in class folders (expected {where}/<class>/*.jpg){there}")
     if len(classes) == 1:
         folder = where / classes[0]
         hint = f" (if its folders are the classes, give {folder})" if folder.is_dir() and folders_in(folder) else ""

@@ -90,8 +90,8 @@ def unbalanced(tmp_path: Path) -> Path:
 
 def test_the_figures_of_each_class_are_kept(scalenas: Run, arch: Path, tmp_path: Path, unbalanced: Path) -> None:
     command = ("train", arch, unbalanced, "--devices", "cpu", "--epochs", "2", "--run", tmp_path / "run", "--json")
-    record = result_of(scalenas(*command, "--metric", "balanced_accuracy"))
-    assert record["metric"] == "balanced_accuracy"
+    record = result_of(scalenas(*command, "--metric", "balanced_accuracy", "--class-weights"))
+    assert (record["metric"], record["loss"]) == ("balanced_accuracy", "class_weighted_cross_entropy")
     assert [(each["name"], each["images"]) for each in record["by_class"]] == [("a", 9), ("b", 3), ("c", 1)]
     recalls = [each["recall"] for each in record["by_class"]]
     assert record["accuracy"]["test"] == pytest.approx(sum(recalls) / 3)
@@ -102,7 +102,9 @@ def test_the_figures_of_each_class_are_kept(scalenas: Run, arch: Path, tmp_path:
     }
     status, out, _ = scalenas("status", tmp_path / "run")
     assert (status, "balanced accuracy val" in out) == (0, True)
-    expect_mistake(scalenas(*command), "recipe fast, metric=balanced_accuracy, not fast")
+    expect_mistake(
+        scalenas(*command), "recipe fast, loss=class_weighted_cross_entropy,metric=balanced_accuracy, not fast"
+    )
 
 
 def test_a_class_with_two_images_is_trained_on(scalenas: Run, arch: Path, tmp_path: Path, unbalanced: Path) -> None:

@@ -147,6 +147,11 @@ def test_all_suffixes_of_images_are_read_and_others_counted(tmp_path: Path) -> N
                               "hidden": 3}  # fmt: skip
 
 
+def test_what_there_is_in_place_of_images_is_named(tmp_path: Path) -> None:
+    root = write(write(tmp_path / "data", "a", "b", suffix=".heic"), ".", count=3)
+    assert refused(root).endswith("(expected " + str(root) + "/<class>/*.jpg), but 3 images in no folder, 4 .heic")
+
+
 def test_a_class_without_images_is_named(tmp_path: Path) -> None:
     write(tmp_path, "train/a", "train/b", "val/a", "val/b")
     write(tmp_path, "train/c", "val/c", suffix=".heic")
