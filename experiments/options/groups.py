@@ -81,6 +81,8 @@ class DataOptions:
     crop: str = field(default="center", metadata=Option(
         help="How images become squares: center, pad or stretch.", commands=TRAINING, metavar="NAME",
         known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
+    grey: bool = field(default=False, metadata=Option(
+        help="Keep one channel of the images, not three.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     no_flip: bool = field(default=False, metadata=Option(
         help="Never mirror images: for signs, letters, sides.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     max_unreadable: float = field(default=0.01, metadata=Option(

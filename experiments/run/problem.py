@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.errors import UserError, from_users_code
+from experiments.options.flags import with_flags
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
@@ -74,6 +75,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         train_images=asked.train_images,
         group=asked.group,
         crop=asked.crop,
+        grey=asked.grey,
         flip=not asked.no_flip,
         max_bad_share=asked.max_unreadable,
         progress=progress,
@@ -100,7 +102,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         summary=(
             f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels"
             + ", never mirrored" * asked.no_flip,
-            *remarks,
+            *map(with_flags, remarks),
         ),
         facts=_describe(dataset),
         method=method,

@@ -1,4 +1,4 @@
-"""One image file to a square uint8 RGB array, whatever its mode, depth and orientation."""
+"""One image file to a square uint8 array, RGB or grey, whatever its mode, depth and orientation."""
 
 from __future__ import annotations
 
@@ -94,8 +94,10 @@ def look(data: bytes) -> Seen:
     return _guarded(data, _seen)
 
 
-def decode_square(data: bytes, size: int, levels: Levels | None = None, crop: str = "center") -> NDArray[np.uint8]:
-    """The file's bytes as (size, size, 3) uint8.
+def decode_square(
+    data: bytes, size: int, levels: Levels | None = None, crop: str = "center", *, grey: bool = False
+) -> NDArray[np.uint8]:
+    """The file's bytes as (size, size, 3) uint8, or (size, size, 1) in `grey`.
 
     crop: of CROPS. `center` takes the middle of the longer side, `pad` adds black beside the shorter, `stretch` gives
     both sides the same length. Orientation tags are obeyed, grey of more than 8 bits is scaled and transparency laid on
@@ -109,7 +111,8 @@ def decode_square(data: bytes, size: int, levels: Levels | None = None, crop: st
         with _room_for(image):
             chosen = Levels.of([_seen(image)]) if levels is None else levels
             ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(_fit(to_rgb(image, chosen), size, crop), dtype=np.uint8)
+            fitted = _fit(to_rgb(image, chosen), size, crop)
+            return np.asarray(fitted.convert("L"))[..., None] if grey else np.asarray(fitted)
 
     return _guarded(data, square)
 

@@ -48,6 +48,7 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     group: str | None = None,
     max_bad_share: float = 0.1,
     crop: str = "center",
+    grey: bool = False,
     flip: bool = True,
     progress: OnDecoded | None = None,
     tell: Callable[[str], None] | None = None,
@@ -63,7 +64,8 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
 
     The cache holds squares of `max_resolution` pixels or of the native size (the median short side) if that is
     smaller, so only images smaller than most are ever enlarged. `crop`: how images of a folder become squares, see
-    decode_square. `flip`: whether a mirrored image of it still shows its class. Unreadable files are left out.
+    decode_square. `grey`: whether to keep one channel of them, not three. `flip`: whether a mirrored image of it still
+    shows its class. Unreadable files are left out.
 
     `tell` is given, line by line and in at most nine, what is used for what, what is not and why, and what looks wrong;
     without it the latter is logged as warnings. Raises DataError, in one line, for data that cannot be used and when
@@ -76,7 +78,7 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     division = Division(seed, val_fraction, test_fraction, train_images, group)
     if str(source) == "digits":
         return _open_digits(cache_dir, division, progress)
-    folder = _Folder(Path(source), cache_dir, max_resolution, max_bad_share, crop, flip)
+    folder = _Folder(Path(source), cache_dir, max_resolution, max_bad_share, crop, grey, flip)
     dataset, remarks = folder.open(division, progress)
     for remark in remarks:
         if tell is not None:
@@ -109,25 +111,27 @@ class _Folder:
     max_resolution: int | None
     max_bad_share: float
     crop: str
+    grey: bool
     flip: bool
 
     def open(self, division: Division, progress: OnDecoded | None) -> tuple[Dataset, list[Remark]]:
         """The data set, and what is to be said about it."""
-        listing = scan_folder(self.root)
+        listing, channels = scan_folder(self.root), 1 if self.grey else 3
         plan = _plan_folder(str(self.root), listing, division)
         used = [file for members in listing.files.values() for file in members]
         used = [used[item] for item in plan.used]
-        reading = _Reading(used, self.crop, {})
+        reading = _Reading(used, self.crop, self.grey, {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
             native = _native_size(self.root, used[: len(plan.splits["train"])], self.crop)
             size = min(native, self.max_resolution or native)
-            place = self.cache_dir / f"images-{_key(self.root, used, size, self.crop)}"
-            cache = open_cache(place, (len(used), size, size, 3), reading.survey, reading.reader(size), progress)
+            place = self.cache_dir / f"images-{_key(self.root, used, (size, self.crop, self.grey))}"
+            cache = open_cache(place, (len(used), size, size, channels), reading.survey, reading.reader(size), progress)
         unread = _check_unread(plan, used, cache, reading.failed, self.max_bad_share)
         levels = Levels.from_json(cache.survey)
-        mark = ", ".join(filter(None, (levels.mark, "" if self.crop == CROPS[0] else self.crop)))
-        dataset = _describe(plan, cache, native, size, 3, flip=self.flip, mark=mark)
+        read_as = (levels.mark, "" if self.crop == CROPS[0] else self.crop, "grey" if self.grey else "")
+        mark = ", ".join(filter(None, read_as))
+        dataset = _describe(plan, cache, native, size, channels, flip=self.flip, mark=mark)
         items = _items(plan, used, cache)
         cut = [split for split in SPLITS[1:] if split not in listing.files and dataset.counts[split]]
         return dataset, [
@@ -135,7 +139,7 @@ class _Folder:
             *summary.of_groups(items),
             *unread,
             *summary.of_classes(items, plan.classes, listing.empty),
-            *summary.of_values(levels),
+            *summary.of_values(levels, grey=not self.grey and _alike(dataset.mean) and _alike(dataset.std)),
             *summary.of_looks(items),
             *summary.of_duplicates(items),
         ]
@@ -179,9 +183,9 @@ def _native_size(root: Path, files: list[ImageFile], crop: str) -> int:
     return int(statistics.median(sides))
 
 
-def _key(root: Path, used: list[ImageFile], size: int, crop: str) -> str:
+def _key(root: Path, used: list[ImageFile], square: tuple[int, str, bool]) -> str:
     """The cache's name: a cheap key that changes when a file, the choice of files or their decoding does."""
-    told = [DECODING, size, crop, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
+    told = [DECODING, *square, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -191,6 +195,7 @@ class _Reading:
 
     files: list[ImageFile]
     crop: str
+    grey: bool
     failed: dict[int, str]
 
     def survey(self) -> str:
@@ -202,7 +207,11 @@ class _Reading:
         def read(row: int, survey: str) -> Row:
             try:
                 data = _read(self.files[row])
-                return Row(READ, decode_square(data, size, Levels.from_json(survey), self.crop), _digest(data))
+                return Row(
+                    READ,
+                    decode_square(data, size, Levels.from_json(survey), self.crop, grey=self.grey),
+                    _digest(data),
+                )
             except UnreadableError as error:
                 return Row(error.reason)
             except (OSError, MemoryError) as error:
@@ -288,6 +297,11 @@ def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *
         images_path=cache.images_path,
         splits_path=splits_path,
     )
+
+
+def _alike(of_channels: tuple[float, ...]) -> bool:
+    """Whether the channels have one value, as those of grey images do."""
+    return max(of_channels) - min(of_channels) < 1e-9
 
 
 def _write_arrays(path: Path, arrays: dict[str, Indices]) -> None:

@@ -88,8 +88,8 @@ def of_unread(reasons: Mapping[str, str]) -> str:
     return some(named)
 
 
-def of_values(levels: Levels) -> list[Remark]:
-    """How numbers became levels of grey, where files leave it open."""
+def of_values(levels: Levels, *, grey: bool) -> list[Remark]:
+    """How numbers became levels of grey, where files leave it open; grey: whether three channels hold the same."""
     said = []
     if levels.deep:
         ranges = [each for each in (levels.integers, levels.floats) if each is not None]
@@ -102,6 +102,8 @@ def of_values(levels: Levels) -> list[Remark]:
             levels.background, "grey, since black and white are drawn on them"
         )
         said.append(f"{levels.transparent} transparent, laid on {ground}")
+    if grey:
+        said.append("all grey, held as three equal channels (`grey`: as one)")
     return [Remark(f"values: {'; '.join(said)}", warning=levels.holes > 0)] if said else []
 
 

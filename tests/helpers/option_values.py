@@ -12,7 +12,7 @@ VALUES: dict[str, Any] = {
     "run_dir": "elsewhere", "preset": "demo", "as_json": True, "dry_run": True,
     "seed": 7, "arch": ("mobilenet_v2",), "tensorboard": True,
     "benchmark": "table.csv", "resolution": "6", "train_images": 32, "max_unreadable": 0.5,
-    "group": r"\d+", "crop": "pad", "no_flip": True, "cache": "cache",
+    "group": r"\d+", "crop": "pad", "grey": True, "no_flip": True, "cache": "cache",
     "devices": "cpu,cpu,cpu", "workers": 97, "per_device": 98, "executor": "inline", "ray_address": "head:1",
     "trial_timeout": 77.0,
     "epochs": 3, "train_fraction": 0.5, "plain": True, "metric": "macro_f1", "class_weights": True,

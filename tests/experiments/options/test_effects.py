@@ -40,7 +40,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
     "fidelity": ("--candidates", "4", "--seeds", "1", "--final-epochs", "20"),
     "train": ("--epochs", "1"),
 }
-OF_FILES = ("max_unreadable", "group", "crop", "no_flip")
+OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
 """Options about images in files, which are tried on the folder of images."""
 OF_TRAINING = ("plain", "metric", "class_weights")
 """Options of the built-in training."""
@@ -63,7 +63,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 }
 """Other options, given with and without an option, beside which it has an effect."""
 IN_PRESET: Mapping[str, Mapping[str, Any]] = {
-    **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "no_flip")},
+    **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "grey", "no_flip")},
     **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_TRAINING},
     "seeds": {"plot_phi": 0.5},
     "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same

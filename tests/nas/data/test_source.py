@@ -228,7 +228,7 @@ def test_a_cache_goes_on_after_a_kill(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; import nas.data.source as data\n"
         "decode = data.decode_square\n"
-        "def slowly(content, *rest):\n    time.sleep(0.003)\n    return decode(content, *rest)\n"
+        "def slowly(*file, **how):\n    time.sleep(0.003)\n    return decode(*file, **how)\n"
         "data.decode_square = slowly\n"
         "data.open_dataset(sys.argv[1], Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))\n"
     )
@@ -421,6 +421,28 @@ def test_the_fingerprint_says_how_images_are_read(tmp_path: Path, monkeypatch: p
     first = open_dataset(root, tmp_path / "cache")
     monkeypatch.setattr("nas.data.source.Levels.of", lambda _: Levels(integers=(0, 65535)))
     assert open_dataset(root, tmp_path / "other").fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("uint8", ".png"), ("uint16", ".png"), ("float32", ".tif")])
+def test_grey_images_may_be_kept_as_they_are(tmp_path: Path, kind: str, suffix: str) -> None:
+    root = grey_files(tmp_path / "data", kind, 1.0 if kind == "float32" else 250, suffix)
+    told: list[str] = []
+    three = open_dataset(root, tmp_path / "cache", tell=told.append)
+    assert any("all grey, held as three equal channels" in line for line in told)
+    told.clear()
+    one = open_dataset(root, tmp_path / "cache", grey=True, tell=told.append)
+    assert not any("all grey" in line for line in told)
+    assert (three.channels, one.channels, len(one.mean), len(one.std)) == (3, 1, 1, 1)
+    assert np.array_equal(np.load(one.images_path)[..., 0], np.load(three.images_path)[..., 2])
+    assert one.fingerprint != three.fingerprint
+
+
+def test_colours_may_be_left_away(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 5, "b": 5})
+    told: list[str] = []
+    assert open_dataset(root, tmp_path / "cache", grey=True, tell=told.append).channels == 1
+    open_dataset(root, tmp_path / "cache", tell=told.append)
+    assert not any("grey" in line for line in told)
 
 
 def test_white_on_transparent_can_be_seen(tmp_path: Path) -> None:
