@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from nas.data.levels import Levels, Seen, extremes
 
 CROPS = ("center", "pad", "stretch")
 MOST_PIXELS = 100_000_000
-"""Images of more are decoded only where that can be done at a reduced scale, as of a JPEG."""
+"""Images of more, or of half as many where they are transparent, are decoded only where that can be done at a reduced
+scale, as of a JPEG."""
 _LARGE = 25_000_000  # so many pixels are decoded by one thread at a time
 _ALONE = threading.RLock()
 _SAMPLE = (64, 64)  # pixels of an image whose transparency is looked at
@@ -44,7 +45,7 @@ class Reason(IntEnum):
             Reason.NOT_AN_IMAGE: "not an image",
             Reason.DAMAGED: "damaged",
             Reason.EMPTY: "empty",
-            Reason.TOO_LARGE: f"too large: more than {MOST_PIXELS // 10**6} million pixels",
+            Reason.TOO_LARGE: f"too large: over {MOST_PIXELS // 10**6} million pixels, or half of that transparent",
         }[self]
 
 
@@ -79,19 +80,14 @@ def side_of(path: Path, crop: str = "center") -> int:
     """The side in pixels of the square that is made of a file, from its header: the longer side where it is padded,
     else the shorter. Raises OSError or UnreadableError."""
     with path.open("rb") as file:
-        try:
-            with Image.open(file) as image:
-                return max(image.size) if crop == "pad" else min(image.size)
-        except Exception as error:
-            raise UnreadableError(_reason_of(error)) from error
+        return _guarded(file, lambda image: max(image.size) if crop == "pad" else min(image.size))
 
 
-def look(data: bytes) -> Seen:
-    """What a file adds to the levels of its data set; nothing where they make no difference to it.
-
-    Raises UnreadableError.
+def look(file: BinaryIO) -> Seen:
+    """What a file adds to the levels of its data set; nothing where they make no difference to it, for which its header
+    is enough. Raises UnreadableError.
     """
-    return _guarded(data, _seen)
+    return _guarded(file, _seen)
 
 
 def decode_square(
@@ -111,35 +107,39 @@ def decode_square(
         with _room_for(image):
             chosen = Levels.of([_seen(image)]) if levels is None else levels
             ImageOps.exif_transpose(image, in_place=True)
-            fitted = _fit(to_rgb(image, chosen), size, crop)
-            return np.asarray(fitted.convert("L"))[..., None] if grey else np.asarray(fitted)
+            fitted = _fit(to_plain(image, chosen), size, crop)
+            return np.asarray(fitted.convert("L"))[..., None] if grey else np.asarray(fitted.convert("RGB"))
 
-    return _guarded(data, square)
+    if not data:
+        raise UnreadableError(Reason.EMPTY)
+    return _guarded(io.BytesIO(data), square)
 
 
-def to_rgb(image: Image.Image, levels: Levels) -> Image.Image:
-    """Any of Pillow's modes as RGB."""
+def to_plain(image: Image.Image, levels: Levels) -> Image.Image:
+    """Any of Pillow's modes as RGB, or as 8-bit grey where it has no colours, which takes a quarter of the memory."""
     if _is_deep(image):
         image = Image.fromarray(levels.to_grey(np.asarray(image)))
     if _may_be_transparent(image):
-        image = image.convert("RGBA")
         grey = levels.background
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (grey, grey, grey, 255)), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode in ("RGB", "L"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _fit(rgb: Image.Image, size: int, crop: str) -> Image.Image:
+def _fit(plain: Image.Image, size: int, crop: str) -> Image.Image:
     if crop == "pad":
-        wide, high = (max(1, round(size * side / max(rgb.size))) for side in rgb.size)
-        square = Image.new("RGB", (size, size))
-        square.paste(rgb.resize((wide, high), Image.Resampling.BICUBIC), ((size - wide) // 2, (size - high) // 2))
+        wide, high = (max(1, round(size * side / max(plain.size))) for side in plain.size)
+        square = Image.new(plain.mode, (size, size))
+        square.paste(plain.resize((wide, high), Image.Resampling.BICUBIC), ((size - wide) // 2, (size - high) // 2))
         return square
     if crop == "stretch":
-        return rgb.resize((size, size), Image.Resampling.BICUBIC)
-    side = min(rgb.size)
-    left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+        return plain.resize((size, size), Image.Resampling.BICUBIC)
+    side = min(plain.size)
+    left, top = (plain.width - side) // 2, (plain.height - side) // 2
     box = (left, top, left + side, top + side)
-    return rgb.crop(box) if side == size else rgb.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return plain.crop(box) if side == size else plain.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
 def _seen(image: Image.Image) -> Seen:
@@ -165,14 +165,14 @@ def _may_be_transparent(image: Image.Image) -> bool:
     return "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa")
 
 
-def _guarded(data: bytes, of: Callable[[Image.Image], T]) -> T:
+def _guarded(file: BinaryIO, of: Callable[[Image.Image], T]) -> T:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(file) as image:
             return of(image)
     except (MemoryError, UnreadableError):
         raise
     except Exception as error:  # Pillow raises nearly anything on hostile bytes
-        raise UnreadableError(_reason_of(error) if data else Reason.EMPTY) from error
+        raise UnreadableError(_reason_of(error)) from error
 
 
 def _reason_of(error: Exception) -> Reason:
@@ -184,7 +184,7 @@ def _reason_of(error: Exception) -> Reason:
 @contextmanager
 def _room_for(image: Image.Image) -> Iterator[None]:
     """Wait until no other thread decodes a large image, where this is one. Raises UnreadableError where too large."""
-    pixels = image.width * image.height
+    pixels = image.width * image.height * (2 if _may_be_transparent(image) else 1)
     if pixels > MOST_PIXELS:
         raise UnreadableError(Reason.TOO_LARGE)
     with _ALONE if pixels > _LARGE else nullcontext():

@@ -223,7 +223,8 @@ class _Reading:
 
 def _look(file: ImageFile) -> Seen:
     try:
-        return look(_read(file))
+        with file.path.open("rb") as content:
+            return look(content)
     except (UnreadableError, OSError, MemoryError):
         return Seen()  # reading it again will say why
 

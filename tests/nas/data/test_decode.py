@@ -157,8 +157,9 @@ def test_a_jpeg_read_at_a_reduced_scale_looks_the_same(size: int) -> None:
         (encoded(Image.new("RGB", (64, 64)), "PNG")[:-40], Reason.DAMAGED),
         (encoded(Image.new("1", (14000, 14000)), "PNG"), Reason.TOO_LARGE),  # beyond Pillow's limit
         (encoded(Image.new("1", (11000, 11000)), "PNG"), Reason.TOO_LARGE),  # beyond ours
+        (encoded(Image.new("LA", (8000, 8000)), "PNG", compress_level=1), Reason.TOO_LARGE),
     ],
-    ids=["empty", "text", "cut", "196 million pixels", "121 million pixels"],
+    ids=["empty", "text", "cut", "196 million pixels", "121 million pixels", "64 million of them transparent"],
 )
 def test_what_is_no_whole_image_raises_with_the_reason(data: bytes, reason: Reason) -> None:
     with pytest.raises(UnreadableError) as error:
@@ -214,13 +215,21 @@ def test_the_side_of_the_square(tmp_path: Path, crop: str, side: int) -> None:
 
 
 def test_an_image_adds_to_the_levels_only_what_is_left_open() -> None:
-    assert look(encoded(wide(), "PNG")) == look(encoded(wide(), "JPEG"))
-    assert Levels.of([look(encoded(wide(), "PNG"))]).mark == ""
+    assert look(io.BytesIO(encoded(wide(), "PNG"))) == look(io.BytesIO(encoded(wide(), "JPEG")))
+    assert Levels.of([look(io.BytesIO(encoded(wide(), "PNG")))]).mark == ""
     opaque = wide()
     opaque.putalpha(255)
-    assert Levels.of([look(encoded(opaque, "PNG"))]).transparent == 0
-    seen = look(encoded(grey_ramp("uint16", 4095), "TIFF"))
+    assert Levels.of([look(io.BytesIO(encoded(opaque, "PNG")))]).transparent == 0
+    seen = look(io.BytesIO(encoded(grey_ramp("uint16", 4095), "TIFF")))
     assert (seen.low, seen.high) == (0, 4095)
+
+
+def test_the_header_is_enough_where_nothing_is_left_open() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
+    for kind in ("JPEG", "PNG", "BMP"):
+        file = io.BytesIO(encoded(noise, kind))
+        look(file)
+        assert file.tell() < len(file.getvalue()) / 2, kind
 
 
 def test_formats_are_those_that_pillow_decodes() -> None:
