@@ -96,7 +96,7 @@ def _create(partial: Path, shape: tuple[int, int, int, int], survey: Survey) -> 
     need, free = int(np.prod(shape)) + rows * (DIGEST_BYTES + 2), shutil.disk_usage(partial.parent).free
     if need > free:
         raise DataError(
-            f"{partial.parent}: the image cache needs {need / 1e6:,.1f} MB, {free / 1e6:,.1f} are free; "
+            f"{partial.parent}: the image cache needs {need / 1e6:,.2f} MB, {free / 1e6:,.2f} are free; "
             "name another place, or fewer images"
         )
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=partial.parent))
