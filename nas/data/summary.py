@@ -121,22 +121,22 @@ def of_looks(items: Items) -> list[Remark]:
 
 def of_duplicates(items: Items) -> list[Remark]:
     """Files of the same content in several splits, under several classes, or several times in one."""
-    _, ids = np.unique(np.ascontiguousarray(items.digests).view("V16").ravel(), return_inverse=True)
+    contents = np.ascontiguousarray(items.digests).view("V16").ravel()
+    _, ids, counts = np.unique(contents, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[ids] > 1)
+    names, ids, labels, splits = items.names[rows], ids[rows], items.labels[rows], items.splits[rows]
     said = []
     for seen, later in ((0, 1), (0, 2), (1, 2)):
-        both = np.flatnonzero((items.splits == later) & np.isin(ids, ids[items.splits == seen]))
+        both = names[(splits == later) & np.isin(ids, ids[splits == seen])]
         if len(both):
-            names = some(items.names[both], 2)
-            said.append(f"{len(both)} of {SPLITS[later]} also in {SPLITS[seen]} ({names})")
-    by_label = np.unique(np.stack([ids, items.labels]), axis=1)[0]
-    torn, of_classes = np.unique(by_label, return_counts=True)
-    contradictory = np.flatnonzero(np.isin(ids, torn[of_classes > 1]))
+            said.append(f"{len(both)} of {SPLITS[later]} also in {SPLITS[seen]} ({some(both, 2)})")
+    under, of_classes = np.unique(np.unique(np.stack([ids, labels]), axis=1)[0], return_counts=True)
+    contradictory = names[np.isin(ids, under[of_classes > 1])]
     if len(contradictory):
-        names = some(items.names[contradictory], 2)
-        said.append(f"{len(contradictory)} under several classes ({names})")
-    places = np.unique(np.stack([ids, items.labels, items.splits]), axis=1).shape[1]
-    if places < len(ids):
-        said.append(f"{len(ids) - places} once more in the same class and split")
+        said.append(f"{len(contradictory)} under several classes ({some(contradictory, 2)})")
+    again = len(rows) - np.unique(np.stack([ids, labels, splits]), axis=1).shape[1]
+    if again:
+        said.append(f"{again} once more in the same class and split")
     return [Remark(f"duplicates: {'; '.join(said)}", warning=True)] if said else []
 
 

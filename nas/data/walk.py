@@ -13,7 +13,7 @@ from pathlib import Path
 from nas.data.dataset import DataError
 from nas.data.decode import begins_as_image, suffixes
 
-HIDDEN, SPECIAL, LINKS = "hidden", "no regular files", "links to what is in the data folder already"
+HIDDEN, SPECIAL, LINKS = "hidden", "pipes, sockets or devices", "links to what is in the data folder already"
 NO_SUFFIX = "without a suffix"
 _BY_SYSTEMS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db",
                          "desktop.ini"})  # fmt: skip
