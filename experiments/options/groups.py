@@ -76,10 +76,10 @@ class DataOptions:
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
-        help="What in file names tells images that are split together, such as a person.", commands=TRAINING,
-        metavar="REGEX", unset="each image alone", needs=(_IMAGES, Where("files"))))
+        help="Split by what it finds in names: patients ...", commands=TRAINING, metavar="REGEX",
+        needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
-        help="How images become squares: center, pad or stretch.", commands=TRAINING, metavar="NAME",
+        help="To a square: center, pad or stretch.", commands=TRAINING, metavar="NAME",
         known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
     grey: bool = field(default=False, metadata=Option(
         help="Keep one channel of the images, not three.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
