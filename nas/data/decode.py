@@ -103,8 +103,9 @@ def decode_square(
 
     def square(image: Image.Image) -> NDArray[np.uint8]:
         # A JPEG may be decoded at a half, a quarter or an eighth; at least twice the size is left to the resize.
+        whole = image.width * image.height
         image.draft(None, (2 * size, 2 * size))
-        with _room_for(image):
+        with _room_for(image, whole):
             chosen = Levels.of([_seen(image)]) if levels is None else levels
             ImageOps.exif_transpose(image, in_place=True)
             fitted = _fit(to_plain(image, chosen), size, crop)
@@ -182,10 +183,13 @@ def _reason_of(error: Exception) -> Reason:
 
 
 @contextmanager
-def _room_for(image: Image.Image) -> Iterator[None]:
-    """Wait until no other thread decodes a large image, where this is one. Raises UnreadableError where too large."""
+def _room_for(image: Image.Image, whole: int = 0) -> Iterator[None]:
+    """Wait until no other thread decodes a large image, where this is one. Raises UnreadableError where too large.
+
+    whole: its pixels in the file, where it will be decoded at a reduced scale.
+    """
     pixels = image.width * image.height * (2 if _may_be_transparent(image) else 1)
     if pixels > MOST_PIXELS:
         raise UnreadableError(Reason.TOO_LARGE)
-    with _ALONE if pixels > _LARGE else nullcontext():
+    with _ALONE if max(pixels, whole) > _LARGE else nullcontext():
         yield

@@ -175,6 +175,7 @@ def _native_size(root: Path, files: list[ImageFile], crop: str) -> int:
     sides = []
     for file in files[:: max(1, len(files) // SAMPLED_SIZES)]:
         try:
+            _check_size(file)
             sides.append(side_of(file.path, crop))
         except (OSError, UnreadableError):
             continue
@@ -223,6 +224,7 @@ class _Reading:
 
 def _look(file: ImageFile) -> Seen:
     try:
+        _check_size(file)
         with file.path.open("rb") as content:
             return look(content)
     except (UnreadableError, OSError, MemoryError):
@@ -230,9 +232,16 @@ def _look(file: ImageFile) -> Seen:
 
 
 def _read(file: ImageFile) -> bytes:
+    _check_size(file)
+    return file.path.read_bytes()
+
+
+def _check_size(file: ImageFile) -> None:
+    """Raise UnreadableError for a file not to be opened: some of the system's say that they are empty and never end."""
+    if file.size == 0:
+        raise UnreadableError(Reason.EMPTY)
     if file.size > MOST_BYTES:
         raise UnreadableError(Reason.TOO_LARGE)
-    return file.path.read_bytes()
 
 
 def _digest(data: bytes) -> bytes:

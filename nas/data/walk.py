@@ -21,7 +21,8 @@ _BY_SYSTEMS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume in
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One file of a class: name is relative to the data folder; size in bytes, mtime in nanoseconds."""
+    """One file of a class: name is relative to the data folder; size in bytes, -1 where that is not known; mtime in
+    nanoseconds."""
 
     path: Path
     name: str
@@ -89,14 +90,14 @@ class Walk:
             if suffix not in suffixes():
                 self.passed[suffix or NO_SUFFIX] += 1
                 return None
-            return ImageFile(path, self._name(path), 0, 0)
+            return ImageFile(path, self._name(path), -1, 0)
         if stat.S_ISDIR(found.st_mode):
             return None
         if not stat.S_ISREG(found.st_mode):  # opening one may wait, or read, without end
             self.passed[SPECIAL] += 1
         elif entry.is_symlink() and self._in_a_class(os.path.realpath(path)):
             self.passed[LINKS] += 1
-        elif suffix in suffixes() or (not suffix and _begins_as_image(path)):
+        elif suffix in suffixes() or (not suffix and found.st_size and _begins_as_image(path)):
             return ImageFile(path, self._name(path), found.st_size, found.st_mtime_ns)
         else:
             self.passed[suffix or NO_SUFFIX] += 1

@@ -388,6 +388,26 @@ def test_a_file_of_any_size_is_not_read(tmp_path: Path, caplog: pytest.LogCaptur
     assert "too large" in caplog.text
 
 
+def test_what_says_that_it_is_empty_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as files of /proc, some of which never end."""
+    root = write_classes(tmp_path / "data", {"a": 9, "b": 9})
+    (root / "a" / "z.png").write_bytes(b"")
+    (root / "b" / "without_suffix").write_bytes(b"")
+    opening, opened = Path.open, []
+
+    def noted(path: Path, *how: Any, **more: Any) -> Any:
+        opened.append(path.name)
+        return opening(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", noted)
+    open_dataset(root, tmp_path / "cache")
+    assert "000.png" in opened
+    assert not {"z.png", "without_suffix"} & set(opened)
+    assert "1 empty (a/z.png)" in caplog.text
+
+
 def grey_files(root: Path, kind: str, most: float, suffix: str = ".tif") -> Path:
     for label in "ab":
         for i in range(8):
