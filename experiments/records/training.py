@@ -55,7 +55,7 @@ class TrainingRecord(Record):
     started_from: a weights file, None for fresh ones; body_rate: the factor on the learning rate of all but the
     classifier. mean, std: of the images per channel, in 0..1, by which they are normalised. curve: val accuracy after
     each epoch. seconds: of the wall. metric: what accuracy and curve are, loss: what was minimised, by name. by_class:
-    on test, without test on val.
+    on test, without test on val. Files of older versions have none of these three.
     """
 
     FILE = "train.json"
@@ -63,8 +63,8 @@ class TrainingRecord(Record):
     MEND = "mend it, or remove it and train again"
 
     accuracy: Accuracies
-    metric: str = "accuracy"
-    loss: str = "cross_entropy"
+    metric: str | None = field(default=None, metadata=ABSENT)
+    loss: str | None = field(default=None, metadata=ABSENT)
     by_class: tuple[ClassFigures, ...] | None = field(default=None, metadata=ABSENT)
     weights: KeptWeights | None = field(default=None, metadata=ABSENT)
     recipe: str
@@ -83,3 +83,8 @@ class TrainingRecord(Record):
     device: str | None = field(default=None, metadata=ABSENT)
     threads: Count | None = field(default=None, metadata=ABSENT)
     arch: ArchSpec | None = field(default=None, metadata=ABSENT)
+
+    @property
+    def measured(self) -> str:
+        """What accuracy and curve are, for people."""
+        return (self.metric or "accuracy").replace("_", " ")

@@ -90,7 +90,7 @@ def trained(result: TrainingRecord) -> str:
 
 
 def _of(result: TrainingRecord) -> str:
-    return "" if result.metric == "accuracy" else f"a {result.metric.replace('_', ' ')} of "
+    return "" if result.measured == "accuracy" else f"a {result.measured} of "
 
 
 def training(record: RunRecord) -> str:

@@ -257,5 +257,5 @@ def _line(record: TrainingRecord) -> str:
         chosen = f"epoch {weights.epoch} of {record.epochs}, the best on val, whose figure is flattered by that"
     averaged = ", averaged over steps" if weights is not None and weights.averaged else ""
     test = "" if accuracy.test is None else f", test {100 * accuracy.test:.2f} %"
-    metric = record.metric.replace("_", " ")
-    return f"{metric}: val {100 * accuracy.val:.2f} %{test} (weights of {chosen}{averaged}; recipe {record.recipe})"
+    reached = f"{record.measured}: val {100 * accuracy.val:.2f} %{test}"
+    return f"{reached} (weights of {chosen}{averaged}; recipe {record.recipe})"

@@ -167,6 +167,6 @@ def test_status_names_a_damaged_file(tmp_path: Path) -> None:
 def test_status_tells_of_a_full_training(tmp_path: Path) -> None:
     status: dict[str, Any] = run_status(RunFolder(trained_run(tmp_path / "trained")))
     assert status["train"] == {
-        "accuracy": {"val": 0.437, "test": 0.412}, "metric": "accuracy", "epochs": 7, "recipe": "fast",
+        "accuracy": {"val": 0.437, "test": 0.412}, "measured": "accuracy", "epochs": 7, "recipe": "fast",
         "macs": 10**6, "params": 12345,
     }  # fmt: skip
