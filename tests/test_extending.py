@@ -74,14 +74,14 @@ def test_trials_of_an_earlier_version_of_a_space_are_not_gone_on_from(scalenas: 
 
 
 def test_a_metric_of_ones_own(modules: Path, scalenas: Run) -> None:
-    options = ("--evaluator", "my_metric:balanced", "--executor", "inline", "--train-images", "64", "--resolution", "8")
+    options = ("--evaluator", "my_metric:worst", "--executor", "inline", "--train-images", "64", "--resolution", "8")
     status, _, err = scalenas(
         "discover", "digits", "--run", "r", "--devices", "cpu", "--trials", "1", "--confirm", "0", "--target-macs",
         "30k", "--epochs", "1", "--space", "my_space:macro", *options,
     )  # fmt: skip
     assert status == 0, err
     (trial,) = read_study(modules / "r" / "discover.journal", "discover").trials
-    assert (trial.user_attrs["method"], trial.user_attrs["metric"]) == ("metric=balanced_accuracy", "balanced_accuracy")
+    assert (trial.user_attrs["method"], trial.user_attrs["metric"]) == ("metric=worst_class", "worst_class")
     assert trial.user_attrs["metric_value"] == json.loads((modules / "r" / "baseline.json").read_text())["accuracy"]
 
 

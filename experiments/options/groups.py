@@ -75,6 +75,16 @@ class DataOptions:
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2), unset="all",
         needs=(_IMAGES,)))
+    group: str | None = field(default=None, metadata=Option(
+        help="Split by what it finds in names: patients ...", commands=TRAINING, metavar="REGEX",
+        needs=(_IMAGES, Where("files"))))
+    crop: str = field(default="center", metadata=Option(
+        help="To a square: center, pad or stretch.", commands=TRAINING, metavar="NAME",
+        known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
+    grey: bool = field(default=False, metadata=Option(
+        help="Keep one channel of the images, not three.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
+    no_flip: bool = field(default=False, metadata=Option(
+        help="Never mirror images: for signs, letters, sides.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     max_unreadable: float = field(default=0.01, metadata=Option(
         help="Share of unreadable files to skip.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
         needs=(_IMAGES, Where("files"))))
@@ -130,11 +140,16 @@ class TrainingOptions:
     train_fraction: float = field(default=1.0, metadata=Option(
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
+    metric: str = field(default="accuracy", metadata=Option(
+        help="accuracy, balanced_accuracy or macro_f1.", commands=TRAINING, metavar="NAME",
+        known=("accuracy", "balanced_accuracy", "macro_f1"), needs=(_IMAGES, Without("evaluator"))))
+    class_weights: bool = field(default=False, metadata=Option(
+        help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
         help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
     numerics: str = field(default="float32", metadata=Option(
-        help="Of products on GPUs: float32, tf32 or bfloat16.", commands=TRAINING, metavar="NAME",
+        help="On GPUs: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
         known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
         help="Trains in place of ours: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",

@@ -29,6 +29,17 @@ class KeptWeights:
 
 
 @dataclass(frozen=True)
+class ClassFigures:
+    """One class: its images, the share of them that is right (recall), and of all that are taken for it the share that
+    is of it (precision); None where there are none."""
+
+    name: str
+    images: Count
+    recall: Share | None
+    precision: Share | None
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """The images: how many of each split."""
 
@@ -43,7 +54,8 @@ class TrainingRecord(Record):
 
     started_from: a weights file, None for fresh ones; body_rate: the factor on the learning rate of all but the
     classifier. mean, std: of the images per channel, in 0..1, by which they are normalised. curve: val accuracy after
-    each epoch. seconds: of the wall.
+    each epoch. seconds: of the wall. metric: what accuracy and curve are, loss: what was minimised, by name. by_class:
+    on test, without test on val. Files of older versions have none of these three.
     """
 
     FILE = "train.json"
@@ -51,6 +63,9 @@ class TrainingRecord(Record):
     MEND = "mend it, or remove it and train again"
 
     accuracy: Accuracies
+    metric: str | None = field(default=None, metadata=ABSENT)
+    loss: str | None = field(default=None, metadata=ABSENT)
+    by_class: tuple[ClassFigures, ...] | None = field(default=None, metadata=ABSENT)
     weights: KeptWeights | None = field(default=None, metadata=ABSENT)
     recipe: str
     epochs: Count
@@ -68,3 +83,8 @@ class TrainingRecord(Record):
     device: str | None = field(default=None, metadata=ABSENT)
     threads: Count | None = field(default=None, metadata=ABSENT)
     arch: ArchSpec | None = field(default=None, metadata=ABSENT)
+
+    @property
+    def measured(self) -> str:
+        """What accuracy and curve are, for people."""
+        return (self.metric or "accuracy").replace("_", " ")

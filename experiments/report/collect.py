@@ -16,6 +16,7 @@ from experiments.report.importance import importance
 from experiments.report.results import (
     Opponent,
     Told,
+    by_class,
     environment,
     tell_baseline,
     tell_family,
@@ -89,6 +90,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "pictures": guard.part("a picture", lambda: _pictures(folder.path), []),
         "verdict": growth[1] if growth else None,
         "family": family.rows if family else [],
+        "classes": guard.record(folder, TrainingRecord, by_class) or [],
         "failures": guard.part("a journal", lambda: failures(trials), []),
         "cost": [*filter(None, costs), *(result.rows if result else [])],
         "environment": environment(record),

@@ -52,6 +52,14 @@ def tell_training(result: TrainingRecord, record: RunRecord) -> Told:
     return Told(story.trained(result), [drawn], [cost])
 
 
+def by_class(result: TrainingRecord) -> list[dict[str, Any]]:
+    """The figures of each class of a full training, the worst first."""
+    found = sorted(result.by_class or (), key=lambda each: 1.0 if each.recall is None else each.recall)
+    return [
+        {"name": each.name, "images": each.images, "recall": each.recall, "precision": each.precision} for each in found
+    ]
+
+
 def tell_family(
     family: FamilyRecord, points: Sequence[FrontierPoint], record: RunRecord, trainings: int | None
 ) -> Told:

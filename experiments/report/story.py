@@ -85,8 +85,12 @@ def trained(result: TrainingRecord) -> str:
     start = f", starting from {result.started_from}" if result.started_from else ""
     return (
         f"A network of {_size(result.macs, result.params)} was trained for {length} of recipe {result.recipe}{start}; "
-        f"it reaches {percent(accuracy.val)} on val{test} (weights of {chosen})."
+        f"it reaches {_of(result)}{percent(accuracy.val)} on val{test} (weights of {chosen})."
     )
+
+
+def _of(result: TrainingRecord) -> str:
+    return "" if result.measured == "accuracy" else f"a {result.measured} of "
 
 
 def training(record: RunRecord) -> str:

@@ -224,6 +224,9 @@ def open_run(
         folder.check({"seed": settings.general.seed})
         with from_user(), narrator.counting("decode") as progress:
             problem = _open_problem(data, folder, settings, progress)
+        found, *remarks = problem.summary
+        for line in (f"data: {problem.name}, {found}", *(f"  {remark}" for remark in remarks)):
+            narrator.say(line)
         run = RunContext(folder, settings, narrator, problem, slots, listeners=listeners)
         stack.push(run.closing)
         if settings.general.tensorboard:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from experiments.errors import UserError, from_users_code
+from experiments.options.flags import with_flags
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
 from experiments.run.naming import Resolutions, largest_resolution, load_object, resolve_resolution
 from nas.benchmark_table import TableEvaluator, load_table
-from nas.data.dataset import Dataset
+from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
-from nas.evaluation import Evaluator
+from nas.evaluation import ACCURACY, Evaluator
+from nas.training.objective import METRICS, Objective, class_weighted
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
@@ -29,9 +33,10 @@ class Problem:
     fingerprint: changes with the content. resolutions: of networks; native_size: the images' own;
     cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
-    counting). method: how the evaluator gets its values (see Request); recipe: how it trains, the method included.
-    space: given by the problem itself, or None where the user chooses. noisy: whether another seed gives another
-    accuracy. facts: for run.json; summary: for people.
+    counting). method: how the evaluator gets its values (see Request); metric: what they are; recipe: how it trains,
+    the method included. space: given by the problem itself, or None where the user chooses. noisy: whether another
+    seed gives another accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is
+    to be known of them.
     """
 
     name: str
@@ -45,9 +50,10 @@ class Problem:
     val_images: int | None
     recipe: str
     evaluator: Evaluator
-    summary: str
+    summary: tuple[str, ...]
     facts: DataFacts
     method: str = ""
+    metric: str = ACCURACY
     space: SearchSpace | None = None
     noisy: bool = True
 
@@ -59,6 +65,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     a point that puts a whole doubling into resolution.
     """
     asked = settings.data
+    remarks: list[str] = []
     base = largest_resolution(asked.resolution)
     dataset = open_dataset(
         data,
@@ -66,11 +73,18 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         max_resolution=math.ceil(base * 2 ** (max(1, settings.final.family_phi) / 2)),
         seed=settings.general.seed,
         train_images=asked.train_images,
+        group=asked.group,
+        crop=asked.crop,
+        grey=asked.grey,
+        flip=not asked.no_flip,
         max_bad_share=asked.max_unreadable,
         progress=progress,
+        tell=remarks.append,
     )
     evaluator = _evaluator(settings, dataset, folder.checkpoints)
-    method = evaluator.method if isinstance(evaluator, ProxyEvaluator) else ""
+    method, metric = "", ACCURACY
+    if isinstance(evaluator, ProxyEvaluator):
+        method, metric = evaluator.method, evaluator.objective.metric.name
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -82,11 +96,18 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         cached_size=dataset.size,
         final_split="test" if dataset.counts.get("test") else "val",
         val_images=dataset.counts["val"],
-        recipe=", ".join(filter(None, (settings.training.evaluator or fast().name, method))),
+        recipe=", ".join(
+            filter(None, (settings.training.evaluator or fast().name, method, "no flip" if asked.no_flip else ""))
+        ),
         evaluator=evaluator,
-        summary=f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels",
+        summary=(
+            f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels"
+            + ", never mirrored" * asked.no_flip,
+            *map(with_flags, remarks),
+        ),
         facts=_describe(dataset),
         method=method,
+        metric=metric,
     )
 
 
@@ -108,7 +129,7 @@ def open_table(path: str) -> Problem:
         val_images=None,
         recipe="published table",
         evaluator=TableEvaluator(table),
-        summary=f"a table of {len(table.frame)} networks, answered through a fit",
+        summary=(f"a table of {len(table.frame)} networks, answered through a fit",),
         facts=DataFacts(name=Path(path).name, rows=len(table.frame)),
         space=table.space,
         noisy=False,
@@ -119,7 +140,14 @@ def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evalu
     text = settings.training.evaluator
     if text is None:
         asked = settings.training
-        return ProxyEvaluator(dataset, fast(), plain=asked.plain, numerics=asked.numerics, checkpoints=checkpoints)
+        objective = Objective(metric=METRICS[asked.metric])
+        if asked.class_weights:
+            labels = load_split(dataset, "train").labels
+            images = np.bincount(labels, minlength=dataset.num_classes).tolist()
+            objective = replace(objective, loss=class_weighted(images))
+        return ProxyEvaluator(
+            dataset, fast(), plain=asked.plain, numerics=asked.numerics, checkpoints=checkpoints, objective=objective
+        )
     make = load_object(text, "--evaluator", "left out")
     with from_users_code(f"--evaluator {text}"):
         evaluator = make(dataset)

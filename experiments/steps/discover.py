@@ -83,8 +83,9 @@ def run_discover(run: RunContext) -> BaselineRecord:
     baseline = _choose(run, search, figure, found, plan.bounds)
     run.folder.write(baseline)
     run.results_written()
+    metric = run.problem.metric.replace("_", " ")
     run.narrator.say(
-        f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, val accuracy "
+        f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, val {metric} "
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
     )
     return baseline
@@ -284,7 +285,6 @@ def _space_facts(search: Search) -> SpaceFacts:
 
 def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     say = run.narrator.say
-    say(f"data: {run.problem.name}, {run.problem.summary}")
     space = search.space
     whole = [choice for choice in space.choices if "." not in choice.name]
     if whole or not isinstance(space, StagedSpace):

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
-from experiments.records.training import Accuracies, KeptWeights, TrainingData
+from experiments.records.training import Accuracies, ClassFigures, KeptWeights, TrainingData
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
@@ -27,7 +28,7 @@ from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState,
 from nas.training.fit import Validation, fit
 from nas.training.loop import DivergedError, Training, place_network, prepare_network
 from nas.training.numerics import repeatable
-from nas.training.objective import InitialWeights, Objective
+from nas.training.objective import InitialWeights, Objective, class_counts
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
 from search_spaces import ArchSpec, build_network
@@ -116,11 +117,11 @@ class _FullTraining:
         epoch = state.best if self.plan.keep == "best" else last
         if epoch != last:
             checkpoints.load_best(training, state)
-        test = None
-        if self.test is not None:
-            test = training.measure(self.test, self.objective.metric)
+        final = self.test or self.val
+        predicted = training.predict(final)
+        test = None if self.test is None else self.objective.metric.of(predicted, final.labels)
         save_weights(training.result, run.folder.path / WEIGHTS)
-        record = self._record(run, state, epoch, test)
+        record = self._record(run, state, epoch, test, self._by_class(predicted, final.labels))
         run.folder.write(record)
         checkpoints.remove()
         return record
@@ -142,11 +143,29 @@ class _FullTraining:
 
             return fit(self.training, self.objective, Validation(self.val, self.val), checkpoints, on_epoch)
 
-    def _record(self, run: RunContext, state: TrainingState, epoch: int, test: float | None) -> TrainingRecord:
+    def _by_class(self, predicted: Tensor, labels: Tensor) -> tuple[ClassFigures, ...]:
+        names = self.dataset.classes
+        rows = zip(names, *(each.tolist() for each in class_counts(predicted, labels, len(names))), strict=True)
+        return tuple(
+            ClassFigures(name, int(there), right / there if there else None, right / said if said else None)
+            for name, right, there, said in rows
+        )
+
+    def _record(
+        self,
+        run: RunContext,
+        state: TrainingState,
+        epoch: int,
+        test: float | None,
+        by_class: tuple[ClassFigures, ...],
+    ) -> TrainingRecord:
         plan, recipe, data = self.plan, self.training.recipe, self.dataset
         macs, params = run.macs.of(self.arch), run.params.of(self.arch)
         return TrainingRecord(
             accuracy=Accuracies(state.curve[epoch - 1], test),
+            metric=self.objective.metric.name,
+            loss=self.objective.loss.name,
+            by_class=by_class,
             weights=KeptWeights(file=WEIGHTS, kept=plan.keep, epoch=epoch, averaged=recipe.average is not None),
             recipe=recipe.name,
             epochs=len(state.curve),
@@ -234,4 +253,5 @@ def _line(record: TrainingRecord) -> str:
         chosen = f"epoch {weights.epoch} of {record.epochs}, the best on val, whose figure is flattered by that"
     averaged = ", averaged over steps" if weights is not None and weights.averaged else ""
     test = "" if accuracy.test is None else f", test {100 * accuracy.test:.2f} %"
-    return f"accuracy: val {100 * accuracy.val:.2f} %{test} (weights of {chosen}{averaged}; recipe {record.recipe})"
+    reached = f"{record.measured}: val {100 * accuracy.val:.2f} %{test}"
+    return f"{reached} (weights of {chosen}{averaged}; recipe {record.recipe})"

@@ -34,7 +34,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "baseline": _parts(baseline, "id", "accuracy", "macs", "params", "score"),
         "coefficients": None if growth is None else _parts(growth.finding, "alpha", "beta", "gamma"),
         "frontier": (folder.path / "frontier.csv").exists(),
-        "train": _parts(folder.find(TrainingRecord), "accuracy", "epochs", "recipe", "macs", "params"),
+        "train": _parts(folder.find(TrainingRecord), "accuracy", "measured", "epochs", "recipe", "macs", "params"),
     }
 
 
@@ -70,7 +70,7 @@ def _trained(result: dict[str, Any]) -> str:
     accuracy = result["accuracy"]
     test = "" if accuracy["test"] is None else f", test {100 * accuracy['test']:.2f} %"
     return (
-        f"accuracy val {100 * accuracy['val']:.2f} %{test}, {result['macs'] / 1e6:.3g} M MACs "
+        f"{result['measured']} val {100 * accuracy['val']:.2f} %{test}, {result['macs'] / 1e6:.3g} M MACs "
         f"({result['epochs']} epochs, recipe {result['recipe']})"
     )
 

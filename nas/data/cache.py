@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,59 +16,99 @@ from numpy.typing import NDArray
 from nas.data.dataset import DataError
 from nas.machine import usable_cores
 
-READ, UNREADABLE = 1, 2  # states of a row; 0 is pending
+PENDING, READ = 0, 1
+"""States of a row; from 2 on they are reasons for which its bytes give no image, for the caller to know."""
 DIGEST_BYTES = 16
 CHUNK = 64
+_SURVEY = "survey.json"
 
-Reader = Callable[[int], tuple[NDArray[np.uint8] | None, bytes]]
-"""read(row) -> (the image, or None when it cannot be read; DIGEST_BYTES of its content's hash)."""
-Writer = Callable[[int, NDArray[np.uint8]], None]
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a row. state: PENDING where another try may succeed. digest: DIGEST_BYTES over its content."""
+
+    state: int
+    image: NDArray[np.uint8] | None = None
+    digest: bytes = bytes(DIGEST_BYTES)
+
+
+Survey = Callable[[], str]
+"""survey() -> what the rows have in common and their reading depends on, as a text; made once for a cache."""
+Reader = Callable[[int, str], Row]
+"""read(row, the survey's text) -> what became of it."""
 OnDecoded = Callable[[int, int], None]
 """on_decoded(done, total) -> None, in images; called in the caller's thread."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A finished cache: images (N, S, S, C) in a file, state (N,) of READ or UNREADABLE, digests (N, 16)."""
+    """A finished cache: images (N, S, S, C) in a file, state (N,), digests (N, 16), and spans (N,): the most that the
+    pixels of an image differ in one of its channels; survey: see Survey.
+    """
 
     images_path: Path
     state: NDArray[np.uint8]
     digests: NDArray[np.uint8]
+    spans: NDArray[np.uint8]
+    survey: str
 
 
-def open_cache(folder: Path, shape: tuple[int, int, int, int], read: Reader, on_decoded: OnDecoded | None) -> Cache:
+def open_cache(
+    folder: Path, shape: tuple[int, int, int, int], survey: Survey, read: Reader, on_decoded: OnDecoded | None
+) -> Cache:
     """Open the cache at `folder`, or decode what is not in it yet with one thread per core.
 
     While it is being filled it lies in `<folder>.partial`; a killed run leaves that behind and the next goes on with
-    the rows still pending. Raises DataError when the disk has no room or the place cannot be written.
+    the rows still pending. Rows that stay pending are tried again each time. Raises DataError when the disk has no room
+    or the place cannot be written.
     """
     partial = folder.with_name(f"{folder.name}.partial")
+    finished = folder.is_dir()
     try:
-        if not folder.is_dir():
-            _create(partial, shape)
-            _fill(partial, read, on_decoded)
-            _publish(partial, folder)
+        if finished:
+            if not _opened(folder).state.all() and os.access(folder / "state.npy", os.W_OK):
+                _fill(folder, read, on_decoded)
+            return _opened(folder)
+        _create(partial, shape, survey)
+        _fill(partial, read, on_decoded)
+        _publish(partial, folder)
     except OSError as error:
-        if not folder.is_dir():  # else another process finished it in the meantime
+        if finished or not folder.is_dir():  # else another process finished it in the meantime
             raise DataError(f"{error.filename or folder}: cannot write the image cache ({error.strerror})") from None
-    return Cache(folder / "images.npy", np.load(folder / "state.npy"), np.load(folder / "digests.npy"))
+    return _opened(folder)
 
 
-def _create(partial: Path, shape: tuple[int, int, int, int]) -> None:
+def _opened(folder: Path) -> Cache:
+    try:
+        np.load(folder / "images.npy", mmap_mode="r")  # of a file that was cut short some pages could not be read
+        state, digests, spans = (np.load(folder / f"{name}.npy") for name in ("state", "digests", "spans"))
+        return Cache(folder / "images.npy", state, digests, spans, (folder / _SURVEY).read_text())
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{folder}: not a whole image cache; remove it, and it is made anew") from None
+
+
+def _create(partial: Path, shape: tuple[int, int, int, int], survey: Survey) -> None:
     """Make the empty arrays under another name first, so that `partial` always has all of them."""
     if partial.is_dir():
         return
     partial.parent.mkdir(parents=True, exist_ok=True)
-    need, free = int(np.prod(shape)), shutil.disk_usage(partial.parent).free
+    rows = shape[0]
+    need, free = int(np.prod(shape)) + rows * (DIGEST_BYTES + 2), shutil.disk_usage(partial.parent).free
     if need > free:
         raise DataError(
-            f"{partial.parent}: the image cache needs {need / 1e9:.1f} GB, {free / 1e9:.1f} are free; "
+            f"{partial.parent}: the image cache needs {need / 1e6:,.2f} MB, {free / 1e6:,.2f} are free; "
             "name another place, or fewer images"
         )
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=partial.parent))
-    _array(scratch / "images.npy", "w+", shape)
-    _array(scratch / "state.npy", "w+", shape[:1])
-    _array(scratch / "digests.npy", "w+", (shape[0], DIGEST_BYTES))
+    try:
+        np.lib.format.open_memmap(scratch / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        np.save(scratch / "state.npy", np.zeros(rows, dtype=np.uint8))
+        np.save(scratch / "digests.npy", np.zeros((rows, DIGEST_BYTES), dtype=np.uint8))
+        np.save(scratch / "spans.npy", np.zeros(rows, dtype=np.uint8))
+        (scratch / _SURVEY).write_text(survey())
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     _publish(scratch, partial)
 
 
@@ -84,37 +122,57 @@ def _publish(source: Path, target: Path) -> None:
         shutil.rmtree(source, ignore_errors=True)
 
 
-def _fill(partial: Path, read: Reader, on_decoded: OnDecoded | None) -> None:
-    state, digests = (_array(partial / f"{name}.npy", "r+") for name in ("state", "digests"))
-    begin = _array(partial / "images.npy", "r").offset
-    with (partial / "images.npy").open("r+b") as images:
+class _Column:
+    """A file with one value, a number or an array, for each row. Written beside any mapping: of a mapped page that the
+    disk has no room for the process would die."""
 
-        def write(row: int, image: NDArray[np.uint8]) -> None:
-            # Beside any mapping: pages that are written in one stay in this process's memory.
-            os.pwrite(images.fileno(), image.tobytes(), begin + row * image.nbytes)
+    def __init__(self, path: Path) -> None:
+        self._begin = np.load(path, mmap_mode="r").offset
+        self._file = os.open(path, os.O_RDWR)
 
-        _decode(write, state, digests, read, on_decoded)
-        os.fsync(images.fileno())
-    for array in (digests, state):
-        array.flush()
+    def write(self, row: int, value: bytes) -> None:
+        at = self._begin + row * len(value)
+        while value:
+            written = os.pwrite(self._file, value, at)
+            at, value = at + written, value[written:]
+
+    def close(self) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
 
 
-def _decode(write: Writer, state: Any, digests: Any, read: Reader, on_decoded: OnDecoded | None) -> None:
-    """Fill in the rows still pending."""
+def _fill(folder: Path, read: Reader, on_decoded: OnDecoded | None) -> None:
+    """Fill in the rows still pending, as far as they can be read."""
+    survey = (folder / _SURVEY).read_text()
+    pending = np.flatnonzero(np.load(folder / "state.npy") == PENDING)
+    images, digests, spans, state = columns = [
+        _Column(folder / f"{name}.npy") for name in ("images", "digests", "spans", "state")
+    ]
 
     def fill(rows: NDArray[np.intp]) -> int:
-        for row in rows:
-            image, digest = read(int(row))
-            if image is not None:
-                write(int(row), image)
-            digests[row] = np.frombuffer(digest, dtype=np.uint8)
-            state[row] = UNREADABLE if image is None else READ  # last: a row is done when all of it is there
+        for row in map(int, rows):
+            found = read(row, survey)
+            if found.state == PENDING:
+                continue
+            if found.image is not None:
+                images.write(row, found.image.tobytes())
+                spans.write(row, _span(found.image).to_bytes())
+            digests.write(row, found.digest)
+            state.write(row, found.state.to_bytes())  # last: a row is done when all of it is there
         return len(rows)
 
-    pending = np.flatnonzero(np.asarray(state) == 0)
-    done, total = len(state) - len(pending), len(state)
-    with warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
+    try:
+        _in_threads(fill, pending, on_decoded, len(np.load(folder / "state.npy", mmap_mode="r")))
+    finally:
+        for column in columns:
+            column.close()
+
+
+def _in_threads(
+    fill: Callable[[NDArray[np.intp]], int], pending: NDArray[np.intp], on_decoded: OnDecoded | None, total: int
+) -> None:
+    done = total - len(pending)
+    with ThreadPoolExecutor(usable_cores()) as pool:
         futures = [pool.submit(fill, pending[i : i + CHUNK]) for i in range(0, len(pending), CHUNK)]
         try:
             for future in as_completed(futures):
@@ -126,5 +184,5 @@ def _decode(write: Writer, state: Any, digests: Any, read: Reader, on_decoded: O
             raise
 
 
-def _array(path: Path, mode: str, shape: tuple[int, ...] | None = None) -> Any:
-    return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8 if shape else None, shape=shape)
+def _span(image: NDArray[np.uint8]) -> int:
+    return int((image.max(axis=(0, 1)) - image.min(axis=(0, 1))).max())

@@ -1,56 +1,195 @@
-"""One image file to a square uint8 RGB array, whatever its mode, depth and orientation."""
+"""One image file to a square uint8 array, RGB or grey, whatever its mode, depth and orientation."""
 
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from enum import IntEnum
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
-"""What Pillow raises on files that are not, or not wholly, images."""
+from nas.data.levels import Levels, Seen, extremes
+
+CROPS = ("center", "pad", "stretch")
+MOST_PIXELS = 100_000_000
+"""Images of more, or of half as many where they are transparent, are decoded only where that can be done at a reduced
+scale, as of a JPEG."""
+_LARGE = 25_000_000  # so many pixels are decoded by one thread at a time
+_ALONE = threading.RLock()
+_SAMPLE = (64, 64)  # pixels of an image whose transparency is looked at
+_NOT_DECODED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "IPTC"})
+"""Formats that Pillow knows by name, but hands to other programs or does not read."""
 
 
-def short_side(path: Path) -> int:
-    """The shorter side in pixels, from the file's header. Raises one of UNREADABLE."""
-    with Image.open(path) as image:
-        return min(image.size)
+T = TypeVar("T")
 
 
-def decode_square(data: bytes, size: int) -> NDArray[np.uint8]:
-    """The file's bytes as (size, size, 3) uint8: short side resized to `size`, centre cropped.
+class Reason(IntEnum):
+    """Why bytes are no image that can be used; the value stands in caches."""
 
-    Orientation tags are obeyed, transparent pixels are laid on white, 16-bit grey is scaled to 8, and of several
-    frames the first is taken. Raises one of UNREADABLE.
+    NOT_AN_IMAGE = 2
+    DAMAGED = 3
+    EMPTY = 4
+    TOO_LARGE = 5
+
+    @property
+    def words(self) -> str:
+        return {
+            Reason.NOT_AN_IMAGE: "not an image",
+            Reason.DAMAGED: "damaged",
+            Reason.EMPTY: "empty",
+            Reason.TOO_LARGE: f"too large: over {MOST_PIXELS // 10**6} million pixels, or half of that transparent",
+        }[self]
+
+
+class UnreadableError(Exception):
+    """Bytes that are no image, or not wholly; the same at every try."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.words)
+        self.reason = reason
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes, in small letters and with their dot, of the files that this Pillow decodes."""
+    Image.init()
+    return frozenset(
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if kind in Image.OPEN and kind not in _NOT_DECODED
+    )
+
+
+def begins_as_image(head: bytes) -> bool:
+    """Whether a file with these first 16 bytes is of a format that this Pillow decodes and knows by them."""
+    Image.init()
+    head = head.ljust(16, b"\0")  # which some formats count on
+    known = (accept for kind, (_, accept) in Image.OPEN.items() if kind not in _NOT_DECODED and accept is not None)
+    return any(accept(head) is True for accept in known)
+
+
+def side_of(path: Path, crop: str = "center") -> int:
+    """The side in pixels of the square that is made of a file, from its header: the longer side where it is padded,
+    else the shorter. Raises OSError or UnreadableError."""
+    with path.open("rb") as file:
+        return _guarded(file, lambda image: max(image.size) if crop == "pad" else min(image.size))
+
+
+def look(file: BinaryIO) -> Seen:
+    """What a file adds to the levels of its data set; nothing where they make no difference to it, for which its header
+    is enough. Raises UnreadableError.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    return _guarded(file, _seen)
+
+
+def decode_square(
+    data: bytes, size: int, levels: Levels | None = None, crop: str = "center", *, grey: bool = False
+) -> NDArray[np.uint8]:
+    """The file's bytes as (size, size, 3) uint8, or (size, size, 1) in `grey`.
+
+    crop: of CROPS. `center` takes the middle of the longer side, `pad` adds black beside the shorter, `stretch` gives
+    both sides the same length. Orientation tags are obeyed, grey of more than 8 bits is scaled and transparency laid on
+    a background by the `levels` (None: those of this image alone), and of several frames the first is taken. Raises
+    UnreadableError.
+    """
+
+    def square(image: Image.Image) -> NDArray[np.uint8]:
         # A JPEG may be decoded at a half, a quarter or an eighth; at least twice the size is left to the resize.
+        whole = image.width * image.height
         image.draft(None, (2 * size, 2 * size))
-        rgb = to_rgb(ImageOps.exif_transpose(image))
-    side = min(rgb.size)
-    left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+        with _room_for(image, whole):
+            chosen = Levels.of([_seen(image)]) if levels is None else levels
+            ImageOps.exif_transpose(image, in_place=True)
+            fitted = _fit(to_plain(image, chosen), size, crop)
+            return np.asarray(fitted.convert("L"))[..., None] if grey else np.asarray(fitted.convert("RGB"))
+
+    if not data:
+        raise UnreadableError(Reason.EMPTY)
+    return _guarded(io.BytesIO(data), square)
+
+
+def to_plain(image: Image.Image, levels: Levels) -> Image.Image:
+    """Any of Pillow's modes as RGB, or as 8-bit grey where it has no colours, which takes a quarter of the memory."""
+    if _is_deep(image):
+        image = Image.fromarray(levels.to_grey(np.asarray(image)))
+    if _may_be_transparent(image):
+        grey = levels.background
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (grey, grey, grey, 255)), image)
+    if image.mode in ("RGB", "L"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _fit(plain: Image.Image, size: int, crop: str) -> Image.Image:
+    if crop == "pad":
+        wide, high = (max(1, round(size * side / max(plain.size))) for side in plain.size)
+        square = Image.new(plain.mode, (size, size))
+        square.paste(plain.resize((wide, high), Image.Resampling.BICUBIC), ((size - wide) // 2, (size - high) // 2))
+        return square
+    if crop == "stretch":
+        return plain.resize((size, size), Image.Resampling.BICUBIC)
+    side = min(plain.size)
+    left, top = (plain.width - side) // 2, (plain.height - side) // 2
     box = (left, top, left + side, top + side)
-    square = rgb.crop(box) if side == size else rgb.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(square, dtype=np.uint8)
+    return plain.crop(box) if side == size else plain.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as RGB; transparency is laid on white."""
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        image = _to_grey(image)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+def _seen(image: Image.Image) -> Seen:
+    if _is_deep(image):
+        with _room_for(image):
+            return extremes(np.asarray(image))
+    if not _may_be_transparent(image):
+        return Seen()
+    with _room_for(image):
+        sample = image.resize(_SAMPLE, Image.Resampling.NEAREST).convert("RGBA")
+    alpha = np.asarray(sample.getchannel("A"), dtype=np.float64)
+    if alpha.min() == 255 or not alpha.any():
+        return Seen()
+    grey = np.asarray(sample.convert("RGB").convert("L"), dtype=np.float64)
+    return Seen(shade=float((grey * alpha).sum() / alpha.sum() / 255))
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    """Deep grey as 8-bit grey. Integers are taken as 16-bit unless beyond it, floats as 0..1 unless beyond it."""
-    values = np.asarray(image, dtype=np.float64)
-    highest = float(values.max(initial=0.0))
-    scales = (1.0, 255.0, 65535.0, 2.0**32 - 1) if image.mode == "F" else (65535.0, 2.0**32 - 1)
-    white = next((scale for scale in scales if highest <= scale), highest)
-    return Image.fromarray(np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8))
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("F", "I") or image.mode.startswith("I;16")
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    return "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa")
+
+
+def _guarded(file: BinaryIO, of: Callable[[Image.Image], T]) -> T:
+    try:
+        with Image.open(file) as image:
+            return of(image)
+    except (MemoryError, UnreadableError):
+        raise
+    except Exception as error:  # Pillow raises nearly anything on hostile bytes
+        raise UnreadableError(_reason_of(error)) from error
+
+
+def _reason_of(error: Exception) -> Reason:
+    if isinstance(error, Image.DecompressionBombError):
+        return Reason.TOO_LARGE
+    return Reason.NOT_AN_IMAGE if isinstance(error, UnidentifiedImageError) else Reason.DAMAGED
+
+
+@contextmanager
+def _room_for(image: Image.Image, whole: int = 0) -> Iterator[None]:
+    """Wait until no other thread decodes a large image, where this is one. Raises UnreadableError where too large.
+
+    whole: its pixels in the file, where it will be decoded at a reduced scale.
+    """
+    pixels = image.width * image.height * (2 if _may_be_transparent(image) else 1)
+    if pixels > MOST_PIXELS:
+        raise UnreadableError(Reason.TOO_LARGE)
+    with _ALONE if max(pixels, whole) > _LARGE else nullcontext():
+        yield

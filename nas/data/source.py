@@ -6,59 +6,34 @@ import hashlib
 import json
 import logging
 import statistics
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas.data.cache import DIGEST_BYTES, READ, Cache, OnDecoded, Reader, open_cache
+from nas.data import summary
+from nas.data.cache import DIGEST_BYTES, PENDING, READ, Cache, OnDecoded, Reader, Row, open_cache
 from nas.data.dataset import SPLITS, DataError, Dataset
-from nas.data.decode import UNREADABLE, decode_square, short_side
+from nas.data.decode import CROPS, Reason, UnreadableError, decode_square, look, side_of
 from nas.data.digits import CLASSES, load_digits
-from nas.data.folder import ImageFile, scan_folder
-from nas.data.splits import Indices, stratified_order, stratified_split
+from nas.data.folder import Listing, scan_folder
+from nas.data.levels import Levels, Seen
+from nas.data.splits import Division, Indices, Plan, divide
+from nas.data.summary import Items, Remark
+from nas.data.walk import ImageFile
 from nas.files import replacing
+from nas.machine import usable_cores
 
 _log = logging.getLogger(__name__)
 
-DECODING = 1  # raised when the same file would be decoded to other pixels
+DECODING = 2  # raised when the same file would be decoded to other pixels, or a cache holds other files
 SAMPLED_SIZES = 1000
 SAMPLED_STATISTICS = 10_000
-NAMED_FILES = 5
-
-Splits = dict[str, Indices]
-
-
-@dataclass(frozen=True)
-class _Division:
-    """How a data set is divided where it does not divide itself."""
-
-    seed: int
-    val_fraction: float
-    test_fraction: float
-    train_images: int | None
-
-    def __post_init__(self) -> None:
-        val, test = self.val_fraction, self.test_fraction
-        if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
-            raise DataError(f"the val and test fractions must be in 0..1 and leave a rest, not {val:g} and {test:g}")
-        if self.train_images is not None and self.train_images < 1:
-            raise DataError(f"the number of training images must be at least 1, not {self.train_images}")
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which items are used and where: `splits` holds indices into `labels` (all items there are)."""
-
-    name: str
-    classes: tuple[str, ...]
-    labels: Indices
-    splits: Splits
-
-    @property
-    def used(self) -> Indices:
-        return np.concatenate([self.splits[split] for split in SPLITS])
+MOST_BYTES = 1 << 29
+"""A larger file is not read."""
 
 
 def open_dataset(  # noqa: PLR0913  public: options, each by its name
@@ -70,157 +45,240 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     val_fraction: float = 0.15,
     test_fraction: float = 0.15,
     train_images: int | None = None,
+    group: str | None = None,
     max_bad_share: float = 0.1,
+    crop: str = "center",
+    grey: bool = False,
+    flip: bool = True,
     progress: OnDecoded | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Open `digits` or an image folder and decode what is not in `cache_dir` yet.
 
     A folder holds `train/<class>/*.jpg` with optional `val/` and `test/`, or `<class>/*.jpg`. What is missing is
     split off, stratified by `seed`: val and test of bare classes or a lone train/, val where only test/ is given;
     where val/ is given and test/ is not there is no test split. The fractions are of the images divided.
-    `train_images` caps the training images (stratified, by seed); val and test stay whole.
+    `train_images` caps the training images (stratified, by seed); val and test stay whole. `group` is a regular
+    expression: images of a folder are never split apart where it finds the same in their names, as `cat/ann_1.png`
+    (its groups in brackets where it has any, else all that it matches); a name without it is a group of its own.
 
     The cache holds squares of `max_resolution` pixels or of the native size (the median short side) if that is
-    smaller, so only images smaller than most are ever enlarged. Unreadable files are named in one logged warning and
-    left out. Raises DataError, in one line, for data that cannot be used and when more than `max_bad_share` of the
-    files cannot be read.
+    smaller, so only images smaller than most are ever enlarged. `crop`: how images of a folder become squares, see
+    decode_square. `grey`: whether to keep one channel of them, not three. `flip`: whether a mirrored image of it still
+    shows its class. Unreadable files are left out.
+
+    `tell` is given, line by line and in at most nine, what is used for what, what is not and why, and what looks wrong;
+    without it the latter is logged as warnings. Raises DataError, in one line, for data that cannot be used and when
+    more than `max_bad_share` of the files cannot be read.
     """
     if max_resolution is not None and max_resolution < 1:
         raise DataError(f"max_resolution must be at least 1 pixel, not {max_resolution}")
-    division = _Division(seed, val_fraction, test_fraction, train_images)
+    if crop not in CROPS:
+        raise DataError(f"`crop` must be one of {', '.join(CROPS)}, not {crop!r}")
+    division = Division(seed, val_fraction, test_fraction, train_images, group)
     if str(source) == "digits":
         return _open_digits(cache_dir, division, progress)
-    return _open_folder(
-        Path(source), cache_dir, division, max_resolution=max_resolution, max_bad_share=max_bad_share, progress=progress
-    )
+    folder = _Folder(Path(source), cache_dir, max_resolution, max_bad_share, crop, grey, flip)
+    dataset, remarks = folder.open(division, progress)
+    for remark in remarks:
+        if tell is not None:
+            tell(str(remark))
+        elif remark.warning:
+            _log.warning("%s: %s", dataset.name, remark.text)
+    return dataset
 
 
-def _open_digits(cache_dir: Path, division: _Division, progress: OnDecoded | None) -> Dataset:
+def _open_digits(cache_dir: Path, division: Division, progress: OnDecoded | None) -> Dataset:
     """Always cached whole: 8 pixels are no burden."""
     images, labels = load_digits()
     native = images.shape[1]
-    plan = _plan("digits", CLASSES, labels, {"all": np.arange(len(labels))}, division)
+    plan = divide(Plan("digits", CLASSES, labels, {"all": np.arange(len(labels))}), division)
     used = plan.used
     digests = [_digest(images[item].tobytes()) for item in used]
     key = hashlib.sha256(b"".join(digests)).hexdigest()[:16]
     shape = (len(used), *images.shape[1:])
-    cache = open_cache(cache_dir / f"digits-{key}", shape, lambda row: (images[used[row]], digests[row]), progress)
-    return _describe(plan, cache, native, native, images.shape[-1], flip=False)
+    place = cache_dir / f"digits-{DECODING}-{key}"
+    cache = open_cache(place, shape, str, lambda row, _: Row(READ, images[used[row]], digests[row]), progress)
+    return _describe(plan, cache, native, native, images.shape[-1], flip=False, mark="")
 
 
-def _open_folder(
-    root: Path,
-    cache_dir: Path,
-    division: _Division,
-    *,
-    max_resolution: int | None,
-    max_bad_share: float,
-    progress: OnDecoded | None,
-) -> Dataset:
-    listing = scan_folder(root)
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of images and how it is to be read; see open_dataset."""
+
+    root: Path
+    cache_dir: Path
+    max_resolution: int | None
+    max_bad_share: float
+    crop: str
+    grey: bool
+    flip: bool
+
+    def open(self, division: Division, progress: OnDecoded | None) -> tuple[Dataset, list[Remark]]:
+        """The data set, and what is to be said about it."""
+        listing, channels = scan_folder(self.root), 1 if self.grey else 3
+        plan = _plan_folder(str(self.root), listing, division)
+        used = [file for members in listing.files.values() for file in members]
+        used = [used[item] for item in plan.used]
+        reading = _Reading(used, self.crop, self.grey, {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
+            native = _native_size(self.root, used[: len(plan.splits["train"])], self.crop)
+            size = min(native, self.max_resolution or native)
+            place = self.cache_dir / f"images-{_key(self.root, used, (size, self.crop, self.grey))}"
+            cache = open_cache(place, (len(used), size, size, channels), reading.survey, reading.reader(size), progress)
+        unread = _check_unread(plan, used, cache, reading.failed, self.max_bad_share)
+        levels = Levels.from_json(cache.survey)
+        read_as = (levels.mark, "" if self.crop == CROPS[0] else self.crop, "grey" if self.grey else "")
+        mark = ", ".join(filter(None, read_as))
+        dataset = _describe(plan, cache, native, size, channels, flip=self.flip, mark=mark)
+        items = _items(plan, used, cache)
+        cut = [split for split in SPLITS[1:] if split not in listing.files and dataset.counts[split]]
+        return dataset, [
+            *summary.of_layout(listing, cut),
+            *summary.of_groups(items),
+            *unread,
+            *summary.of_classes(items, plan.classes, listing.empty),
+            *summary.of_values(levels, grey=not self.grey and _alike(dataset.mean) and _alike(dataset.std)),
+            *summary.of_looks(items),
+            *summary.of_duplicates(items),
+        ]
+
+
+def _plan_folder(name: str, listing: Listing, division: Division) -> Plan:
     files = [file for members in listing.files.values() for file in members]
-    given: Splits = {}
-    for split, members in listing.files.items():
-        start = sum(len(part) for part in given.values())
-        given[split] = np.arange(start, start + len(members))
-    labels = np.array([file.label for file in files], dtype=np.int64)
-    plan = _plan(str(root), listing.classes, labels, given, division)
-    used = [files[item] for item in plan.used]
-    native = _native_size(root, used[: len(plan.splits["train"])])
-    size = min(native, max_resolution or native)
-    cache = open_cache(
-        cache_dir / f"images-{_key(root, used, size)}", (len(used), size, size, 3), _reader(used, size), progress
+    ends = np.cumsum([len(members) for members in listing.files.values()])
+    given = {
+        split: np.arange(end - len(members), end)
+        for (split, members), end in zip(listing.files.items(), ends, strict=True)
+    }
+    labels = np.concatenate([np.repeat(np.arange(len(each)), each) for each in listing.counts.values()])
+    groups = division.groups_of(name, [file.name for file in files])
+    return divide(Plan(name, listing.classes, labels, given, groups), division)
+
+
+def _items(plan: Plan, used: list[ImageFile], cache: Cache) -> Items:
+    good = np.flatnonzero(cache.state == READ)
+    sizes = [len(plan.splits[split]) for split in SPLITS]
+    return Items(
+        names=np.array([used[row].name for row in good], dtype=object),
+        labels=plan.labels[plan.used][good],
+        splits=np.repeat(np.arange(len(SPLITS)), sizes)[good],
+        digests=cache.digests[good],
+        spans=cache.spans[good],
+        groups=None if plan.groups is None else plan.groups[plan.used][good],
     )
-    _check_bad(plan, used, cache, max_bad_share)
-    return _describe(plan, cache, native, size, 3, flip=True)
 
 
-def _plan(name: str, classes: tuple[str, ...], labels: Indices, given: Splits, division: _Division) -> _Plan:
-    """Split off what is not given, and put the training items in stratified order, cut to their cap."""
-    splits = {"val": np.array([], dtype=np.int64), "test": np.array([], dtype=np.int64), **given}
-    whole = splits.pop("all") if "all" in given else splits["train"]
-    if "val" not in given:
-        counts = np.bincount(labels[whole], minlength=len(classes))
-        if counts.min() < 2:
-            alone = classes[int(counts.argmin())]
-            raise DataError(f"{name}: class {alone!r} has one image, too few to be split; add some or remove the class")
-        wanted = {"val": division.val_fraction}
-        if "test" not in given:
-            wanted["test"] = division.test_fraction
-        rest, *parts = stratified_split(labels[whole], tuple(wanted.values()), division.seed)
-        splits["train"] = whole[rest]
-        splits.update({split: whole[part] for split, part in zip(wanted, parts, strict=True)})
-    limit = division.train_images
-    if limit is not None and limit < len(classes):
-        raise DataError(f"{name}: {limit} training images are fewer than the {len(classes)} classes")
-    train = splits["train"]
-    splits["train"] = train[stratified_order(labels[train], division.seed)][:limit]
-    return _Plan(name, classes, labels, splits)
-
-
-def _native_size(root: Path, files: list[ImageFile]) -> int:
-    """The median short side of up to SAMPLED_SIZES files, evenly spaced."""
+def _native_size(root: Path, files: list[ImageFile], crop: str) -> int:
+    """The median side of up to SAMPLED_SIZES files, evenly spaced."""
     sides = []
     for file in files[:: max(1, len(files) // SAMPLED_SIZES)]:
         try:
-            sides.append(short_side(file.path))
-        except UNREADABLE:
+            _check_size(file)
+            sides.append(side_of(file.path, crop))
+        except (OSError, UnreadableError):
             continue
     if not sides:
         raise DataError(f"{root}: no readable images ({files[0].name} is not an image)")
     return int(statistics.median(sides))
 
 
-def _key(root: Path, used: list[ImageFile], size: int) -> str:
+def _key(root: Path, used: list[ImageFile], square: tuple[int, str, bool]) -> str:
     """The cache's name: a cheap key that changes when a file, the choice of files or their decoding does."""
-    told = [DECODING, size, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
+    told = [DECODING, *square, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _reader(used: list[ImageFile], size: int) -> Reader:
-    def read(row: int) -> tuple[NDArray[np.uint8] | None, bytes]:
-        data = b""
-        try:
-            data = used[row].path.read_bytes()
-            return decode_square(data, size), _digest(data)
-        except UNREADABLE:
-            return None, _digest(data)
+@dataclass(frozen=True)
+class _Reading:
+    """Files on their way into a cache. failed: why a row could not be read this time, as a file that may not be."""
 
-    return read
+    files: list[ImageFile]
+    crop: str
+    grey: bool
+    failed: dict[int, str]
+
+    def survey(self) -> str:
+        """The levels of the data set, from all files whose pixels leave them open."""
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return Levels.of(pool.map(_look, self.files, chunksize=64)).to_json()
+
+    def reader(self, size: int) -> Reader:
+        def read(row: int, survey: str) -> Row:
+            try:
+                data = _read(self.files[row])
+                return Row(
+                    READ,
+                    decode_square(data, size, Levels.from_json(survey), self.crop, grey=self.grey),
+                    _digest(data),
+                )
+            except UnreadableError as error:
+                return Row(error.reason)
+            except (OSError, MemoryError) as error:
+                self.failed[row] = (getattr(error, "strerror", None) or "no memory left for it").lower()
+                return Row(PENDING)
+
+        return read
+
+
+def _look(file: ImageFile) -> Seen:
+    try:
+        _check_size(file)
+        with file.path.open("rb") as content:
+            return look(content)
+    except (UnreadableError, OSError, MemoryError):
+        return Seen()  # reading it again will say why
+
+
+def _read(file: ImageFile) -> bytes:
+    _check_size(file)
+    return file.path.read_bytes()
+
+
+def _check_size(file: ImageFile) -> None:
+    """Raise UnreadableError for a file not to be opened: some of the system's say that they are empty and never end."""
+    if file.size == 0:
+        raise UnreadableError(Reason.EMPTY)
+    if file.size > MOST_BYTES:
+        raise UnreadableError(Reason.TOO_LARGE)
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
-def _check_bad(plan: _Plan, used: list[ImageFile], cache: Cache, max_bad_share: float) -> None:
-    """Name the unreadable files in a warning; raise DataError where they leave a hole or are too many."""
-    bad = [file for file, state in zip(used, cache.state, strict=True) if state != READ]
-    if not bad:
-        return
+def _check_unread(
+    plan: Plan, used: list[ImageFile], cache: Cache, failed: Mapping[int, str], max_bad_share: float
+) -> list[Remark]:
+    """The unreadable files, with the reason; raises DataError where they leave a hole or are too many."""
+    bad = np.flatnonzero(cache.state != READ)
+    if not len(bad):
+        return []
+    why = {
+        used[row].name: failed.get(int(row), "not read yet") if state == PENDING else Reason(state).words
+        for row, state in zip(bad, cache.state[bad], strict=True)
+    }
     train = len(plan.splits["train"])
-    readable = {file.label for file, state in zip(used[:train], cache.state[:train], strict=True) if state == READ}
-    for file in bad:
-        if file.label not in readable:
+    labels = plan.labels[plan.used]
+    readable = set(labels[:train][cache.state[:train] == READ])
+    for row in bad:
+        if labels[row] not in readable:
+            name = used[row].name
             raise DataError(
-                f"{plan.name}: class {plan.classes[file.label]!r} has no readable training image "
-                f"({file.name} is not an image)"
+                f"{plan.name}: class {plan.classes[labels[row]]!r} has no readable training image ({name}: {why[name]})"
             )
-    names = ", ".join(file.name for file in bad[:NAMED_FILES])
-    names += f" and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else ""
-    share = len(bad) / len(used)
-    if share > max_bad_share:
-        raise DataError(
-            f"{plan.name}: {len(bad)} of {len(used)} files cannot be read, more than {max_bad_share:.0%}: {names}"
-        )
-    _log.warning("%s: %d of %d files cannot be read and are left out: %s", plan.name, len(bad), len(used), names)
+    count, named = f"{len(bad)} of {len(used)} files cannot be read", summary.of_unread(why)
+    if len(bad) > max_bad_share * len(used):
+        raise DataError(f"{plan.name}: {count}, more than {max_bad_share:.0%}: {named}")
+    return [Remark(f"{count} and are left out: {named}", warning=True)]
 
 
-def _describe(plan: _Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool) -> Dataset:
-    """Write the splits beside the images and sum everything up."""
+def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool, mark: str) -> Dataset:
+    """Write the splits beside the images and sum everything up. mark: what the pixels depend on beside the files."""
     good = cache.state == READ
     arrays: dict[str, Indices] = {}
-    content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass"))
+    content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass") + mark.encode())
     start = 0
     for split in SPLITS:
         members = plan.splits[split]
@@ -249,6 +307,11 @@ def _describe(plan: _Plan, cache: Cache, native: int, size: int, channels: int, 
         images_path=cache.images_path,
         splits_path=splits_path,
     )
+
+
+def _alike(of_channels: tuple[float, ...]) -> bool:
+    """Whether the channels have one value, as those of grey images do."""
+    return max(of_channels) - min(of_channels) < 1e-9
 
 
 def _write_arrays(path: Path, arrays: dict[str, Indices]) -> None:

@@ -143,9 +143,13 @@ class Training:
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def measure(self, feed: Feed, metric: Metric) -> float:
-        """The metric's value of the training's result over all images of the feed. Raises what `measure` does."""
+        """The metric's value of the training's result over all images of the feed. Raises what `predict` does."""
+        return metric.of(self.predict(feed), feed.labels)
+
+    def predict(self, feed: Feed) -> Tensor:
+        """The class (N,) that the training's result gives each image of the feed. Raises what `predict` does."""
         with mixed(self.numerics, feed.device):
-            return measure(self.result, feed, metric, self.eval_batch)
+            return predict(self.result, feed, self.eval_batch)
 
 
 @torch.inference_mode()
@@ -179,8 +183,8 @@ def images_at_once(network: nn.Module, image: Tensor, batch: int, pixels: int = 
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, feed: Feed, metric: Metric, size: int = 256) -> float:
-    """The metric's value over all images of the feed, in batches of `size`.
+def predict(network: nn.Module, feed: Feed, size: int = 256) -> Tensor:
+    """The class (N,) that the network gives each image of the feed, in batches of `size`.
 
     Raises DivergedError when a logit is not finite.
     """
@@ -194,7 +198,7 @@ def measure(network: nn.Module, feed: Feed, metric: Metric, size: int = 256) -> 
         done += len(images)
         total += logits.abs().mean()
     _check_finite(total, "the network's outputs are not finite")
-    return metric.of(predicted, feed.labels)
+    return predicted
 
 
 def images_watched(train: int, val: int) -> int:

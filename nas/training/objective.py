@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,8 +46,55 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
     return int((predicted == labels).sum()) / len(labels)
 
 
+def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """The share of each class's images that are right, averaged over the classes that there are."""
+    right, there, _ = class_counts(predicted, labels)
+    return float((right[there > 0] / there[there > 0]).mean())
+
+
+def macro_f1(predicted: Tensor, labels: Tensor) -> float:
+    """F1, the harmonic mean of precision and recall, averaged over the classes that there are or are predicted."""
+    right, there, said = class_counts(predicted, labels)
+    known = there + said > 0
+    return float((2 * right[known] / (there + said)[known]).mean())
+
+
+def class_counts(predicted: Tensor, labels: Tensor, classes: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """By class, of `classes` at least: the images of it that are right, all images of it, and those predicted to be.
+
+    predicted, labels: (N,) int64. Returns three tensors (C,) of float64.
+    """
+    most = max(classes, 1 + int(max(predicted.max(), labels.max())))
+    right, there, said = (
+        torch.bincount(each, minlength=most).cpu().double() for each in (labels[predicted == labels], labels, predicted)
+    )
+    return right, there, said
+
+
+@dataclass(frozen=True)
+class WeightedCrossEntropy:
+    """As `cross_entropy`, an image counting as much as the `weights` of its class say: a positive number each."""
+
+    weights: tuple[float, ...]
+
+    def __call__(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        weight = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
+        return F.cross_entropy(logits, labels, weight=weight, label_smoothing=label_smoothing)
+
+
+def class_weighted(images: Sequence[int]) -> Loss:
+    """A loss to which all classes count alike; images: how many each has in training, at least one."""
+    mean = sum(images) / len(images)
+    return Loss("class_weighted_cross_entropy", WeightedCrossEntropy(tuple(mean / count for count in images)))
+
+
 CROSS_ENTROPY = Loss("cross_entropy", cross_entropy)
 ACCURACY = Metric(evaluation.ACCURACY, accuracy)
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (ACCURACY, Metric("balanced_accuracy", balanced_accuracy), Metric("macro_f1", macro_f1))
+}
+"""By their names, as options give them."""
 
 
 @dataclass(frozen=True, eq=False)

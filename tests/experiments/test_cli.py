@@ -24,6 +24,26 @@ def images(folder: Path, **classes: int) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("command", ["discover", "scale", "compare", "train"])
+def test_a_first_look_at_a_folder_ends_with_a_summary(scalenas: Run, tmp_path: Path, command: str) -> None:
+    folder = images(tmp_path / "pets" / "training", cat=12, dog=12)
+    images(tmp_path / "pets" / "dev", cat=4, dog=4)
+    images(tmp_path / "pets" / "raw", heap=3)
+    (folder / "cat" / "phone.heic").write_text("")
+    network = ("mobilenet_v2",) if command == "train" else ()
+    refused = {"discover": ("--space", "none"), "train": ("--weights", tmp_path / "none.pth")}  # what comes later
+    options = refused.get(command, ("--arch", "none"))
+    status, _, err = scalenas(command, *network, tmp_path / "pets", "--run", tmp_path / "run", *options)
+    assert status == 2
+    data, *remarks = [line for line in err.splitlines()[:-1] if not line.startswith("[decode]")]
+    assert data == f"data: {tmp_path / 'pets'}, 2 classes, 24 train, 8 val images of 12 pixels"
+    assert remarks[0] == "  splits: training/ is train, dev/ is val, nothing is held out for testing"
+    assert "  warning: not used: raw/" in remarks
+    assert any(line.startswith("  warning: passed over: 1 .heic") for line in remarks)
+    assert any("duplicates: 8 of val also in train" in line for line in remarks)
+    assert len(remarks) <= 9
+
+
 def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
     status, out, _ = scalenas("inspect", "efficientnet_b0", "--json")
     facts = json.loads(out)

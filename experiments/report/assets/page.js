@@ -18,6 +18,25 @@ function section(id, title, ...content) {
 
 function restSections() {
   const out = [];
+  if (data.classes?.length) {
+    const share = (v) => (v === null ? "" : `${(100 * v).toFixed(1)} %`);
+    out.push(
+      section(
+        "classes",
+        "Class by class",
+        table({
+          id: "classes-table",
+          rows: data.classes,
+          columns: [
+            { key: "name", title: "class", left: true },
+            { key: "images", title: "images" },
+            { key: "recall", title: "of them right", format: share },
+            { key: "precision", title: "of those taken for it, right", format: share },
+          ],
+        }),
+      ),
+    );
+  }
   if (data.failures) {
     out.push(
       section(

@@ -41,6 +41,10 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
     "fidelity": ("--candidates", "4", "--seeds", "1", "--final-epochs", "20"),
     "train": ("--epochs", "1"),
 }
+OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
+"""Options about images in files, which are tried on the folder of images."""
+OF_TRAINING = ("plain", "metric", "class_weights")
+"""Options of the built-in training."""
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "ray_address": ("--executor", "ray"),
     "pruner": ("--epochs", "4", "--trials", "8"),
@@ -60,7 +64,8 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 }
 """Other options, given with and without an option, beside which it has an effect."""
 IN_PRESET: Mapping[str, Mapping[str, Any]] = {
-    "plain": {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"},
+    **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "grey", "no_flip")},
+    **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_TRAINING},
     "seeds": {"plot_phi": 0.5},
     "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same
     "max_cost": {"space": "mnasnet"},
@@ -142,7 +147,7 @@ def case_id(case: Any) -> str:
 
 def said_of(observe: Observer, there: Path, command: str, name: str, *more: str, again: bool = False) -> Said:
     """What comes of a command as it is for an option, with `more` options."""
-    data = str(there / "images") if name == "max_unreadable" else "digits"
+    data = str(there / "images") if name in OF_FILES else "digits"
     network = [str(there / "net.json") if "--weights" in more else "mobilenet_v2"] if command == "train" else []
     file = preset(there, command, IN_PRESET.get(name, {}))
     options = [each.replace("WEIGHTS", str(there / "trained" / "weights.safetensors")) for each in more]
@@ -174,12 +179,12 @@ def test_an_option_changes_what_the_command_does(
         "devices": "cuda:0" if command == "train" else VALUES["devices"],
     }.get(name, VALUES[name])
     beside = BESIDE.get(name, ())
-    if (command, name) == ("fidelity", "plain"):
+    if command == "fidelity" and name in OF_TRAINING:
         beside = ("--final-epochs", "2")  # real trainings: few
     arguments = (*beside, *as_arguments(option, value))
     if "WEIGHTS" in arguments:
         request.getfixturevalue("weights")
-    if name == "plain":
+    if name in OF_TRAINING:
         request.getfixturevalue("untrained")
     changed = said_of(observe, there, command, name, *arguments)
     assert changed["status"] == 0 or (command, name) in REFUSED, changed["err"]

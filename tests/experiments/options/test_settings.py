@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from experiments.options.declaration import SHARE, Declared, Range, declared
 from experiments.options.plans import FULL_EPOCHS, FidelityPlan, TrainPlan
 from experiments.options.settings import Settings, declared_groups, preset
+from nas.data.decode import CROPS
 from nas.figures.latency import BACKENDS
+from nas.training.objective import METRICS
 from nas.training.recipe import RECIPES
 from scaling_search.grid import LAYOUTS
 
@@ -153,9 +155,11 @@ def test_the_recipes_of_a_training_are_those_there_are() -> None:
     assert {name: recipe().full_epochs for name, recipe in RECIPES.items()} == FULL_EPOCHS
 
 
-def test_layouts_and_backends_are_those_there_are() -> None:
+def test_layouts_backends_metrics_and_crops_are_those_there_are() -> None:
     assert OPTIONS["points"].facts["known"] == LAYOUTS
     assert OPTIONS["latency_backend"].facts["known"] == BACKENDS
+    assert OPTIONS["metric"].facts["known"] == tuple(METRICS)
+    assert OPTIONS["crop"].facts["known"] == CROPS
 
 
 @pytest.mark.parametrize(

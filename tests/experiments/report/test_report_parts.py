@@ -76,8 +76,21 @@ def test_a_full_training(tmp_path: Path) -> None:
     assert [drawn["title"] for drawn in data["architectures"]] == ["The network trained in full"]
     assert data["cost"] == [{"step": "train", "trainings": 1, "failed": 0, "seconds": 12.5, "macs": 7 * 10**9,
                              "devices": "cpu"}]  # fmt: skip
+    assert data["classes"] == []  # of an older version's folder
     (folder / "train.json").unlink()
     assert "A training of 7 epochs of recipe fast was begun; it has no result yet." in story_of(folder)
+
+
+def test_a_full_training_by_another_metric_and_class_by_class(tmp_path: Path) -> None:
+    folder = trained_run(tmp_path / "trained")
+    result = json.loads((folder / "train.json").read_text())
+    cat, dog, owl = (
+        {"name": name, "images": images, "recall": recall, "precision": 0.5}
+        for name, images, recall in (("cat", 10, 0.9), ("dog", 0, None), ("owl", 4, 0.25))
+    )
+    (folder / "train.json").write_text(json.dumps(result | {"metric": "macro_f1", "by_class": [cat, dog, owl]}))
+    assert "it reaches a macro f1 of 43.7 % on val and 41.2 % on test" in story_of(folder)
+    assert collect(RunFolder(folder))["classes"] == [owl, cat, dog]
 
 
 def test_a_search_by_latency_says_the_latency(tmp_path: Path) -> None:
@@ -154,5 +167,6 @@ def test_status_names_a_damaged_file(tmp_path: Path) -> None:
 def test_status_tells_of_a_full_training(tmp_path: Path) -> None:
     status: dict[str, Any] = run_status(RunFolder(trained_run(tmp_path / "trained")))
     assert status["train"] == {
-        "accuracy": {"val": 0.437, "test": 0.412}, "epochs": 7, "recipe": "fast", "macs": 10**6, "params": 12345,
+        "accuracy": {"val": 0.437, "test": 0.412}, "measured": "accuracy", "epochs": 7, "recipe": "fast",
+        "macs": 10**6, "params": 12345,
     }  # fmt: skip

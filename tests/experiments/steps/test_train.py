@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from experiments.options.plans import TrainPlan
+from experiments.report.collect import collect
+from experiments.run.folder import RunFolder
+from nas.data import feed
+from nas.data.augment import crop_flip
 from nas.data.feed import open_feed
 from nas.data.source import open_dataset
 from nas.training.checkpoint import Checkpoints
-from nas.training.loop import measure
+from nas.training.loop import predict
 from nas.training.objective import ACCURACY
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, load_weights, reference_arch
 from search_spaces.network import classifier_name
@@ -36,6 +41,7 @@ ARCH = ArchSpec(
     dropout=0.5,
     drop_path=0.5,
 )
+ONCE = ("--devices", "cpu", "--epochs", "1")
 COMMON = ("--devices", "cpu", "--train-images", "100", "--epochs", "3")
 
 
@@ -67,6 +73,81 @@ def test_a_busy_machine_trains_with_the_threads_that_are_free(
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def unbalanced(tmp_path: Path) -> Path:
+    """Images in splits of their own: many of one class, ten of another, two of a third."""
+    for split, counts in (("train", (60, 10, 2)), ("val", (8, 4, 0)), ("test", (9, 3, 1))):
+        for label, count in enumerate(counts):
+            folder = tmp_path / "images" / split / "abc"[label]
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.random.default_rng([label, i, len(split)]).integers(0, 90, (8, 8, 3)).astype(np.uint8)
+                pixels[..., label] += 120
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "images"
+
+
+def test_the_figures_of_each_class_are_kept(scalenas: Run, arch: Path, tmp_path: Path, unbalanced: Path) -> None:
+    command = ("train", arch, unbalanced, "--devices", "cpu", "--epochs", "2", "--run", tmp_path / "run", "--json")
+    record = result_of(scalenas(*command, "--metric", "balanced_accuracy", "--class-weights"))
+    assert (record["metric"], record["loss"]) == ("balanced_accuracy", "class_weighted_cross_entropy")
+    assert [(each["name"], each["images"]) for each in record["by_class"]] == [("a", 9), ("b", 3), ("c", 1)]
+    recalls = [each["recall"] for each in record["by_class"]]
+    assert record["accuracy"]["test"] == pytest.approx(sum(recalls) / 3)
+    found = collect(RunFolder(tmp_path / "run"))["classes"]
+    assert [each["recall"] for each in found] == sorted(recalls)
+    assert {each["name"]: each["precision"] for each in found} == {
+        each["name"]: each["precision"] for each in record["by_class"]
+    }
+    status, out, _ = scalenas("status", tmp_path / "run")
+    assert (status, "balanced accuracy val" in out) == (0, True)
+    expect_mistake(
+        scalenas(*command), "recipe fast, loss=class_weighted_cross_entropy,metric=balanced_accuracy, not fast"
+    )
+
+
+def test_a_class_with_two_images_is_trained_on(scalenas: Run, arch: Path, tmp_path: Path, unbalanced: Path) -> None:
+    shutil.rmtree(unbalanced / "val")
+    shutil.rmtree(unbalanced / "test")
+    status, out, err = scalenas("train", arch, unbalanced, *ONCE, "--run", tmp_path / "run", "--json")
+    assert status == 0, err
+    assert [each["images"] for each in json.loads(out)["by_class"]] == [9, 2, 0]
+    assert "classes: none in test of c" in err
+
+
+@pytest.mark.usefixtures("arch")
+@pytest.mark.parametrize("options", [(), ("--no-flip",)])
+def test_images_are_mirrored_unless_told_otherwise(
+    scalenas: Run, tmp_path: Path, unbalanced: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    mirrored: list[bool] = []
+
+    def noted(*given: Any) -> torch.Tensor:
+        mirrored.append(given[-1] is not None)
+        return crop_flip(*given)
+
+    monkeypatch.setattr(feed, "crop_flip", noted)
+    command = ("train", tmp_path / "arch.json", unbalanced, *ONCE, "--run", tmp_path / "run")
+    status, _, err = scalenas(*command, *options)
+    assert status == 0, err
+    assert set(mirrored) == {options == ()}
+    other = () if options else ("--no-flip",)
+    expect_mistake(scalenas(*command, *other), "no flip", "choose another --run")
+
+
+@pytest.mark.usefixtures("arch")
+@pytest.mark.parametrize(("one", "other"), [("center", "pad"), ("stretch", "center"), ("pad", "stretch")])
+def test_images_cut_otherwise_are_other_data(
+    scalenas: Run, tmp_path: Path, unbalanced: Path, one: str, other: str
+) -> None:
+    cache = tmp_path / "cache"
+    command = ("train", tmp_path / "arch.json", unbalanced, *ONCE, "--run", tmp_path / "run", "--cache", cache)
+    status, _, err = scalenas(*command, "--crop", one)
+    assert status == 0, err
+    expect_mistake(scalenas(*command, "--crop", other), "was made with data set")
+    assert len(list(cache.iterdir())) == 2
 
 
 def same_training(one: Path, other: Path) -> None:
@@ -159,7 +240,7 @@ def test_the_weights_give_the_accuracy_that_is_told(scalenas: Run, arch: Path, t
     dataset = open_dataset("digits", tmp_path / "r" / "cache", train_images=100)
     for split in ("val", "test"):
         feed = open_feed(dataset, split, torch.device("cpu"), share=1.0, resolution=8, channels=3)
-        assert measure(network, feed, ACCURACY) == record["accuracy"][split]
+        assert ACCURACY.of(predict(network, feed), feed.labels) == record["accuracy"][split]
     # Asked again, it answers without training.
     before = (tmp_path / "r" / "weights.safetensors").stat().st_mtime_ns
     assert result_of(scalenas(*command)) == record

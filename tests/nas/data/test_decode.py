@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data.decode import UNREADABLE, decode_square
+from nas.data.decode import Reason, UnreadableError, begins_as_image, decode_square, look, side_of, suffixes
+from nas.data.levels import Levels
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's remarks on odd and large images
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -53,9 +58,9 @@ def test_grey_of_any_depth_fills_the_same_levels(image: Image.Image, kind: str) 
     assert np.abs(pixels[..., 0] - RAMP).max() <= 1
 
 
-def test_dark_16_bit_grey_stays_dark() -> None:
+def test_dark_16_bit_grey_stays_dark_among_brighter_images() -> None:
     image = Image.fromarray(np.full((8, 8), 2570, dtype=np.uint16))
-    assert (decode_square(encoded(image, "PNG"), 8) == 10).all()
+    assert (decode_square(encoded(image, "PNG"), 8, Levels(integers=(0, 65535))) == 10).all()
 
 
 def test_bilevel() -> None:
@@ -144,7 +149,92 @@ def test_a_jpeg_read_at_a_reduced_scale_looks_the_same(size: int) -> None:
     assert np.abs(jpeg - png).max() <= 4
 
 
-@pytest.mark.parametrize("data", [b"", b"not an image", encoded(Image.new("RGB", (64, 64)), "PNG")[:-40]])
-def test_what_is_no_whole_image_raises(data: bytes) -> None:
-    with pytest.raises(UNREADABLE):
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b"not an image", Reason.NOT_AN_IMAGE),
+        (encoded(Image.new("RGB", (64, 64)), "PNG")[:-40], Reason.DAMAGED),
+        (encoded(Image.new("1", (14000, 14000)), "PNG"), Reason.TOO_LARGE),  # beyond Pillow's limit
+        (encoded(Image.new("1", (11000, 11000)), "PNG"), Reason.TOO_LARGE),  # beyond ours
+        (encoded(Image.new("LA", (8000, 8000)), "PNG", compress_level=1), Reason.TOO_LARGE),
+    ],
+    ids=["empty", "text", "cut", "196 million pixels", "121 million pixels", "64 million of them transparent"],
+)
+def test_what_is_no_whole_image_raises_with_the_reason(data: bytes, reason: Reason) -> None:
+    with pytest.raises(UnreadableError) as error:
         decode_square(data, 8)
+    assert error.value.reason == reason
+
+
+def test_a_large_jpeg_is_decoded_small() -> None:
+    image = Image.new("L", (12000, 9000), 200)
+    assert np.abs(decode_square(encoded(image, "JPEG"), 16).astype(int) - 200).max() <= 1
+
+
+@pytest.mark.parametrize("at", [3, 9, 40, 100])
+def test_hostile_bytes_raise_nothing_else(at: int) -> None:
+    """Whatever Pillow raises, and it raises nearly anything, is told as one error."""
+    sound = [
+        encoded(Image.new("RGB", (9, 9), RED), kind) for kind in ("PNG", "TIFF", "GIF", "WEBP", "BMP", "PPM", "TGA")
+    ]
+    for data in sound:
+        for junk in (b"\xff\xff\xff\xff", b"\0\0\0\0", b"%n%s"):
+            with contextlib.suppress(UnreadableError):
+                assert decode_square(data[:at] + junk + data[at + 4 :], 4).shape == (4, 4, 3)
+
+
+def wide() -> Image.Image:
+    """Red at the left, blue in the middle half, red at the right; 40 by 20 pixels."""
+    image = Image.new("RGB", (40, 20), RED)
+    image.paste(BLUE, (10, 0, 30, 20))
+    return image
+
+
+def test_crops() -> None:
+    data = encoded(wide(), "PNG")
+    assert (decode_square(data, 20, crop="center") == BLUE).all()
+    stretched = decode_square(data, 40, crop="stretch")
+    assert (stretched[:, :8] == RED).all()
+    assert (stretched[:, 16:24] == BLUE).all()
+    padded = decode_square(data, 40, crop="pad")
+    assert (padded[:10] == 0).all()
+    assert (padded[30:] == 0).all()
+    assert np.array_equal(padded[10:30], np.asarray(wide()))
+
+
+@pytest.mark.parametrize(("shape", "crop"), [((1, 300), "pad"), ((300, 1), "pad"), ((1, 300), "stretch")])
+def test_a_line_of_pixels_can_be_cropped(shape: tuple[int, int], crop: str) -> None:
+    assert decode_square(encoded(Image.new("RGB", shape, RED), "PNG"), 8, crop=crop).max() == 255
+
+
+@pytest.mark.parametrize(("crop", "side"), [("center", 20), ("stretch", 20), ("pad", 40)])
+def test_the_side_of_the_square(tmp_path: Path, crop: str, side: int) -> None:
+    wide().save(tmp_path / "a.png")
+    assert side_of(tmp_path / "a.png", crop) == side
+
+
+def test_an_image_adds_to_the_levels_only_what_is_left_open() -> None:
+    assert look(io.BytesIO(encoded(wide(), "PNG"))) == look(io.BytesIO(encoded(wide(), "JPEG")))
+    assert Levels.of([look(io.BytesIO(encoded(wide(), "PNG")))]).mark == ""
+    opaque = wide()
+    opaque.putalpha(255)
+    assert Levels.of([look(io.BytesIO(encoded(opaque, "PNG")))]).transparent == 0
+    seen = look(io.BytesIO(encoded(grey_ramp("uint16", 4095), "TIFF")))
+    assert (seen.low, seen.high) == (0, 4095)
+
+
+def test_the_header_is_enough_where_nothing_is_left_open() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
+    for kind in ("JPEG", "PNG", "BMP"):
+        file = io.BytesIO(encoded(noise, kind))
+        look(file)
+        assert file.tell() < len(file.getvalue()) / 2, kind
+
+
+def test_formats_are_those_that_pillow_decodes() -> None:
+    assert {".jpg", ".jfif", ".png", ".avif", ".tga", ".qoi", ".jp2", ".pbm"} <= suffixes()
+    assert not {".eps", ".pdf", ".mpg", ".h5", ".txt", ""} & suffixes()
+    for kind in ("JPEG", "PNG", "AVIF", "WEBP", "TIFF", "BMP"):
+        assert begins_as_image(encoded(wide(), kind)[:16]), kind
+    assert not any(map(begins_as_image, (b"", b"words of a README", b"%!PS-Adobe-3.0 E")))

@@ -13,7 +13,7 @@ import torch
 
 from nas.data import feed
 from nas.data.augment import Augmentation, draw_epoch
-from nas.data.cache import DIGEST_BYTES, open_cache
+from nas.data.cache import READ, Row, open_cache
 from nas.data.dataset import Dataset
 from nas.data.feed import open_feed
 
@@ -51,10 +51,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         nonlocal peak
         peak = max(peak, mapped(folder))
 
-    def read(row: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bytes]:
-        return np.full((SIZE, SIZE, 3), row % 251, np.uint8), bytes(DIGEST_BYTES)
+    def read(row: int, _survey: str) -> Row:
+        return Row(READ, np.full((SIZE, SIZE, 3), row % 251, np.uint8))
 
-    cache = open_cache(folder / "images", (ROWS, SIZE, SIZE, 3), read, look)
+    cache = open_cache(folder / "images", (ROWS, SIZE, SIZE, 3), str, read, look)
     splits = {f"{split}_rows": np.arange(ROWS) for split in ("train", "val")}
     splits |= {f"{split}_labels": np.arange(ROWS) % 10 for split in ("train", "val")}
     np.savez(folder / "splits.npz", **splits)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from PIL import Image
 
 from nas.data.dataset import SPLITS, DataError, Dataset, load_split
+from nas.data.levels import Levels
 from nas.data.source import open_dataset
 
 
@@ -104,7 +107,7 @@ def test_names_of_all_kinds_hidden_files_and_nested_folders(tmp_path: Path, capl
     root = tmp_path / "my 'data'"
     for i, name in enumerate(['quo"te', "it's", "käse", "日本", "with space"]):
         for n in range(4):
-            write_image(root / name / f"deep{n}" / f"ü '{n}'.PNG", seed=10 * i + n)
+            write_image(root / name / f"{name} {n}" / f"ü '{n}'.PNG", seed=10 * i + n)
         (root / name / ".hidden.png").write_text("no image")
         (root / name / "notes.txt").write_text("no image")
     write_image(root / ".hidden" / "a.png")
@@ -225,7 +228,7 @@ def test_a_cache_goes_on_after_a_kill(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; import nas.data.source as data\n"
         "decode = data.decode_square\n"
-        "def slowly(content, size):\n    time.sleep(0.003)\n    return decode(content, size)\n"
+        "def slowly(*file, **how):\n    time.sleep(0.003)\n    return decode(*file, **how)\n"
         "data.decode_square = slowly\n"
         "data.open_dataset(sys.argv[1], Path(sys.argv[2]), progress=lambda *at: print(*at, flush=True))\n"
     )
@@ -279,6 +282,41 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path: Path) -> None:
         open_dataset(root, tmp_path / "locked" / "cache")
 
 
+@pytest.mark.parametrize("room", [0, 1000, 14 * 432 + 7])
+def test_a_disk_that_fills_up_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Whatever is written has room in the file system or is refused by it: of a mapped page nobody is asked."""
+    root = write_classes(tmp_path / "data", {"a": 12, "b": 12})
+    pwrite, left = os.pwrite, [room]
+
+    def full(file: int, data: bytes, at: int) -> int:
+        if left[0] < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left[0] -= len(data)
+        return pwrite(file, data, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(DataError, match=r"cannot write the image cache \(No space left on device\)"):
+            open_dataset(root, tmp_path / "cache")
+    assert open_dataset(root, tmp_path / "cache") == replace_paths(open_dataset(root, tmp_path / "fresh"), tmp_path)
+
+
+def replace_paths(dataset: Dataset, folder: Path) -> Dataset:
+    """As if opened with the cache `folder`/cache."""
+    places = (dataset.images_path, dataset.splits_path)
+    images, splits = (folder / "cache" / Path(*place.parts[-2:]) for place in places)
+    return replace(dataset, images_path=images, splits_path=splits)
+
+
+@pytest.mark.parametrize("name", ["images", "state", "digests", "spans"])
+def test_a_cache_that_was_cut_short_is_one_line(tmp_path: Path, name: str) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    file = open_dataset(root, tmp_path / "cache").images_path.with_name(f"{name}.npy")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match="not a whole image cache; remove it"):
+        open_dataset(root, tmp_path / "cache")
+
+
 def test_a_cache_folder_that_is_a_file(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
     (tmp_path / "file").write_text("")
@@ -302,6 +340,143 @@ def test_unreadable_files_are_named_once_and_left_out(tmp_path: Path, caplog: py
     assert "3 of 61 files cannot be read and are left out" in message
     assert all(name in message for name in ("a/000.png", "b/001.png", "b/dangling.jpg"))
     assert all((load_split(dataset, s).images[load_split(dataset, s).rows].any(axis=(1, 2, 3))).all() for s in SPLITS)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), OSError(116, "Stale file handle"),
+     MemoryError()],
+)  # fmt: skip
+def test_a_file_that_could_not_be_read_once_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    root = write_classes(tmp_path / "data", {"a": 30, "b": 30})
+    (root / "b" / "001.png").write_text("no image")
+    read, tried = Path.read_bytes, list[str]()
+
+    def fails(path: Path) -> bytes:
+        if path.parent == root / "a" or path.name == "001.png":
+            tried.append(path.name)
+        if path == root / "a" / "000.png":
+            raise error
+        return read(path)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(Path, "read_bytes", fails)
+        first = open_dataset(root, tmp_path / "cache")
+    reason = getattr(error, "strerror", None) or "no memory left for it"
+    assert f"1 {reason.lower()} (a/000.png)" in caplog.text
+    assert "1 not an image (b/001.png)" in caplog.text
+    tried.clear()
+
+    def notes(path: Path) -> bytes:
+        tried.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", notes)
+    second = open_dataset(root, tmp_path / "cache")
+    assert tried == ["000.png"]
+    assert sum(second.counts.values()) == sum(first.counts.values()) + 1 == 59
+    assert second.fingerprint == open_dataset(root, tmp_path / "fresh").fingerprint
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_classes(tmp_path / "data", {"a": 9, "b": 9})
+    with (root / "a" / "sparse.png").open("wb") as file:
+        file.truncate(1 << 40)
+    open_dataset(root, tmp_path / "cache")
+    assert "too large" in caplog.text
+
+
+def test_what_says_that_it_is_empty_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as files of /proc, some of which never end."""
+    root = write_classes(tmp_path / "data", {"a": 9, "b": 9})
+    (root / "a" / "z.png").write_bytes(b"")
+    (root / "b" / "without_suffix").write_bytes(b"")
+    opening, opened = Path.open, []
+
+    def noted(path: Path, *how: Any, **more: Any) -> Any:
+        opened.append(path.name)
+        return opening(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", noted)
+    open_dataset(root, tmp_path / "cache")
+    assert "000.png" in opened
+    assert not {"z.png", "without_suffix"} & set(opened)
+    assert "1 empty (a/z.png)" in caplog.text
+
+
+def grey_files(root: Path, kind: str, most: float, suffix: str = ".tif") -> Path:
+    for label in "ab":
+        for i in range(8):
+            values = np.linspace(0, most * (1 + i) / 8, 144).reshape(12, 12)
+            (root / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.astype(kind)).save(root / label / f"{i}{suffix}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "suffix"),
+    [("uint16", 4095, ".png"), ("uint16", 1000, ".tif"), ("float32", 1.004, ".tif"), ("int32", 70_000, ".tif")],
+)
+def test_all_images_have_one_scale_which_is_told(tmp_path: Path, kind: str, most: float, suffix: str) -> None:
+    root = grey_files(tmp_path / "data", kind, most, suffix)
+    told: list[str] = []
+    dataset = open_dataset(root, tmp_path / "cache", tell=told.append)
+    images = np.load(dataset.images_path)
+    brightest = sorted(image.max() for image in images)
+    assert np.allclose(brightest, np.repeat(brightest[-1] * np.arange(1, 9) / 8, 2), atol=1)
+    assert brightest[-1] > 245
+    assert any(line.startswith("values: 16 of more than 8 bits, in all of which 0 is black") for line in told)
+    again: list[str] = []
+    assert open_dataset(root, tmp_path / "cache", tell=again.append) == dataset
+    assert again == told
+
+
+def test_the_fingerprint_says_how_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another version's run, which read the same files otherwise, is told apart by it."""
+    root = grey_files(tmp_path / "data", "uint16", 4000)
+    first = open_dataset(root, tmp_path / "cache")
+    monkeypatch.setattr("nas.data.source.Levels.of", lambda _: Levels(integers=(0, 65535)))
+    assert open_dataset(root, tmp_path / "other").fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("uint8", ".png"), ("uint16", ".png"), ("float32", ".tif")])
+def test_grey_images_may_be_kept_as_they_are(tmp_path: Path, kind: str, suffix: str) -> None:
+    root = grey_files(tmp_path / "data", kind, 1.0 if kind == "float32" else 250, suffix)
+    told: list[str] = []
+    three = open_dataset(root, tmp_path / "cache", tell=told.append)
+    assert any("all grey, held as three equal channels" in line for line in told)
+    told.clear()
+    one = open_dataset(root, tmp_path / "cache", grey=True, tell=told.append)
+    assert not any("all grey" in line for line in told)
+    assert (three.channels, one.channels, len(one.mean), len(one.std)) == (3, 1, 1, 1)
+    assert np.array_equal(np.load(one.images_path)[..., 0], np.load(three.images_path)[..., 2])
+    assert one.fingerprint != three.fingerprint
+
+
+def test_colours_may_be_left_away(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 5, "b": 5})
+    told: list[str] = []
+    assert open_dataset(root, tmp_path / "cache", grey=True, tell=told.append).channels == 1
+    open_dataset(root, tmp_path / "cache", tell=told.append)
+    assert not any("grey" in line for line in told)
+
+
+def test_white_on_transparent_can_be_seen(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        for i in range(8):
+            pixels = np.full((12, 12, 4), 255, dtype=np.uint8)
+            pixels[..., 3] = np.random.default_rng(i).integers(0, 2, (12, 12)) * 255
+            Image.fromarray(pixels).save(root / label / f"{i}.png")
+    told: list[str] = []
+    images = np.load(open_dataset(root, tmp_path / "cache", tell=told.append).images_path)
+    assert (images.min(axis=(1, 2, 3)) < images.max(axis=(1, 2, 3))).all()
+    assert any("laid on black" in line for line in told)
 
 
 def test_too_many_unreadable_files(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -22,9 +24,20 @@ from nas.evaluation import Fidelity, Request
 from nas.pool.executor import evaluate_safely
 from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
-from nas.training.loop import Training, measure
+from nas.training.loop import Training
 from nas.training.numerics import repeatable
-from nas.training.objective import FROM_SCRATCH, InitialWeights, Loss, Metric, Objective, Teacher, accuracy
+from nas.training.objective import (
+    CROSS_ENTROPY,
+    FROM_SCRATCH,
+    METRICS,
+    InitialWeights,
+    Loss,
+    Metric,
+    Objective,
+    Teacher,
+    accuracy,
+    class_weighted,
+)
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
@@ -134,6 +147,44 @@ def test_accuracy_counts_what_is_predicted(pairs: list[tuple[int, int]]) -> None
     assert accuracy(predicted, labels) == sum(p == t for p, t in pairs) / len(pairs)
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    predicted, labels = torch.tensor(pairs).T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are predicted only
+        balanced = balanced_accuracy_score(labels, predicted)
+    assert METRICS["balanced_accuracy"].of(predicted, labels) == pytest.approx(balanced)
+    wanted = f1_score(labels, predicted, average="macro", zero_division=0)
+    assert METRICS["macro_f1"].of(predicted, labels) == pytest.approx(wanted)
+
+
+def test_a_class_with_nine_tenths_of_the_images_does_not_decide() -> None:
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    always = torch.zeros_like(labels)
+    assert METRICS["accuracy"].of(always, labels) == 0.9
+    assert METRICS["balanced_accuracy"].of(always, labels) == 0.5
+    assert METRICS["macro_f1"].of(always, labels) < 0.48
+
+
+def test_class_weights_count_all_classes_alike() -> None:
+    """The gradients of all images of a class together are as large as those of each other."""
+    images = [40, 2, 10]
+    loss = class_weighted(images)
+    labels = torch.repeat_interleave(torch.arange(3), torch.tensor(images))
+    logits = torch.zeros(len(labels), 3, requires_grad=True)
+    value = loss.of(logits, labels, 0.0)
+    value.backward()
+    assert logits.grad is not None
+    of_class = [float(-logits.grad[labels == label, label].sum()) for label in range(3)]
+    assert of_class == pytest.approx([of_class[0]] * 3)
+    even, plain = (each.of(logits.detach(), labels, 0.1) for each in (class_weighted([5, 5, 5]), CROSS_ENTROPY))
+    assert float(even) == pytest.approx(float(plain))
+    assert pickle.loads(pickle.dumps(loss)) == loss  # worker processes get it
+    assert (
+        Objective(loss=loss, metric=METRICS["macro_f1"]).method == "loss=class_weighted_cross_entropy,metric=macro_f1"
+    )
+
+
 def test_the_metric_is_measured_told_and_named(digits: Dataset) -> None:
     objective = Objective(metric=ZEROS)
     told: list[float] = []
@@ -143,7 +194,7 @@ def test_the_metric_is_measured_told_and_named(digits: Dataset) -> None:
     with repeatable(4, CPU):
         training = training_of(digits)
         fit(training, FROM_SCRATCH, everything(digits), None, lambda _: True)
-    on_val, on_test = (measure(training.result, feed_of(digits, split), ZEROS) for split in ("val", "test"))
+    on_val, on_test = (training.measure(feed_of(digits, split), ZEROS) for split in ("val", "test"))
     assert (outcome.metric, outcome.value, outcome.metrics) == ("zeros", on_test, {"val_zeros": on_val})
     assert outcome.curve == tuple(told)
     assert 0 < on_test < 0.5
