@@ -110,7 +110,8 @@ class Option(TypedDict, total=False):
     options. range, known: the values allowed.
     needs: the conditions under which it has an effect. unset: what happens without it, where its default does not
     tell. told: what it means to single commands, where that differs. flag: other than `--name`. aliases: other words of
-    the library's messages for it or for a value of it, and what the user writes. required: must be given.
+    the library's messages for it or for a value of it, and what the user writes. required: must be given. secret: its
+    value may hold a password.
     """
 
     help: Required[str]
@@ -126,6 +127,7 @@ class Option(TypedDict, total=False):
     flag: str
     aliases: Mapping[str, str]
     required: bool
+    secret: bool
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ class Declared:
         ):
             return
         declared = self.type.__name__ if isinstance(self.type, type) else str(self.type)
-        raise ValueError(f"{self.name} must be of type {declared}, not {value!r}")
+        shown = "what is not shown here" if self.facts.get("secret") else repr(value)
+        raise ValueError(f"{self.name} must be of type {declared}, not {shown}")
 
 
 def declared(group: type) -> Mapping[str, Declared]:

@@ -18,6 +18,7 @@ from experiments.options.declaration import (
     check,
 )
 from nas.score import Score
+from nas.study.passwords import check_address
 
 EXPONENTS: dict[str, tuple[float, ...]] = {"soft": (-0.07,), "hard": (0.0, -1.0), "absolute": (-0.10,)}
 """MnasNet's soft and hard forms and TuNAS's absolute one, with their published exponents."""
@@ -170,10 +171,13 @@ class SearchOptions:
         help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=AT_LEAST_1,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
     storage: str | None = field(default=None, metadata=Option(
-        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,)))
+        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
+        secret=True))
 
     def __post_init__(self) -> None:
         check(self)
+        if self.storage is not None:
+            check_address(self.storage)
         if self.exponent is not None and self.score == "hard":
             raise ValueError("`score` hard has its own exponents (0 and -1): leave out `exponent`, or `score`")
         if self.exponent is not None and len(self.exponent) not in (1, 2):

@@ -34,7 +34,7 @@ from nas.samplers.seeding import trial_rng
 from nas.samplers.start import StartWith
 from nas.score import Score
 from nas.search import Bound, Candidate, SearchPlan, discover
-from nas.study.passwords import hide_password
+from nas.study.passwords import shown_address
 from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
 from nas.study.store import copy_study, open_study, read_study
@@ -168,7 +168,7 @@ def _open_study(
     with contextlib.ExitStack() as stack:
         with from_user():
             shared = stack.enter_context(open_shared_study(url, name, driver, sampler))
-        run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
+        run.narrator.say(f"shared study: {shared.study.study_name!r} in {shown_address(url)}")
         yield shared
 
 

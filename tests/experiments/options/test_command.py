@@ -142,7 +142,7 @@ def test_the_library_does_not_speak_of_options(package: str) -> None:
         (("--executor", "slurm"), "--executor must be one of local, inline, ray, not 'slurm'"),
         (("--workers", "2", "--per-device", "2"), "--workers is the number in all, --per-device that on each"),
         (("--pruner", "median", "--executor", "inline"), "--pruner must be one of none, halving, hyperband"),
-        (("--storage", "nonsense"), "--storage nonsense: not an address"),
+        (("--storage", "nonsense"), "--storage must be an address"),
         (("--target-cost", "nan", "--cost", "params"), "--target-cost must be a number above 0, not nan"),
         (("--latency-backend", "bla", "--cost", "latency"), "--latency-backend must be one of torch, onnxruntime"),
     ],
