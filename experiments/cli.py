@@ -15,6 +15,7 @@ import click
 from experiments.errors import RunFailedError, UserError, from_user, told
 from experiments.options.asked import Asked, ask, refuse_idle
 from experiments.options.command import Sections, flags
+from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
 from experiments.options.flags import shown_command, with_flags
 from experiments.terminal import SafeConsole, drop_output, echo, flush_output, prepare_streams
 from nas.study.passwords import hide_password
@@ -22,7 +23,8 @@ from nas.study.passwords import hide_password
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
-_LONGEST = 1000  # characters of a word in a message: paths may be long, numbers endless
+RESOLUTION, CLASSES = click.IntRange(1, MOST_PIXELS), click.IntRange(1, MOST_CLASSES)
+_LONGEST = 300  # characters of a word in a message: paths may be long, numbers endless
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -139,10 +141,8 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
 @cli.command()
 @click.argument("arch")
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
-@click.option(
-    "--num-classes", type=click.IntRange(1), metavar="N", help="Classes to tell apart. [1000, of a detector 90]"
-)
+@click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
+@click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json: bool) -> None:
     """MACs and parameters of a network, stage by stage; of the detectors efficientdet_d0 to d7 part by part."""
@@ -225,10 +225,8 @@ def redraw(runs: tuple[str, ...]) -> None:
 @click.argument("arch")
 @click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
 @click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
-@click.option(
-    "--num-classes", type=click.IntRange(1), metavar="N", help="Classes. [those of the weights or the run, else 1000]"
-)
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
+@click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
+@click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
