@@ -17,7 +17,7 @@ from experiments.options.declaration import (
     Without,
     check,
 )
-from nas.score import Score
+from nas.score import STEEPEST, Score
 from nas.study.passwords import check_address
 
 EXPONENTS: dict[str, tuple[float, ...]] = {"soft": (-0.07,), "hard": (0.0, -1.0), "absolute": (-0.10,)}
@@ -163,7 +163,7 @@ class SearchOptions:
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
         help="w, or w below and above the target.", commands=SEARCHING, metavar="W[,W]",
-        form="a number, or two separated by a comma", range=Range(-100, 0),
+        form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
         help="Best candidates trained again at fresh seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
