@@ -37,9 +37,9 @@ class Score:
             raise ValueError(f"form must be one of {', '.join(FORMS)}, not {self.form!r}")
 
     def __call__(self, accuracy: float, macs: float) -> float:
-        """Raises ValueError where `macs` are not above 0."""
-        if not 0 < macs <= LARGEST:
-            raise ValueError(f"macs must be above 0 and at most {LARGEST:g}, not {macs!r:.40}")
+        """Raises ValueError where `macs` are not above 0; the score of an unknown figure, NaN, is NaN."""
+        if macs <= 0:
+            raise ValueError(f"macs must be above 0, not {macs!r:.40}")
         ratio = macs / self.target_macs
         w = self.exponent if ratio <= 1 or self.exponent_above is None else self.exponent_above
         if self.form == "absolute":

@@ -34,7 +34,7 @@ def test_the_archs_own_resolution_is_what_none_means() -> None:
     assert count_macs(B0) == count_macs(B0, B0.resolution) != count_macs(B0, 128)
 
 
-def huge(**stage: int) -> ArchSpec:
+def huge(**stage: Any) -> ArchSpec:
     return replace(B0, stages=(*B0.stages[:-1], replace(B0.stages[-1], **stage)))
 
 
