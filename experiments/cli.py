@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
-import os
-import shlex
 import signal
 import sys
 from contextlib import AbstractContextManager
@@ -13,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from experiments.errors import RunFailedError, UserError, from_user
+from experiments.errors import RunFailedError, UserError, from_user, told
 from experiments.options.asked import Asked, ask, refuse_idle
 from experiments.options.command import Sections, flags
-from experiments.options.flags import with_flags
+from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
+from experiments.options.flags import shown_command, with_flags
+from experiments.terminal import SafeConsole, drop_output, echo, flush_output, prepare_streams
 from nas.study.passwords import hide_password
 
 # Commands import what they need when they run: torch takes seconds to load, and `--help` should not wait for it.
 
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+RESOLUTION, CLASSES = click.IntRange(1, MOST_PIXELS), click.IntRange(1, MOST_CLASSES)
+_LONGEST = 300  # characters of a word in a message: paths may be long, numbers endless
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -140,10 +141,8 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
 @cli.command()
 @click.argument("arch")
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
-@click.option(
-    "--num-classes", type=click.IntRange(1), metavar="N", help="Classes to tell apart. [1000, of a detector 90]"
-)
+@click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
+@click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json: bool) -> None:
     """MACs and parameters of a network, stage by stage; of the detectors efficientdet_d0 to d7 part by part."""
@@ -154,7 +153,7 @@ def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json:
     if as_json:
         _answer(facts, as_json)
     else:
-        Console().print(inspect_table(facts))
+        SafeConsole().print(inspect_table(facts))
 
 
 @cli.command()
@@ -170,11 +169,11 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
     if watch and as_json:
         raise UserError("--json has no effect with --watch, which shows the table")
     if watch:
-        watch_status(folder, Console())
+        watch_status(folder, SafeConsole())
     elif as_json:
         _answer(run_status(folder), as_json)
     else:
-        Console().print(status_table(run_status(folder)))
+        SafeConsole().print(status_table(run_status(folder)))
 
 
 @cli.command()
@@ -207,7 +206,7 @@ def report(run_dir: str, output: str | None) -> None:
 
     with from_user():
         written = write_report(existing_run_folder(run_dir), None if output is None else Path(output))
-    click.echo(str(written))
+    echo(str(written))
 
 
 @cli.command()
@@ -219,17 +218,15 @@ def redraw(runs: tuple[str, ...]) -> None:
 
     for run_dir in runs:
         for file in draw_again(existing_run_folder(run_dir)):
-            click.echo(str(file))
+            echo(str(file))
 
 
 @cli.command()
 @click.argument("arch")
 @click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
 @click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
-@click.option(
-    "--num-classes", type=click.IntRange(1), metavar="N", help="Classes. [those of the weights or the run, else 1000]"
-)
-@click.option("--resolution", type=click.IntRange(1), metavar="R", help="Input size. [the architecture's own]")
+@click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
+@click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
@@ -256,7 +253,7 @@ def export(  # noqa: PLR0917  click passes all by name
         facts = [write(exported, file) for file in files]
     for fact in () if as_json else facts:
         checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
-        click.echo(
+        echo(
             f"{' and '.join(fact['files'])}: {fact['macs']:,} MACs, {fact['params']:,} params at "
             f"{fact['resolution']} pixels, {fact['num_classes']} classes; read back, {checked}; "
             f"weights: {fact['weights']}"
@@ -266,10 +263,11 @@ def export(  # noqa: PLR0917  click passes all by name
 
 def main() -> None:
     """Entry point: every outcome has its exit status, and what the user did wrong is told in one line."""
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    prepare_streams()
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         cli.main(prog_name="scalenas", standalone_mode=False)
+        flush_output()
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -282,11 +280,10 @@ def main() -> None:
     except RunFailedError as error:
         _fail(str(error), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
-        again = shlex.join(["scalenas", *sys.argv[1:]])
+        again = shown_command(sys.argv[1:])
         _fail(f"interrupted; what is finished is saved. Go on with: {again}", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as error:
+        _fail(told(error), EXIT_USER)
 
 
 def _opened(asked: Asked) -> AbstractContextManager[Any]:
@@ -305,9 +302,12 @@ def _opened(asked: Asked) -> AbstractContextManager[Any]:
 
 def _answer(value: Any, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(value, indent=2, default=lambda record: record.to_json()))
+        echo(json.dumps(value, indent=2, default=lambda record: record.to_json()))
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"scalenas: {hide_password(with_flags(' '.join(message.split())))}", err=True)
+    words = (word if len(word) <= _LONGEST else f"{word[:_LONGEST]} ..." for word in message.split())
+    with contextlib.suppress(UserError):  # nobody reads it; the status tells
+        echo(f"scalenas: {hide_password(with_flags(' '.join(words)))}", err=True)
+    drop_output()
     sys.exit(status)

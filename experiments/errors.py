@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,13 +15,21 @@ class RunFailedError(Exception):
     """The run cannot go on, for a reason that its trials tell. The command ends with status 1."""
 
 
+def told(error: OSError) -> str:
+    """What the operating system refused, in one line: of which file, and why, in its words."""
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+
+
 @contextmanager
 def from_user(where: str = "") -> Iterator[None]:
     """Turn ValueErrors and file errors about what the user gave into a UserError, with `where` in front."""
     prefix = f"{where}: " if where else ""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(prefix + told(error)) from error
+    except ValueError as error:
         raise UserError(prefix + " ".join(str(error).split())) from error
 
 

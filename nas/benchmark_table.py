@@ -211,6 +211,11 @@ def load_table(
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
+    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
+        raise TableError(f"{path}: its columns are separated by semicolons; save it with commas")
+    frame = frame.rename(columns={name: _as_known(str(name)) for name in frame.columns})
+    if not frame.columns.is_unique:
+        raise TableError(f"{path}: two columns have one name: {', '.join(map(str, frame.columns))}")
     column = _accuracy_column(frame, accuracy, path)
     names = [str(name) for name in frame.columns[: list(frame.columns).index(column)] if name != "id"]
     if not names:
@@ -237,6 +242,12 @@ class TableEvaluator:
             return Outcome(failure=Failure("crashed", f"not in the table: {error}"), device="table")
         report(request.fidelity.epochs, accuracy)
         return Outcome(accuracy=accuracy, device="table", curve=(accuracy,))
+
+
+def _as_known(name: str) -> str:
+    """A column's name; one that means something here may also be written with capitals, or spaces around it."""
+    plain = name.strip().lower()
+    return plain if plain == "id" or plain in ACCURACY_COLUMNS or _STAGE.fullmatch(plain) else name
 
 
 def _accuracy_column(frame: pd.DataFrame, accuracy: str | None, path: str | Path) -> str:

@@ -17,11 +17,24 @@ FAILURE_KINDS = ("oom", "timeout", "diverged", "crashed")
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How thorough a training is: its epochs, the share of the training images (0..1], a factor on the resolution."""
+    """How thorough a training is: its epochs, the share of the training images (0..1], a factor on the resolution.
+
+    Raises ValueError unless epochs are whole and at least 1, and the factor is above 0.
+    """
 
     epochs: int = 5
     train_fraction: float = 1.0
     resolution_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
+            raise ValueError(f"epochs must be a whole number of at least 1, not {self.epochs!r:.40}")
+        for name, value, most in (
+            ("train_fraction", self.train_fraction, 1.0),
+            ("resolution_factor", self.resolution_factor, 100.0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+                raise ValueError(f"{name} must be above 0 and at most {most:g}, not {value!r:.40}")
 
 
 IMAGES_SEEN = 40_000

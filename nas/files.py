@@ -1,9 +1,13 @@
-"""Files that are replaced in one step: a kill leaves the old one or the new one, whole."""
+"""Files written safely: replaced in one step, so that a kill leaves the old one or the new one, whole; no link is
+followed; what others made is read within bounds.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +48,56 @@ def replace_bytes(path: Path, content: bytes, *, durable: bool) -> None:
 
 
 def replace_text(path: Path, text: str, *, durable: bool) -> None:
-    """Write a text in UTF-8 in one step; see `replacing`."""
-    replace_bytes(path, text.encode(), durable=durable)
+    """Write a text in UTF-8 in one step; see `replacing`.
+
+    Bytes of a path that are no UTF-8, which Python keeps as lone surrogates, are written as `\\udc..`.
+    """
+    replace_bytes(path, text.encode(errors="backslashreplace"), durable=durable)
+
+
+def own_file(path: str, flags: int) -> int:
+    """An opener (see the builtin `open`) for files that are written in place, such as a lock or a journal.
+
+    flags: without O_TRUNC, which would empty a file before it is looked at. Raises OSError where `path` is a link, no
+    regular file, or has a second name: a write would change a file elsewhere.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _foreign(path, "is a link, which is not followed") from None
+        if error.errno == errno.ENXIO:  # a pipe or a socket that nobody reads
+            raise _foreign(path, "is no regular file") from None
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    raise _foreign(path, "has a second name (hard link)" if stat.S_ISREG(found.st_mode) else "is no regular file")
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder, and those that hold it, where it is not there. Raises OSError where it is a link."""
+    if path.is_symlink():
+        raise _foreign(str(path), "is a link, which is not followed")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _foreign(path: str, what: str) -> OSError:
+    return OSError(errno.EPERM, f"{what}; remove it", path)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes. Raises OSError where it is larger, or no regular file: a device
+    or a pipe may have no end.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"is larger than {limit / 1e6:g} MB", str(path))
+    return content
 
 
 def _flush(path: Path) -> None:

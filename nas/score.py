@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import TypeGuard
 
 FORMS = ("power", "absolute")
+STEEPEST, LARGEST = -10.0, 1e18
+"""The smallest exponent, and the largest cost: beyond them a score is no number that can be written."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,26 @@ class Score:
     form: str = "power"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.target_macs) and self.target_macs > 0):
-            raise ValueError(f"target_macs must be above 0, not {self.target_macs:g}")
+        if not (_is_number(self.target_macs) and 0 < self.target_macs <= LARGEST):
+            raise ValueError(f"target_macs must be above 0 and at most {LARGEST:g}, not {self.target_macs!r:.40}")
         for name, value in (("exponent", self.exponent), ("exponent_above", self.exponent_above)):
-            if value is not None and not (math.isfinite(value) and value <= 0):
-                raise ValueError(f"{name} must be at most 0 (cost is a penalty), not {value:g}")
+            if not (_is_number(value) and STEEPEST <= value <= 0) and not (value is None and name != "exponent"):
+                raise ValueError(
+                    f"{name} must be at most 0 (cost is a penalty) and at least {STEEPEST:g}, not {value!r:.40}"
+                )
         if self.form not in FORMS:
             raise ValueError(f"form must be one of {', '.join(FORMS)}, not {self.form!r}")
 
     def __call__(self, accuracy: float, macs: float) -> float:
+        """Raises ValueError where `macs` are not above 0; the score of an unknown figure, NaN, is NaN."""
+        if macs <= 0:
+            raise ValueError(f"macs must be above 0, not {macs!r:.40}")
         ratio = macs / self.target_macs
         w = self.exponent if ratio <= 1 or self.exponent_above is None else self.exponent_above
         if self.form == "absolute":
             return accuracy + w * abs(ratio - 1)
         return float(accuracy * ratio**w)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

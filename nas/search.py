@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from nas.evaluation import Outcome, Request
 from nas.figures import Figure
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
-from nas.study.attributes import DUPLICATE_OF, measured, request_attrs, stored_cost
+from nas.study.attributes import DUPLICATE_OF, UNTRAINED_BECAUSE, measured, request_attrs, stored_cost
 from nas.study.drivers import Alone
 from nas.study.ending import trained
 from nas.study.known import known_of
@@ -27,8 +27,8 @@ from nas.study.trials import SearchTrials
 from search_spaces import ArchSpec
 
 __all__ = [
-    "Bound", "Candidate", "SearchPlan", "Space", "TooManyFailuresError", "TrialEvent", "candidates", "discover",
-    "evaluate_all", "unanswered",
+    "Bound", "Candidate", "NoCandidateError", "SearchPlan", "Space", "TooManyFailuresError", "TrialEvent", "candidates",
+    "discover", "evaluate_all", "unanswered",
 ]  # fmt: skip
 
 
@@ -65,6 +65,10 @@ def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]
     )
 
 
+class NoCandidateError(RuntimeError):
+    """No trial of a search came to a value; the message is one line that says what became of them."""
+
+
 def discover(
     plan: SearchPlan,
     sampler: BaseSampler,
@@ -82,15 +86,28 @@ def discover(
     like others, told to the sampler as pruned, but no candidate.
 
     Raises ValueError, before anything is trained, for a study whose values were got by another method than the plan's;
-    KeyboardInterrupt when interrupted, TooManyFailuresError and what the executor raises, all with what is finished
-    stored.
+    KeyboardInterrupt when interrupted, TooManyFailuresError, NoCandidateError and what the executor raises, all with
+    what is finished stored.
     """
     drivers, opened = (study, study.study) if isinstance(study, SharedStudy) else (Alone(), study)
     _expect_method(opened, plan.method)
     opened.sampler = sampler
     search = SearchTrials(plan, Ledger(opened, plan.trials, on_event), drivers)
     drive(search.jobs(), executor, search.handle, None if plan.pruner is None else search.judge)
-    return candidates(opened, plan.score)
+    found = candidates(opened, plan.score)
+    if not found:
+        raise NoCandidateError(f"no trial came to a value: {_fates(opened)}")
+    return found
+
+
+def _fates(study: Study) -> str:
+    """What became of trials without a value, the most frequent first, each with how many there are."""
+    reasons = Counter(
+        trial.user_attrs.get("failure_message") or trial.user_attrs.get(UNTRAINED_BECAUSE, trial.state.name.lower())
+        for trial in study.get_trials(deepcopy=False)
+    )
+    told = [f"{count} x {reason}" for reason, count in reasons.most_common(2)]
+    return "; ".join(told) + (" ..." if len(reasons) > len(told) else "")
 
 
 def _expect_method(study: Study, method: str) -> None:

@@ -35,13 +35,17 @@ class ScalingPoint:
     merged: tuple[Coefficients, ...]
 
 
+MOST_VALUES, MOST_POINTS = 200, 2000
+"""Of each coefficient, and of a grid."""
+
+
 def coefficient_grid(
     step: float = 0.05, tolerance: float = 0.1, low: float = 1.0, high: float = 2.0
 ) -> tuple[Coefficients, ...]:
     """The paper's grid: all alpha, beta, gamma in `low`..`high` (both included) in steps of `step` whose
     alpha * beta^2 * gamma^2 is within `tolerance` of 2 (ends included).
 
-    Raises ValueError when a bound is below 1, the step is not above 0, or no point is left.
+    Raises ValueError when a bound is below 1, the step is not above 0, or no point, or more than MOST_POINTS, are left.
     """
     if not step > 0:
         raise ValueError(f"step must be above 0, not {step:g}")
@@ -49,6 +53,8 @@ def coefficient_grid(
         raise ValueError(f"bounds must satisfy 1 <= low <= high, not {low:g} and {high:g}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, not {tolerance:g}")
+    if (high - low) / step > MOST_VALUES:
+        raise ValueError(f"step {step:g} gives more than {MOST_VALUES} values each: take a larger one")
     # Values such as 1.15 have no exact binary form: ends are meant to count in, so a hair is allowed.
     values = [round(low + i * step, 10) for i in range(int((high - low) / step + 1e-9) + 1)]
     cells = (Coefficients(*cell) for cell in product(values, repeat=3))
@@ -57,6 +63,11 @@ def coefficient_grid(
         raise ValueError(
             f"no coefficients with step {step:g} between {low:g} and {high:g} cost 2 +- {tolerance:g}: "
             "take a larger tolerance, a smaller step or wider bounds"
+        )
+    if len(grid) > MOST_POINTS:
+        raise ValueError(
+            f"{len(grid)} coefficients with step {step:g} cost 2 +- {tolerance:g}, and at most {MOST_POINTS} can be "
+            "tried: take a larger step or a smaller tolerance"
         )
     return grid
 

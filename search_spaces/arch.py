@@ -187,9 +187,14 @@ def _read_fields(kind: type, data: Any, where: str) -> dict[str, Any]:
     return known_fields(where, data, [field.name for field in dataclasses.fields(kind)])
 
 
+MOST_STAGES = 1000
+
+
 def _check(arch: ArchSpec) -> None:
     if not isinstance(arch.stages, tuple) or not arch.stages:
         raise ArchError("stages: must be a tuple of at least one stage")
+    if len(arch.stages) > MOST_STAGES:
+        raise ArchError(f"stages: must be at most {MOST_STAGES}, not {len(arch.stages)}")
     integer("resolution", arch.resolution)
     integer("input_channels", arch.input_channels)
     one_of("activation", arch.activation, ACTIVATIONS)

@@ -38,10 +38,16 @@ class _Short(reprlib.Repr):
 _SHORT = _Short()
 
 
+MOST = 1_000_000
+"""The largest number of channels, layers, pixels or classes."""
+
+
 def integer(where: str, value: Any, low: int = 1) -> None:
-    """An integer of at least `low`."""
+    """An integer of at least `low`, and at most MOST."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ArchError(f"{where}: must be an integer of at least {low}, not {shown(value)}")
+    if value > MOST:
+        raise ArchError(f"{where}: must be at most {MOST}, not {shown(value)}")
 
 
 def number(where: str, value: Any, low: float, below: float) -> None:

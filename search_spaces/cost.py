@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import head_layers, stage_layers, stem_layers, styled_layers
+from search_spaces.checks import integer
 from search_spaces.layers import (
     Act,
     Concat,
@@ -65,17 +66,21 @@ def layer_cost(layer: Layer, shape: Shape) -> tuple[Cost, Shape]:
 
 
 def count_macs(arch: ArchSpec, resolution: int | None = None, num_classes: int = 1000) -> int:
-    """Multiply-adds for one image of `resolution` pixels (the arch's own when None)."""
+    """Multiply-adds for one image of `resolution` pixels (the arch's own when None).
+
+    Raises ArchError where a number is not from 1 to 1,000,000, and ValueError where the image is too small.
+    """
     return network_cost(arch, resolution, num_classes).macs
 
 
 def count_params(arch: ArchSpec, num_classes: int = 1000) -> int:
-    """Trainable parameters."""
+    """Trainable parameters. Raises ArchError where `num_classes` is not from 1 to 1,000,000."""
     return network_cost(arch, None, num_classes).params
 
 
 def network_cost(arch: ArchSpec, resolution: int | None = None, num_classes: int = 1000) -> Cost:
     """All costs of the network. Stages are remembered: a search counts many networks that differ in one of them."""
+    integer("num_classes", num_classes)
     first, shape = layer_cost(stem_layers(arch), input_shape(arch, resolution))
     macs, params, activations = first
     style, padding = arch.style, arch.padding
@@ -95,6 +100,7 @@ def _stage_cost(stage: Stage, shape: Shape, style: Style, padding: str) -> tuple
 
 def stage_costs(arch: ArchSpec, resolution: int | None = None, num_classes: int = 1000) -> list[StageCost]:
     """The costs of stem, every stage and head, in order; they sum to `network_cost`."""
+    integer("num_classes", num_classes)
     rows = []
     shape = input_shape(arch, resolution)
     layers = [("stem", stem_layers(arch))]
@@ -108,8 +114,10 @@ def stage_costs(arch: ArchSpec, resolution: int | None = None, num_classes: int 
 
 
 def input_shape(arch: ArchSpec, resolution: int | None = None) -> Shape:
-    """The shape of an input image."""
-    return Shape(arch.input_channels, resolution or arch.resolution)
+    """The shape of an input image. Raises ArchError where `resolution` is neither None nor from 1 to 1,000,000."""
+    if resolution is not None:
+        integer("resolution", resolution)
+    return Shape(arch.input_channels, arch.resolution if resolution is None else resolution)
 
 
 def at_resolution(arch: ArchSpec, resolution: int) -> ArchSpec:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from search_spaces.arch import ArchSpec
-from search_spaces.checks import ArchError
+from search_spaces.checks import ArchError, integer
 from search_spaces.cost import count_macs, stage_costs
 from search_spaces.rounding import round_channels, round_layers, suitable_divisor
 
@@ -20,8 +20,9 @@ def auto_resolution(native: int) -> int:
     """The training resolution for images of `native` pixels: native / sqrt(2), at most 224.
 
     The headroom lets the resolution be scaled once and still show real pixels. Even from 16 pixels up, so that strides
-    divide it.
+    divide it. Raises ArchError where `native` is not from 1 to 1,000,000.
     """
+    integer("native", native)
     resolution = min(IMAGENET_RESOLUTION, int(native / math.sqrt(2)))
     return max(1, resolution - resolution % 2 if resolution >= 16 else resolution)
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from search_spaces import layers as L  # noqa: N812
 from search_spaces.arch import ArchSpec
 from search_spaces.assembly import network_layers
-from search_spaces.cost import Shape, input_shape, layer_cost
+from search_spaces.checks import ArchError
+from search_spaces.cost import Shape, count_params, input_shape, layer_cost
 from search_spaces.padding import same_borders
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -173,11 +174,21 @@ def freeze_body(network: Network) -> None:
     network.train(network.training)
 
 
+MOST_PARAMS, MOST_LAYERS = 10**9, 10_000
+
+
 def build_network(arch: ArchSpec, num_classes: int = 1000) -> Network:
     """The network: float images (batch, input_channels, resolution, resolution) to logits (batch, num_classes).
 
-    Weights are drawn from torch's global generator, stochastic depth is that of `arch`.
+    Weights are drawn from torch's global generator, stochastic depth is that of `arch`. Raises ArchError, before
+    anything is made, for a network of more than MOST_PARAMS parameters or MOST_LAYERS layers of its stages.
     """
+    layers, params = sum(stage.layers for stage in arch.stages), count_params(arch, num_classes)
+    if layers > MOST_LAYERS or params > MOST_PARAMS:
+        raise ArchError(
+            f"the network is too large to be built: {params:,} parameters in {layers:,} layers; at most "
+            f"{MOST_PARAMS:,} and {MOST_LAYERS:,} are"
+        )
     network = Network(arch, num_classes)
     set_drop_path(network, arch.drop_path)
     initialise(network)

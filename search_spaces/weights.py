@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from search_spaces.network import Network, classifier_name
 from search_spaces.public_names import conventions
 
-PICKLED = (".pth", ".pt", ".bin")
-WRAPPERS = ("state_dict", "model")
+PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and Lightning put in front of every name."""
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Where training scripts put the state dict when they save more than that."""
 
 
@@ -171,7 +173,10 @@ def _tensors(content: Any, label: str) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise WeightsError(f"{label}: {str(key)[:60]!r} is no tensor; only the network's state dict can be loaded")
-    return dict(content)
+    state = dict(content)
+    while prefix := next((each for each in PREFIXES if all(key.startswith(each) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
 def _set_norm_eps(network: nn.Module, eps: float) -> None:

@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 
 def _write_json(exported: Exported, path: Path) -> float | None:
     replace_text(path, exported.arch.to_json() + "\n", durable=False)
-    if ArchSpec.from_json(path.read_text()) != exported.arch:
+    if ArchSpec.from_json(path.read_text(encoding="utf-8")) != exported.arch:
         raise AssertionError(f"{path}: does not read back as the same architecture")
     return None
 
@@ -40,6 +40,9 @@ FORMATS: Mapping[str, Callable[[Exported, Path], float | None]] = {
 }
 """How each kind of file is written and read back; gives the largest difference of its outputs from torch's, relative
 to the largest output, or None where no network was run."""
+
+WITHOUT_NETWORK = (".json",)
+"""Formats that hold the architecture alone: no network is built for them."""
 
 
 def check_output(path: Path) -> None:
@@ -64,12 +67,14 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
     """
     check_output(path)
     cost = network_cost(exported.arch, None, exported.num_classes)
-    torch_params = sum(parameter.numel() for parameter in exported.network.parameters())
-    if torch_params != cost.params:
-        raise AssertionError(f"{torch_params} parameters in torch, {cost.params} counted")
+    alone = path.suffix in WITHOUT_NETWORK
+    if not alone:
+        torch_params = sum(parameter.numel() for parameter in exported.network.parameters())
+        if torch_params != cost.params:
+            raise AssertionError(f"{torch_params} parameters in torch, {cost.params} counted")
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        if exported.fresh:
+        if exported.fresh and not alone:
             with lively(exported.network):
                 _write(exported, draft, path)
         found = _write(exported, draft, path)

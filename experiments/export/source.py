@@ -23,13 +23,20 @@ from search_spaces.weights import read_weights
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A built network in evaluation mode on the CPU. weights: where they are from, in words; fresh: from nowhere."""
+    """A network to export. built: in evaluation mode on the CPU; None: drawn from seed 0 when it is asked for, which a
+    format that holds the architecture alone does not. weights: where they are from, in words; fresh: from nowhere.
+    """
 
     arch: ArchSpec
     num_classes: int
-    network: Network
+    built: Network | None
     weights: str
     fresh: bool = False
+
+    @cached_property
+    def network(self) -> Network:
+        """Raises ArchError where it is too large to be built."""
+        return _built(self.arch, self.num_classes, None) if self.built is None else self.built
 
     @cached_property
     def program(self) -> ExportedProgram:
@@ -55,17 +62,25 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
         arch = load_arch(text)
     if resolution is not None:
         arch = replace(arch, resolution=resolution)
-    with from_user(), torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+    with from_user():
         if classes is None and file is not None:
             classes = _classes_of(arch, file)
         classes = classes or _classes_of_baseline(text) or 1000
-        network = build_network(arch, classes)
-        if file is not None:
-            load_weights(network, file)
-    network.eval()
+        if file is None:
+            return Exported(arch, classes, None, "untrained, drawn from seed 0", fresh=True)
+        network = _built(arch, classes, file)
     # Public weights bring their own epsilon of the norms.
-    return Exported(network.arch, classes, network, file or "untrained, drawn from seed 0", file is None)
+    return Exported(network.arch, classes, network, file)
+
+
+def _built(arch: ArchSpec, num_classes: int, file: str | None) -> Network:
+    """The network drawn from seed 0, with the weights of a file if there is one."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        network = build_network(arch, num_classes)
+    if file is not None:
+        load_weights(network, file)
+    return network.eval()
 
 
 def _training(path: Path) -> tuple[ArchSpec, int, str]:

@@ -51,7 +51,7 @@ def write_timm(exported: Exported, path: Path) -> float | None:
         "# timm's stem has stride 2 until network.conv_stem.stride is set to another.\n"
     )
     replace_text(path, head + "".join(f"{line}\n" for line in strings), durable=False)
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     return _difference(exported, lines, rest)
 
 

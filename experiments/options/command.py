@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,27 +115,21 @@ def offered(command: str) -> Mapping[str, Mapping[str, Declared]]:
 def _click_type(option: Declared) -> Any:
     """How its text is read."""
     kind = option.kind
-    if option.is_tuple and kind is not str:
-        allowed = option.facts.get("range")
-        return Numbers(kind, option.facts["form"], -math.inf if allowed is None else allowed.low)
-    return kind
+    return Numbers(kind, option.facts["form"]) if option.is_tuple and kind is not str else kind
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers of one kind, of at least `low`, separated by commas; what: what they are, for people."""
+    """Numbers of one kind, separated by commas; what: what they are, for people."""
 
     name = "numbers"
 
-    def __init__(self, kind: type[int] | type[float], what: str, low: float) -> None:
-        self.kind, self.what, self.low = kind, what, low
+    def __init__(self, kind: type[int] | type[float], what: str) -> None:
+        self.kind, self.what = kind, what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            numbers = tuple(self.kind(part) for part in str(value).split(","))
+            return tuple(self.kind(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not {self.what}", param, ctx)
-        if min(numbers) < self.low:
-            self.fail(f"{value!r} is not {self.what}: {min(numbers)} is below {self.low:g}", param, ctx)
-        return numbers

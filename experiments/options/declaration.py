@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -13,12 +12,14 @@ from typing import Any, Required, TypedDict
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that are allowed: from `low` to `high` (None: any from there on), without `low` where `above` and
-    without `high` where `below`. hint: what to do instead of what is out of the range.
+    """The numbers that are allowed: from `low` to `high`, without `low` where `above` and without `high` where `below`.
+
+    Every number has an upper bound: beyond it nothing sensible can be meant, and what is made of it would not end.
+    hint: what to do instead of what is out of the range.
     """
 
     low: float
-    high: float | None = None
+    high: float
     above: bool = False
     below: bool = False
     hint: str = ""
@@ -26,22 +27,21 @@ class Range:
     @property
     def words(self) -> str:
         """The range as a sentence has it: "must be ..."."""
-        low = f"{self.low:.12g}"
-        if self.high is None:
-            return f"a number above {low}" if self.above else f"at least {low}"
-        high = f"{self.high:.12g}"
+        low, high = f"{self.low:.12g}", f"{self.high:.12g}"
         if self.above and self.below:
             return f"between {low} and {high}"
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
     def __contains__(self, value: float) -> bool:
         enough = value > self.low if self.above else value >= self.low
-        return math.isfinite(value) and enough and (
-            self.high is None or (value < self.high if self.below else value <= self.high)
-        )  # fmt: skip
+        return enough and (value < self.high if self.below else value <= self.high)
 
 
-AT_LEAST_0, AT_LEAST_1 = Range(0), Range(1)
+MOST_EPOCHS, MOST_SEEDS, LARGEST_PHI = 100_000, 1000, 16
+MOST_PIXELS, MOST_CLASSES, MOST_MACS = 16_384, 1_000_000, 10**15
+MOST_MEMBERS = 100
+"""Of a list."""
+EPOCHS, SEEDS = Range(1, MOST_EPOCHS), Range(1, MOST_SEEDS)
 SHARE = Range(0, 1, above=True)
 
 
@@ -110,7 +110,8 @@ class Option(TypedDict, total=False):
     options. range, known: the values allowed.
     needs: the conditions under which it has an effect. unset: what happens without it, where its default does not
     tell. told: what it means to single commands, where that differs. flag: other than `--name`. aliases: other words of
-    the library's messages for it or for a value of it, and what the user writes. required: must be given.
+    the library's messages for it or for a value of it, and what the user writes. required: must be given. secret: its
+    value may hold a password.
     """
 
     help: Required[str]
@@ -126,6 +127,7 @@ class Option(TypedDict, total=False):
     flag: str
     aliases: Mapping[str, str]
     required: bool
+    secret: bool
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class Declared:
         if value is None:
             return
         allowed, known = self.facts.get("range"), self.facts.get("known")
+        if self.is_tuple and len(value) > MOST_MEMBERS:
+            raise ValueError(f"`{self.name}` takes at most {MOST_MEMBERS} values, not {len(value)}")
         for each in value if self.is_tuple else (value,):
             if allowed is not None and each not in allowed:
                 hint = f"; {allowed.hint}" if allowed.hint else ""
@@ -194,7 +198,8 @@ class Declared:
         ):
             return
         declared = self.type.__name__ if isinstance(self.type, type) else str(self.type)
-        raise ValueError(f"{self.name} must be of type {declared}, not {value!r}")
+        shown = "what is not shown here" if self.facts.get("secret") else repr(value)
+        raise ValueError(f"{self.name} must be of type {declared}, not {shown}")
 
 
 def declared(group: type) -> Mapping[str, Declared]:
@@ -221,6 +226,8 @@ def say(value: Any) -> str:
     """A value as a user would write it."""
     if isinstance(value, tuple):
         return ",".join(map(say, value))
+    if isinstance(value, int) and abs(value) > 10**15:
+        return f"a number of {len(f'{value:x}') * 1.204:.0f} digits"  # Python writes none of thousands of them
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

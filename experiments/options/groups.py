@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from experiments.options.declaration import (
-    AT_LEAST_0,
-    AT_LEAST_1,
+    EPOCHS,
+    LARGEST_PHI,
+    SEEDS,
     SHARE,
     Meaning,
     Option,
@@ -17,7 +17,8 @@ from experiments.options.declaration import (
     Without,
     check,
 )
-from nas.score import Score
+from nas.score import STEEPEST, Score
+from nas.study.passwords import check_address
 
 EXPONENTS: dict[str, tuple[float, ...]] = {"soft": (-0.07,), "hard": (0.0, -1.0), "absolute": (-0.10,)}
 """MnasNet's soft and hard forms and TuNAS's absolute one, with their published exponents."""
@@ -47,7 +48,7 @@ class GeneralOptions:
     """What concerns a run as a whole. arch: names, files or runs; the baseline, or what is to be compared."""
 
     seed: int = field(default=0, metadata=Option(
-        help="Seed of splits, search and trainings.", commands=TRAINING, metavar="N", range=Range(0, 2**31 - 1)))
+        help="Seed of all that is drawn.", commands=TRAINING, metavar="N", range=Range(0, 2**31 - 1)))
     arch: tuple[str, ...] = field(default=(), metadata=Option(
         help="A network's name (fitted to the data), a JSON file or a run.",
         commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
@@ -73,7 +74,7 @@ class DataOptions:
         needs=(_IMAGES,),
         told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
-        help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2), unset="all",
+        help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
         help="Split by what it finds in names: patients ...", commands=TRAINING, metavar="REGEX",
@@ -104,10 +105,10 @@ class PoolOptions:
         needs=(Without("executor", ("ray",), because="the cluster has its own"), _IMAGES),
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
-        help="Trainings at a time.", commands=POOLED, metavar="N", range=AT_LEAST_1, unset="measured, or one a core",
-        needs=(Without("executor", ("inline",)), _IMAGES)))
+        help="Trainings at a time.", commands=POOLED, metavar="N", range=Range(1, 4096),
+        unset="measured, or one a core", needs=(Without("executor", ("inline",)), _IMAGES)))
     per_device: int | None = field(default=None, metadata=Option(
-        help="Trainings at a time on each device.", commands=POOLED, metavar="N", range=AT_LEAST_1, unset="measured",
+        help="Trainings at a time on each device.", commands=POOLED, metavar="N", range=Range(1, 256), unset="measured",
         needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
         help="local (processes), inline or ray.", commands=POOLED, metavar="NAME", known=("local", "inline", "ray"),
@@ -116,7 +117,7 @@ class PoolOptions:
         help="The Ray cluster's, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
         needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
-        help="Longest training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=AT_LEAST_1,
+        help="Longest training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
         unset="20 x the forecast", needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -130,7 +131,7 @@ class TrainingOptions:
     """The short training of search and grid, and of the ways to fit a known network."""
 
     epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of one short training.", commands=PROXIED, metavar="N", unit="epochs", range=AT_LEAST_1,
+        help="Epochs of one short training.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
         unset="3 to 20, by the number of images",
         needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
             "discover": Meaning("Epochs of a trial."),
@@ -164,9 +165,9 @@ class SearchOptions:
     """The search for a baseline."""
 
     trials: int = field(default=100, metadata=Option(
-        help="Architectures to try.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=(_SEARCHED,)))
+        help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="macro, mnasnet, mbconv, or module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="macro, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, mnasnet, mbconv or module:function.")}))
@@ -180,18 +181,22 @@ class SearchOptions:
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
         help="w, or w below and above the target.", commands=SEARCHING, metavar="W[,W]",
-        form="a number, or two separated by a comma", unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
+        form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
+        unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
-        help="Best candidates trained again at fresh seeds.", commands=SEARCHING, metavar="N", range=AT_LEAST_0,
+        help="Best candidates trained again at fresh seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
         needs=(_SEARCHED, _IMAGES)))
     confirm_seeds: int = field(default=3, metadata=Option(
-        help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=AT_LEAST_1,
+        help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=SEEDS,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
     storage: str | None = field(default=None, metadata=Option(
-        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,)))
+        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
+        secret=True))
 
     def __post_init__(self) -> None:
         check(self)
+        if self.storage is not None:
+            check_address(self.storage)
         if self.exponent is not None and self.score == "hard":
             raise ValueError("`score` hard has its own exponents (0 and -1): leave out `exponent`, or `score`")
         if self.exponent is not None and len(self.exponent) not in (1, 2):
@@ -220,23 +225,23 @@ class FigureOptions:
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="What the score charges: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
+        help="Charged by the score: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
         help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="a plain network's",
-        range=Range(0, above=True),
+        range=Range(0, 1e15, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(
-        help="Never train a network above this cost.", commands=SEARCHING, metavar="N", range=Range(0, above=True),
-        needs=(_SEARCHED,)))
+        help="Never train a network above this cost.", commands=SEARCHING, metavar="N",
+        range=Range(0, 1e15, above=True), needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
         help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"), needs=_TIMED))
     latency_device: str = field(default="cpu", metadata=Option(
         help="Where latency is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
     latency_batch: int = field(default=1, metadata=Option(
-        help="Images of a measured batch.", commands=SEARCHING, metavar="N", range=AT_LEAST_1, needs=_TIMED))
+        help="Images of a measured batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
     latency_samples: int = field(default=100, metadata=Option(
-        help="Networks measured beforehand.", commands=SEARCHING, metavar="N", range=Range(10), needs=_TIMED))
+        help="Networks measured beforehand.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)
@@ -250,23 +255,24 @@ class GrowthOptions:
         help="matched or nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
         aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
-        help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.005, 1), needs=(_NOMINAL,)))
+        help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.01, 1), needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", range=AT_LEAST_0,
+        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", range=Range(0, 1),
         needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
-        help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=AT_LEAST_1))
+        help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=SEEDS))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(
         help="Epochs of the trainings to compare.", commands=GROWING, metavar="N[,N...]", unit="epochs",
-        form="a list of numbers of epochs such as 5,10", range=AT_LEAST_1, unset="--epochs and twice that"))
+        form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs and twice that"))
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings for the grid, or hours: 90, 1.5h.", commands=GROWING, metavar="N|HOURSh", unset="all",
         unit="trainings or hours"))
     precision: float | None = field(default=None, metadata=Option(
-        help="Stop when every share is known this closely.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Stop when shares are known so well.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
-        help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI", range=AT_LEAST_0))
+        help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI",
+        range=Range(0, LARGEST_PHI)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -280,13 +286,13 @@ class FinalOptions:
 
     final_epochs: int = field(default=20, metadata=Option(
         help="Epochs of every training on the frontier.", commands=COMPARING, metavar="N", unit="epochs",
-        range=AT_LEAST_1))
+        range=EPOCHS))
     final_seeds: int = field(default=3, metadata=Option(
-        help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=AT_LEAST_1))
+        help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
-        help="Train the family up to this phi.", commands=("run",), metavar="N", range=AT_LEAST_0))
+        help="Train the family up to this phi.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best of the search on it, baseline included.", commands=("run",), metavar="N", range=AT_LEAST_1,
+        help="Best of the search on it.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
         help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
@@ -296,6 +302,10 @@ class FinalOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+LARGEST_BUDGET = 10**6
+"""In trainings, or hours."""
 
 
 @dataclass(frozen=True)
@@ -321,6 +331,6 @@ def parse_budget(text: str) -> Budget:
         raise ValueError(
             f"`budget` takes a number of trainings such as 90 or hours such as 1.5h, not {text!r}"
         ) from None
-    if not 0 < (budget.trainings or budget.hours or 0) < math.inf:
-        raise ValueError(f"`budget` must be above 0, not {text}")
+    if not 0 < (budget.trainings or budget.hours or 0) <= LARGEST_BUDGET:
+        raise ValueError(f"`budget` must be above 0 and at most {LARGEST_BUDGET}, not {text}")
     return budget

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from experiments.options.declaration import AT_LEAST_0, AT_LEAST_1, SHARE, Option, Range, With, check
+from experiments.options.declaration import EPOCHS, MOST_SEEDS, SEEDS, SHARE, Option, Range, With, check
 
 FULL_EPOCHS = {"fast": 100, "paper": 350}
 """The recipes of nas.training.recipe with their full lengths; those load torch, for which help should not wait."""
 KEEP = ("best", "last")
-LONG_SEEDS = 1000
+LONG_SEEDS = MOST_SEEDS
 """Seeds of the long trainings of a check are counted from here, so that they share none with the short ones."""
 
 _TUNED = (With("weights"),)
@@ -30,7 +30,7 @@ class TrainPlan:
     recipe: str = field(default="fast", metadata=Option(
         help="fast or paper.", metavar="NAME", known=tuple(FULL_EPOCHS)))
     epochs: int | None = field(default=None, metadata=Option(
-        help="Length of the training.", metavar="N", unit="epochs", range=AT_LEAST_1,
+        help="Length of the training.", metavar="N", unit="epochs", range=EPOCHS,
         unset=", ".join(f"{name}: {epochs}" for name, epochs in FULL_EPOCHS.items())))
     keep: str = field(default="best", metadata=Option(
         help="Weights of the epoch best on val, or the last.", metavar="WHICH", known=KEEP))
@@ -65,15 +65,15 @@ class FidelityPlan:
     """
 
     candidates: int = field(default=20, metadata=Option(
-        help="Networks drawn from the space.", metavar="N", range=AT_LEAST_0))
+        help="Networks drawn from the space.", metavar="N", range=Range(0, 10_000)))
     fidelity: tuple[str, ...] = field(default=(), metadata=Option(
         help="A further short training, as 3:0.5; repeatable.", metavar="EPOCHS[:SHARE]"))
     seeds: int = field(default=2, metadata=Option(
-        help="Seeds of each short training.", metavar="N", range=Range(1, LONG_SEEDS)))
+        help="Seeds of each short training.", metavar="N", range=SEEDS))
     final_epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of the long one.", metavar="N", unit="epochs", range=AT_LEAST_1, unset="8 x the short ones'"))
+        help="Epochs of the long one.", metavar="N", unit="epochs", range=EPOCHS, unset="8 x the short ones'"))
     final_seeds: int = field(default=1, metadata=Option(
-        help="Seeds of the long training.", metavar="N", range=AT_LEAST_1))
+        help="Seeds of the long training.", metavar="N", range=SEEDS))
     bar: float = field(default=0.7, metadata=Option(
         help="Least tau of a fidelity to recommend.", metavar="TAU", range=Range(0, 1, above=True, below=True)))
 
@@ -91,6 +91,6 @@ def short_training(text: str) -> tuple[int, float]:
         fidelity = int(epochs), float(share or 1)
     except ValueError:
         raise ValueError(f"`fidelity` takes EPOCHS or EPOCHS:SHARE such as 3:0.5, not {text!r}") from None
-    if fidelity[0] not in AT_LEAST_1 or fidelity[1] not in SHARE:
-        raise ValueError(f"`fidelity` needs at least 1 epoch and a share above 0, at most 1, not {text}")
+    if fidelity[0] not in EPOCHS or fidelity[1] not in SHARE:
+        raise ValueError(f"`fidelity` needs epochs {EPOCHS.words} and a share {SHARE.words}, not {text}")
     return fidelity

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import BaseDistribution
 
-from experiments.errors import RunFailedError, UserError, from_user
+from experiments.errors import RunFailedError, UserError, from_user, told
 from experiments.options.settings import Settings
 from experiments.run.folder import RunFolder, open_run_folder
 from experiments.run.forecast import Pace
 from experiments.run.pool import WorkerPool
 from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
-from experiments.run.tensorboard import FOLDER, Writer, open_writer, write_trial
+from experiments.run.tensorboard import Writer, open_writer, write_trial
 from nas.evaluation import Fidelity, Outcome, Request, default_epochs
 from nas.figures import Figure, MultiplyAdds, Parameters
 from nas.pool.drive import TooManyFailuresError
@@ -27,7 +27,7 @@ from nas.pool.executor import Executor, WorkersError
 from nas.pool.messages import UnpicklableError
 from nas.pool.slots import Slot
 from nas.search import TrialEvent, evaluate_all, unanswered
-from nas.study.passwords import hide_password
+from nas.study.passwords import shown_address
 from nas.study.shared import DatabaseLostError
 from nas.study.store import JournalError, open_study, run_lock
 from nas.training.checkpoint import trial_checkpoints
@@ -118,7 +118,7 @@ class RunContext:
         """Record what a step asks; see RunFolder.claim."""
         common = {"data": self.problem.facts, "devices": [slot.device for slot in self.slots]}
         asked = self.settings.flat()
-        asked["storage"] = None if asked["storage"] is None else hide_password(asked["storage"])
+        asked["storage"] = None if asked["storage"] is None else shown_address(asked["storage"])
         self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
 
     @property
@@ -230,7 +230,7 @@ def open_run(
         run = RunContext(folder, settings, narrator, problem, slots, listeners=listeners)
         stack.push(run.closing)
         if settings.general.tensorboard:
-            run.board = open_writer(folder.path / FOLDER)
+            run.board = open_writer(folder.tensorboard)
             stack.callback(run.board.close)
         folder.check(run.identity)
         try:
@@ -240,7 +240,9 @@ def open_run(
         except (JournalError, UnpicklableError) as error:
             raise UserError(str(error)) from error
         except OSError as error:  # a full disk, a folder that can be written no more
-            raise RunFailedError(f"stopped, with all that is finished saved: {error}") from error
+            if not folder.path.is_dir():
+                raise UserError(f"stopped: the run folder {folder.path} was removed meanwhile") from error
+            raise UserError(f"stopped, with all that is finished saved: {told(error)}") from error
 
 
 def _open_problem(

@@ -6,9 +6,9 @@ import dataclasses
 import datetime
 import json
 import platform
-import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from experiments.errors import UserError
+from experiments.options.flags import shown_command
 from experiments.records import Record, RunRecord, read_record
 from experiments.records.run import Surroundings
 from experiments.records.values import Scalar
 from nas.files import replace_text
-from nas.study.passwords import hide_password
 
 STUDIES = ("discover", "confirm", "scale", "plans", "compare", "fidelity")
 """The studies that a run may have, in the order of its steps."""
+CACHE, CHECKPOINTS, CHECKPOINT, TENSORBOARD = FOLDERS = ("cache", "checkpoints", "checkpoint", "tensorboard")
+"""The folders that a run makes in its own."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
 
@@ -42,12 +44,22 @@ class RunFolder:
 
     @property
     def cache(self) -> Path:
-        return self.path / "cache"
+        return self.path / CACHE
 
     @property
     def checkpoints(self) -> Path:
         """Where trials longer than a minute are kept while they run."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a full training is kept while it runs."""
+        return self.path / CHECKPOINT
+
+    @property
+    def tensorboard(self) -> Path:
+        """The event files for TensorBoard."""
+        return self.path / TENSORBOARD
 
     def journal(self, name: str) -> Path:
         """The journal of one of the STUDIES."""
@@ -97,7 +109,7 @@ class RunFolder:
         """
         self.check(identity)
         asked = {
-            "command": hide_password(shlex.join(["scalenas", *sys.argv[1:]])),
+            "command": shown_command(sys.argv[1:]),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "settings": settings,
         }
@@ -107,15 +119,19 @@ class RunFolder:
 
 
 def open_run_folder(path: str | Path) -> RunFolder:
-    """The folder, made if need be. Raises UserError where it cannot be written."""
+    """The folder, made if need be. Raises UserError where it cannot be written, or one of its own folders is a link."""
     folder = RunFolder(Path(path))
-    probe = folder.path / ".writable"
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder.path).close()
     except OSError as error:
         raise UserError(f"run folder {path} cannot be written: {error.strerror}; choose another --run") from None
+    for name in FOLDERS:
+        if (folder.path / name).is_symlink():
+            raise UserError(
+                f"{folder.path / name}: is a link, but a run writes nothing outside its folder: remove it"
+                + ("; --cache names another place" if name == CACHE else "")
+            )
     return folder
 
 

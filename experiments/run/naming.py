@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError, from_user, from_users_code
+from experiments.options.declaration import MOST_MACS, MOST_PIXELS
 from experiments.records import BaselineRecord, read_json
 from experiments.run.folder import RunFolder
 from search_spaces import (
@@ -82,8 +83,10 @@ def largest_resolution(text: str) -> int:
     if text == "auto":
         return IMAGENET_RESOLUTION
     number = text.removeprefix("max:")
-    if not (number.isdecimal() and int(number) > 0):
+    if not re.fullmatch(r"0*[1-9][0-9]{,8}", number):
         raise UserError(f"--resolution must be auto, a number of pixels, or max: and a number, not {text!r}")
+    if int(number) > MOST_PIXELS:
+        raise UserError(f"--resolution must be at most {MOST_PIXELS} pixels, not {number}")
     return int(number)
 
 
@@ -111,10 +114,10 @@ def resolve_target(text: str, resolution: int, num_classes: int, option: str = "
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([kKmMgGbB]?)", text)
     if match is None:
         raise UserError(f"{option} must be auto, b0 or a number such as 20M, not {text!r}")
-    target = round(float(match[1]) * _UNITS[match[2].lower()])
-    if target < 1:
-        raise UserError(f"{option} must be above 0, not {text}")
-    return target
+    target = float(match[1]) * _UNITS[match[2].lower()]
+    if not 0.5 < target <= MOST_MACS:
+        raise UserError(f"{option} must be above 0 and at most {MOST_MACS:g}, not {text}")
+    return round(target)
 
 
 def resolve_space(

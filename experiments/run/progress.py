@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.terminal import SafeConsole
 from experiments.wording import countdown
 
 PLAIN_INTERVAL = 2.0
@@ -53,7 +54,7 @@ class Task:
 class Narrator:
     """Speaks to the user on standard error; standard output is for answers."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: Console = field(default_factory=lambda: SafeConsole(stderr=True))
 
     def say(self, text: str) -> None:
         """One plain line (or a few)."""

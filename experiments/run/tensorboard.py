@@ -10,7 +10,6 @@ from experiments.errors import UserError
 from nas.figures import Figure
 from nas.search import TrialEvent
 
-FOLDER = "tensorboard"
 NEEDS = "--tensorboard needs the package tensorboard: pip install 'scalenas[tensorboard]'"
 
 

@@ -33,8 +33,8 @@ from nas.samplers.recommend import recommend
 from nas.samplers.seeding import trial_rng
 from nas.samplers.start import StartWith
 from nas.score import Score
-from nas.search import Bound, Candidate, SearchPlan, discover
-from nas.study.passwords import hide_password
+from nas.search import Bound, Candidate, NoCandidateError, SearchPlan, discover
+from nas.study.passwords import shown_address
 from nas.study.pruning import make_pruner
 from nas.study.shared import SharedStudy, open_shared_study
 from nas.study.store import copy_study, open_study, read_study
@@ -77,10 +77,14 @@ def run_discover(run: RunContext) -> BaselineRecord:
         _open_study(run, search, figure, sampler, plan.bounds) as study,
         run.narrator.task("search", plan.trials) as task,
     ):
-        found = discover(plan, sampler, run.executor, study, on_event=lambda event: run.note(task, event, pace))
+        found, fates = list[Candidate](), ""
+        try:
+            found = discover(plan, sampler, run.executor, study, on_event=lambda event: run.note(task, event, pace))
+        except NoCandidateError as error:
+            fates = str(error)
         if isinstance(study, SharedStudy):  # the folder's own copy, for the steps to come
             copy_study(study.study, run.folder.journal(NAME), NAME, search.score)
-    baseline = _choose(run, search, figure, found, plan.bounds)
+    baseline = _choose(run, search, figure, found, plan.bounds, fates=fates)
     run.folder.write(baseline)
     run.results_written()
     metric = run.problem.metric.replace("_", " ")
@@ -135,14 +139,20 @@ def _bounds(run: RunContext, search: Search, figure: Figure) -> tuple[Bound, ...
 
 
 def _choose(
-    run: RunContext, search: Search, figure: Figure, found: list[Candidate], bounds: Sequence[Bound]
+    run: RunContext,
+    search: Search,
+    figure: Figure,
+    found: list[Candidate],
+    bounds: Sequence[Bound],
+    *,
+    fates: str,
 ) -> BaselineRecord:
-    """The baseline, of all that were found; writes trials.csv."""
+    """The baseline, of all that were found; writes trials.csv. fates: what became of the trials where none was."""
     study = read_study(run.folder.journal(NAME), NAME)
     replace_text(run.folder.path / "trials.csv", trials_csv(study), durable=True)
     run.results_written()
     if not found:
-        raise RunFailedError(f"no trial of {run.folder.path} succeeded; trials.csv tells why")
+        raise RunFailedError(f"{fates}; trials.csv tells more")
     # A network may have been trained under other bounds than those of now.
     found = [each for each in found if all(bound.figure.of(each.arch) <= bound.most for bound in bounds)]
     if not found:
@@ -169,7 +179,7 @@ def _open_study(
     with contextlib.ExitStack() as stack:
         with from_user():
             shared = stack.enter_context(open_shared_study(url, name, driver, sampler))
-        run.narrator.say(f"shared study: {shared.study.study_name!r} in {hide_password(url)}")
+        run.narrator.say(f"shared study: {shared.study.study_name!r} in {shown_address(url)}")
         yield shared
 
 

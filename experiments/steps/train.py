@@ -36,7 +36,6 @@ from search_spaces.network import Network, freeze_body
 
 NAME = "train"
 WEIGHTS = "weights.safetensors"
-CHECKPOINT = "checkpoint"
 
 
 def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
@@ -73,7 +72,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
 def _free_cores(run: RunContext, device: torch.device) -> Iterator[None]:
     """A training that begins on a CPU takes no more threads than cores are idle."""
     before = torch.get_num_threads()
-    begun = (run.folder.path / CHECKPOINT).exists() or run.folder.find(TrainingRecord) is not None
+    begun = (run.folder.checkpoint).exists() or run.folder.find(TrainingRecord) is not None
     if device.type == "cpu" and before > 1 and not begun:
         free = free_cores()
         if free < before:
@@ -111,7 +110,7 @@ class _FullTraining:
 
     def run(self, run: RunContext) -> TrainingRecord:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
-        checkpoints = Checkpoints(run.folder.path / CHECKPOINT)
+        checkpoints = Checkpoints(run.folder.checkpoint)
         state = self._fit(run, checkpoints)
         training, last = self.training, len(state.curve)
         epoch = state.best if self.plan.keep == "best" else last

@@ -1,21 +1,60 @@
-"""CSV tables read back as rows of a dataclass: every cell is checked, and what is wrong with it is named."""
+"""CSV tables: written so that no cell is a formula, read back as rows of a dataclass, each cell checked and named."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from experiments.errors import UserError
+from experiments.errors import UserError, told
+from nas.files import read_bounded
 
 Row = TypeVar("Row")
 
 SIGNED = {"low": -math.inf}
 """Metadata of a field that may be below 0."""
+
+LARGEST = 256 * 2**20
+"""Bytes of a table that is read."""
+_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table with a header as CSV. Names and texts that a spreadsheet would take for a formula begin with an
+    apostrophe, which `read_rows` takes off again; numbers stay as they are.
+    """
+    plain = table.rename(columns=_neutral).map(_neutral)
+    text: str = plain.to_csv(index=False)
+    return text
+
+
+def _neutral(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def _as_meant(cell: str) -> str:
+    """The inverse of `_neutral`, for texts that it has changed."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV's cells as texts, empty ones as "". Raises UserError, naming the file, where it cannot be read."""
+    try:
+        text = read_bounded(path, LARGEST).decode()
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).fillna("")
+        if len(table.columns) == 1 and ";" in table.columns[0]:
+            raise ValueError("its columns are separated by semicolons; save it with commas")
+        return table
+    except OSError as error:
+        raise UserError(told(error)) from None
+    except ValueError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
@@ -25,10 +64,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is not
     SIGNED, and an accuracy is at most 1. Raises UserError, naming file, row (from 1) and column, for anything else.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    table = read_table(path)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     for field in fields:
         if field.name not in table and field.default is dataclasses.MISSING:
@@ -62,7 +98,7 @@ def _row(row: Mapping[Any, Any], kind: type[Row], fields: list[dataclasses.Field
 def _cell(cell: str, field: dataclasses.Field[Any]) -> Any:
     kind = str(field.type)
     if kind == "str":
-        return cell
+        return _as_meant(cell)
     value = number(cell)
     if value is None and kind == "float | None":
         return None

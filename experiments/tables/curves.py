@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.tables.csv_rows import read_rows
+from experiments.tables.csv_rows import read_rows, to_csv
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def curves_csv(lines: Mapping[str, Sequence[Measured]]) -> str:
         for way, points in lines.items()
         for point in points
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return to_csv(pd.DataFrame(rows))
 
 
 @dataclass(frozen=True)

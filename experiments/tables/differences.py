@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 from scipy import stats
 
+from experiments.tables.csv_rows import to_csv
 from experiments.tables.frontier import FrontierPoint
 
 LEVEL = 0.95
@@ -85,7 +85,5 @@ def difference(first: FrontierPoint, second: FrontierPoint) -> Difference:
 
 def differences_csv(found: Sequence[Difference]) -> str:
     """One row a pair."""
-    buffer = io.StringIO()
     columns = list(Difference.__dataclass_fields__)
-    pd.DataFrame([asdict(each) for each in found], columns=columns).to_csv(buffer, index=False)
-    return buffer.getvalue()
+    return to_csv(pd.DataFrame([asdict(each) for each in found], columns=columns))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from experiments.tables.csv_rows import to_csv
 from nas.evaluation import Fidelity
 from nas.rank_fidelity import Agreement, Floats, measure_agreement
 
@@ -96,4 +97,4 @@ def _seeds(rows: Sequence[FidelityRow], training: str) -> dict[Fidelity, list[in
 
 def fidelity_csv(rows: Sequence[FidelityRow]) -> str:
     """One row a training; `read_rows` reads it back."""
-    return pd.DataFrame([asdict(row) for row in rows]).to_csv(index=False)
+    return to_csv(pd.DataFrame([asdict(row) for row in rows]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.tables.csv_rows import number, read_rows
+from experiments.tables.csv_rows import number, read_rows, read_table, to_csv
 from search_spaces import ArchSpec, count_macs, count_params
 
 ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
@@ -89,9 +88,7 @@ def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
 def points_csv(points: Sequence[FrontierPoint]) -> str:
     """The table as CSV, without the column `plan` where no point has one; `read_points` reads it back."""
     table = points_table(points)
-    buffer = io.StringIO()
-    (table if any(point.plan for point in points) else table.drop(columns="plan")).to_csv(buffer, index=False)
-    return buffer.getvalue()
+    return to_csv(table if any(point.plan for point in points) else table.drop(columns="plan"))
 
 
 def read_points(path: Path) -> list[FrontierPoint]:
@@ -113,8 +110,8 @@ def read_own_points(path: Path) -> list[FrontierPoint]:
     """Points of the user's own, for an overlay: a CSV with columns label, accuracy (0..1, or percent where any is above
     1) and at least one of macs, params, latency_ms; std is optional. Raises UserError, naming file and column.
     """
+    table = read_table(path)
     try:
-        table = pd.read_csv(path, keep_default_na=False)
         costs = [name for name in ("macs", "params", "latency_ms") if name in table]
         for name in ("label", "accuracy"):
             if name not in table:
@@ -126,7 +123,7 @@ def read_own_points(path: Path) -> list[FrontierPoint]:
             for row in table.to_dict("records")
         ]
         return _own(rows, path.name)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from None
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from experiments.records import PointFigures
 from experiments.records.values import plain
-from experiments.tables.csv_rows import SIGNED, read_rows
+from experiments.tables.csv_rows import SIGNED, read_rows, to_csv
 from scaling_search import CoefficientSearch
 from scaling_search.analysis import Trainings
 
@@ -24,7 +24,7 @@ def grid_csv(searches: Sequence[CoefficientSearch]) -> str:
         for result in found.results
         for seed, accuracy in sorted(result.accuracies.items())
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return to_csv(pd.DataFrame(rows))
 
 
 @dataclass(frozen=True)

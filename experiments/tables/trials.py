@@ -6,6 +6,7 @@ import pandas as pd
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from experiments.tables.csv_rows import to_csv
 from nas.study.attributes import COST, METRIC_VALUE
 from search_spaces import ArchSpec, format_blocks
 
@@ -35,4 +36,4 @@ def trials_csv(study: Study) -> str:
                 **trial.params,
             }
         )
-    return pd.DataFrame(rows).to_csv(index=False)
+    return to_csv(pd.DataFrame(rows))

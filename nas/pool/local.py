@@ -17,7 +17,7 @@ from typing import Any
 from nas.evaluation import Evaluator
 from nas.pool import worker as worker_process
 from nas.pool.crew import WorkerExecutor
-from nas.pool.executor import TimeLimit, prepare_run
+from nas.pool.executor import TimeLimit, WorkersError, prepare_run
 from nas.pool.messages import Message, Order, pickled
 from nas.pool.seat import Worker, WorkerDiedError
 from nas.pool.slots import Slot, thread_environment
@@ -25,6 +25,8 @@ from nas.pool.slots import Slot, thread_environment
 _PATIENCE = 1.0  # seconds for the exit code of a process whose pipe is closed
 DEATH_LIMIT = 10.0
 """Seconds in which a killed worker must be gone: one with much memory of a GPU to give back may take a few."""
+UNGUARDED = 77
+"""Exit code of a worker that found its driver's script to start workers wherever it is imported."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +34,16 @@ class LocalExecutor(WorkerExecutor):
     """Runs trials in worker processes on `slots`; the evaluator is pickled once, and loaded and
     prepared once by each worker.
 
-    See WorkerExecutor for tries, limits and failures. Raises UnpicklableError too.
+    See WorkerExecutor for tries, limits and failures. Raises UnpicklableError too. A script that starts one must do so
+    under `if __name__ == "__main__":`, since each worker imports the script; else `wait` raises WorkersError.
     """
 
     def __init__(
         self, evaluator: Evaluator, slots: Sequence[Slot], *, time_limit: TimeLimit = None, retries: int = 1
     ) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            # This is a worker that is being started: it runs the script again, which would start workers of its own.
+            os._exit(UNGUARDED)
         prepare_run(evaluator)
         self._evaluator_pickle = pickled(evaluator)
         super().__init__(slots, time_limit, retries)
@@ -74,6 +80,11 @@ class _Process:
         if messages:
             return messages  # and the end is told the next time
         self.process.join(_PATIENCE)
+        if self.process.exitcode == UNGUARDED:
+            raise WorkersError(
+                "the script starts workers wherever it is imported, and each worker imports it: put what starts them "
+                'under `if __name__ == "__main__":`'
+            )
         raise WorkerDiedError(_cause_of_death(self.process.exitcode))
 
     def kill(self) -> None:

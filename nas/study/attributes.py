@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.evaluation import ACCURACY, Failure, Fidelity, Outcome, Request
 from search_spaces import ArchSpec
@@ -28,6 +28,8 @@ METRIC_VALUE = "metric_value"
 VALUES = (ACCURACY, METRIC_VALUE)
 """The user attributes of a trial's value: the first, or the second beside `metric`, the name of another metric."""
 
+_OF_REQUEST = frozenset({"arch_id", "arch", "seed", "fidelity", "split", "request_key"})
+
 
 def request_attrs(request: Request, figures: Mapping[str, float]) -> dict[str, Any]:
     """The user attributes that say what a trial trains, with the network's figures (`macs`, `params`) under their
@@ -46,6 +48,19 @@ def request_attrs(request: Request, figures: Mapping[str, float]) -> dict[str, A
         **({"method": request.method} if request.method else {}),
         "request_key": request.key,
     }
+
+
+def lacking_attrs(trial: FrozenTrial, figures: Collection[str]) -> set[str]:
+    """The user attributes that a finished trial of a request lacks; none of a trial that has none of them.
+
+    figures: the names of those that trials of the study have.
+    """
+    attrs, needed = trial.user_attrs, {*_OF_REQUEST, *figures}
+    if not trial.state.is_finished() or not attrs.keys() & _OF_REQUEST:
+        return set()
+    if trial.state == TrialState.COMPLETE and DUPLICATE_OF not in attrs and measured(attrs) is None:
+        needed.add(ACCURACY)
+    return needed - attrs.keys()
 
 
 def outcome_attrs(outcome: Outcome) -> dict[str, Any]:

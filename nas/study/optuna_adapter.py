@@ -12,8 +12,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import QMCSampler, RandomSampler
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
+
+__all__ = ["JournalOperation", "QMCAt", "as_stored", "backend_of", "go_on_with", "set_system_attr"]
 
 
 def as_stored(study: Study, trial: Trial) -> FrozenTrial:

@@ -17,9 +17,9 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from nas.study.passwords import hide_password
+from nas.study.passwords import check_address, hide_password, shown_address
 from nas.study.store import Direction
 
 _DRIVER = "driver"  # trial attribute: who runs it
@@ -47,15 +47,8 @@ def open_shared_study(
     Raises ValueError when `storage` is no PostgreSQL address or the database cannot be used, and DatabaseLostError, in
     place of what the database's libraries raise, when that changes later.
     """
-    try:
-        parsed = make_url(storage)
-    except ArgumentError:
-        raise ValueError(
-            f"`storage` {hide_password(storage)}: not an address such as postgresql://user@host/database"
-        ) from None
-    if parsed.get_backend_name() != "postgresql":
-        raise ValueError(f"`storage` {hide_password(storage)}: must be a postgresql:// address")
-    full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    check_address(storage)
+    full = make_url(storage).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     options = {"pool_pre_ping": True}  # so that a restart of the server between two uses costs nothing
     try:
         turns = sqlalchemy.create_engine(full, **options)
@@ -67,25 +60,25 @@ def open_shared_study(
     except ModuleNotFoundError:
         raise ValueError("`storage` needs psycopg: install scalenas[postgresql]") from None
     except (*_DATABASE_ERRORS, RuntimeError) as error:  # the latter where another version of Optuna made the tables
-        raise ValueError(f"`storage` {hide_password(storage)}: cannot be used: {_reason(error)}") from None
+        raise ValueError(f"`storage` {shown_address(storage)}: cannot be used: {_reason(error, storage)}") from None
     shared = SharedStudy(study, driver, turns)
     try:
         with shared.alive():
             yield shared
     except _DATABASE_ERRORS as error:
         raise DatabaseLostError(
-            f"`storage` {hide_password(storage)}: lost the database: {_reason(error)}; when it is there again, go on "
-            "with the same command"
+            f"`storage` {shown_address(storage)}: lost the database: {_reason(error, storage)}; when it is there "
+            "again, go on with the same command"
         ) from error
     finally:
         turns.dispose()
         opened.engine.dispose()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, storage: str) -> str:
     """What the database or its driver said, in one line."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return hide_password((str(getattr(cause, "orig", cause)).splitlines() or [type(cause).__name__])[0])
+    return hide_password((str(getattr(cause, "orig", cause)).splitlines() or [type(cause).__name__])[0], storage)
 
 
 @dataclass

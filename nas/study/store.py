@@ -17,10 +17,10 @@ from optuna.storages import JournalStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from nas.files import replacing
+from nas.files import own_file, replacing
 from nas.score import Score
-from nas.study.attributes import measured, stored_cost
-from nas.study.journal import BatchingJournal, batch, parse_record
+from nas.study.attributes import lacking_attrs, measured, stored_cost
+from nas.study.journal import BatchingJournal, batch, check_record, parse_record
 from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 
 Direction = Literal["minimize", "maximize"] | StudyDirection
@@ -34,13 +34,13 @@ _FIRST = b'{"op_code":'  # what each journal begins with
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold `folder` as its only driver. The system frees the lock of a process that died, however it died.
 
-    Raises ValueError, naming the holder's process id, when another process has it, or when the folder is not writable.
+    Raises ValueError, naming the holder's process id, when another process has it, or when the lock cannot be written.
     """
     path = folder / ".lock"
     try:
-        file = path.open("a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", opener=own_file)  # noqa: SIM115  closed below
     except OSError as error:
-        raise ValueError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,6 +82,7 @@ def open_study(
                 study = _create(path, name, directions, sampler)
             else:
                 study.set_user_attr(_SCORE, asdict(score))
+        _check_trials(path, study)
     except OSError as error:
         raise JournalError(f"{path}: cannot be written: {error.strerror}") from None
     return study
@@ -98,9 +99,11 @@ def read_study(path: Path, name: str) -> Study:
         if _is_cut(file.readline()):
             return optuna.create_study(study_name=name, direction="maximize")
     try:
-        return optuna.load_study(study_name=name, storage=_storage(path))
+        study = optuna.load_study(study_name=name, storage=_storage(path))
     except KeyError:
         raise JournalError(f"{path}: holds no study {name!r}; {_REMEDY}") from None
+    _check_trials(path, study)
+    return study
 
 
 def rescore(path: Path, name: str, score: Score) -> None:
@@ -142,8 +145,12 @@ def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
 def _storage(path: Path) -> JournalStorage:
     try:
         return JournalStorage(BatchingJournal(path))
+    except OSError:
+        raise
     except ValueError as error:
         raise _damaged(path, error) from None
+    except Exception as error:  # Optuna takes for granted that each record has what it writes there
+        raise _damaged(path, f"a record lacks something or has it wrong ({type(error).__name__}: {error})") from None
 
 
 def _create(
@@ -155,6 +162,16 @@ def _create(
     return optuna.create_study(study_name=name, storage=storage, sampler=sampler, directions=list(directions))
 
 
+def _check_trials(path: Path, study: Study) -> None:
+    """Raise JournalError where a finished trial lacks a part of what is stored of it, as when a line is missing."""
+    trials = study.get_trials(deepcopy=False)
+    figures = {name for trial in trials for name in ("macs", "params") if name in trial.user_attrs}
+    for trial in trials:
+        lacking = lacking_attrs(trial, figures)
+        if lacking:
+            raise _damaged(path, f"trial {trial.number} lacks {', '.join(sorted(lacking))}")
+
+
 def _mend(path: Path) -> None:
     """Drop what follows the last whole record: half a line, or zeros that a crash of the machine left.
 
@@ -163,7 +180,7 @@ def _mend(path: Path) -> None:
     """
     if not path.exists():
         return
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=own_file) as file:
         data = file.read()
         end = len(data)
         while end:
@@ -176,10 +193,14 @@ def _mend(path: Path) -> None:
         for number, line in enumerate(io.BytesIO(data[:end]), 1):
             try:
                 record = parse_record(line)
-                if number == 1 and record["op_code"] != 0:
-                    raise ValueError("not the begin of a study")
             except ValueError as error:
                 raise _damaged(path, f"line {number}: {error}") from None
+            try:
+                if number == 1 and record["op_code"] != 0:
+                    raise ValueError("line 1: not the begin of a study")
+                check_record(record, number)
+            except ValueError as error:
+                raise _damaged(path, error) from None
         if end < len(data):
             file.truncate(end)
             _log.warning("%s: dropped its last %d bytes, which a kill left half written", path, len(data) - end)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nas.evaluation import Request
-from nas.files import replace_bytes, replacing
+from nas.files import own_folder, replace_bytes, replacing
 from nas.training.loop import Training
 
 _DAMAGED = (
@@ -85,7 +85,7 @@ class Checkpoints:
 
     def save(self, training: Training, state: TrainingState) -> None:
         """Keep the state after an epoch."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        own_folder(self.folder)
         name = f"epoch-{len(state.curve)}"
         best = self._best(state)
         if self.keep_best and state.best == len(state.curve):

@@ -77,5 +77,5 @@ def made_up_run(folder: Path, trials: int, *, name: str = "digits", space: Searc
                            split="test", epochs=3, recipe="fast", num_classes=10)
             for i, (role, (_, arch, accuracy)) in enumerate(zip(roles, drawn, strict=False))
         ]  # fmt: skip
-        (folder / "frontier.csv").write_text(points_csv(points))
+        (folder / "frontier.csv").write_text(points_csv(points), errors="backslashreplace")
     return folder

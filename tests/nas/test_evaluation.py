@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -58,3 +59,22 @@ def test_a_failure_has_neither() -> None:
 def test_what_is_no_single_result_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="an outcome"):
         Outcome(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": -1, "train_fraction": 2}, "epochs must be"),
+        ({"epochs": 1.5}, "epochs must be"),
+        ({"epochs": True}, "epochs must be"),
+        ({"train_fraction": 0}, "train_fraction must be above 0 and at most 1, not 0"),
+        ({"train_fraction": float("nan")}, "train_fraction must be"),
+        ({"train_fraction": "all"}, "train_fraction must be"),
+        ({"resolution_factor": -1}, "resolution_factor must be above 0"),
+        ({"resolution_factor": float("inf")}, "resolution_factor must be above 0"),
+    ],
+)
+def test_a_fidelity_that_cannot_be_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        Fidelity(**given)

@@ -6,11 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nas.files import replace_bytes, replace_text, replacing
+from nas.files import own_file, own_folder, read_bounded, replace_bytes, replace_text, replacing
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -94,3 +95,58 @@ def test_durable_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, m
     path.unlink()
     replace_text(path, "new", durable=True)
     assert flushed == [False, True]
+
+
+def link(path: Path, treasure: Path) -> None:
+    path.symlink_to(treasure)
+
+
+def hard_link(path: Path, treasure: Path) -> None:
+    path.hardlink_to(treasure)
+
+
+def pipe(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("mode", ["ab", "r+b", "a+"])
+@pytest.mark.parametrize("make", [link, hard_link, pipe])
+def test_a_file_written_in_place_is_ones_own(tmp_path: Path, make: Callable[[Path, Path], None], mode: str) -> None:
+    treasure, path = tmp_path / "treasure", tmp_path / "own"
+    treasure.write_text("mine")
+    make(path, treasure)
+    with pytest.raises(OSError, match="remove it") as told, open(path, mode, opener=own_file):
+        pass
+    assert told.value.filename == str(path)
+    assert treasure.read_text() == "mine"
+    path.unlink()
+    path.write_text("old")
+    with open(path, mode, opener=own_file):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_a_link_to_nothing_makes_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "own").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="is a link"), open(tmp_path / "own", "ab", opener=own_file):
+        pass
+    with pytest.raises(OSError, match="is a link"):
+        own_folder(tmp_path / "own")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_others_made_is_read_within_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1234")
+    assert read_bounded(path, 4) == b"1234"
+    with pytest.raises(OSError, match="larger"):
+        read_bounded(path, 3)
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(OSError, match="is no regular file"):
+            read_bounded(endless, 4)
+
+
+def test_bytes_of_a_path_that_are_no_text_are_written_as_text(tmp_path: Path) -> None:
+    replace_text(tmp_path / "a", os.fsdecode(b"d\xe9ta"), durable=False)
+    assert (tmp_path / "a").read_text() == "d\\udce9ta"

@@ -27,6 +27,7 @@ from nas.samplers import SAMPLERS, make_sampler
 from nas.search import (
     Bound,
     Candidate,
+    NoCandidateError,
     SearchPlan,
     Space,
     TooManyFailuresError,
@@ -64,7 +65,8 @@ def search(
     study = open_study(path, "discover", ["maximize"], sampler, SCORE)
     with contextlib.closing(executor or InlineExecutor(evaluator or Formula())) as opened:
         plan = SearchPlan(space, SCORE, FIDELITY, trials, FIGURES, **asked)
-        discover(plan, sampler, opened, study, on_event=on_event)
+        with contextlib.suppress(NoCandidateError):  # tests look at the study
+            discover(plan, sampler, opened, study, on_event=on_event)
     return study
 
 
@@ -486,3 +488,26 @@ def test_different_fidelity_and_split_are_different_requests(path: Path) -> None
         Request(arch(8), Fidelity(epochs=2), split="test"),
     ]
     assert len(evaluate(path, asked, Formula())) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, "the evaluator returned NoneType, not an Outcome"),
+        ("a", "the evaluator returned str, not an Outcome"),
+        (2.0, "the evaluator returned float, not an Outcome"),
+        (Outcome(accuracy=2.0), "accuracy must be in 0..1, not 2.0"),
+    ],
+)
+def test_a_search_whose_evaluator_gives_no_outcome_says_so(path: Path, answer: Any, told: str) -> None:
+    study = open_study(path, "discover", ["maximize"], None, SCORE)
+    plan = SearchPlan(TINY, SCORE, FIDELITY, 2, FIGURES)
+    with pytest.raises(NoCandidateError, match=f"^no trial came to a value: 2 x .*{told}$"):
+        discover(plan, make_sampler("random", seed=0), InlineExecutor(Returns(answer)), study)
+
+
+def test_a_search_whose_bound_nothing_keeps_says_so(path: Path) -> None:
+    study = open_study(path, "discover", ["maximize"], None, SCORE)
+    plan = SearchPlan(TINY, SCORE, FIDELITY, 2, FIGURES, bounds=(Bound(FIGURES[0], 1),))
+    with pytest.raises(NoCandidateError, match="more than the bound of 1"):
+        discover(plan, make_sampler("random", seed=0), InlineExecutor(Formula()), study)

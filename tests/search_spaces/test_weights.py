@@ -253,3 +253,13 @@ def test_read_weights_gives_the_tensors(tmp_path: Path) -> None:
     read = read_weights(tmp_path / "a.pth")
     assert read.keys() == state.keys()
     assert all(torch.equal(read[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict"])
+def test_names_as_training_tools_write_them_are_understood(tmp_path: Path, prefix: str, wrapper: str | None) -> None:
+    state = {"a.weight": torch.ones(2), "b.bias": torch.zeros(1)}
+    content = {prefix + key: value for key, value in state.items()}
+    for name in ("w.pth", "model_best.pth.tar", "last.ckpt"):
+        torch.save(content if wrapper is None else {wrapper: content, "epoch": 3}, tmp_path / name)
+        assert read_weights(tmp_path / name).keys() == state.keys()

@@ -67,7 +67,8 @@ def told(scalenas: Run, command: str, flag: str) -> str:
 @pytest.mark.parametrize(
     ("flag", "meanings"),
     [
-        ("--epochs", {"run": "short training. [3 to 20, by the number of images]", "discover": "a trial. [3 to 20",
+        ("--epochs", {"run": "short training. [3 to 20, by the number of images]",
+                      "discover": "a trial. [3 to 20",
                       "scale": "N and of 2 N epochs. [3 to 20", "compare": "by N epochs. [3 to 20",
                       "fidelity": "to judge. [3 to 20", "train": "[fast: 100, paper: 350]"}),
         ("--seeds", {"run": "point of the grid. [3]", "scale": "point of the grid. [3]",
@@ -137,13 +138,13 @@ def test_the_library_does_not_speak_of_options(package: str) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--trials", "0"), "--trials must be at least 1, not 0"),
+        (("--trials", "0"), "--trials must be from 1 to 1000000, not 0"),
         (("--train-fraction", "2"), "--train-fraction must be above 0 and at most 1, not 2"),
         (("--executor", "slurm"), "--executor must be one of local, inline, ray, not 'slurm'"),
         (("--workers", "2", "--per-device", "2"), "--workers is the number in all, --per-device that on each"),
         (("--pruner", "median", "--executor", "inline"), "--pruner must be one of none, halving, hyperband"),
-        (("--storage", "nonsense"), "--storage nonsense: not an address"),
-        (("--target-cost", "nan", "--cost", "params"), "--target-cost must be a number above 0, not nan"),
+        (("--storage", "nonsense"), "--storage must be an address"),
+        (("--target-cost", "nan", "--cost", "params"), "--target-cost must be above 0 and at most 1e+15, not nan"),
         (("--latency-backend", "bla", "--cost", "latency"), "--latency-backend must be one of torch, onnxruntime"),
     ],
 )
@@ -156,8 +157,8 @@ def test_users_read_flags_in_messages(scalenas: Run, tmp_path: Path, args: tuple
     ("args", "words"),
     [
         (("--points", "bla"), "--points must be one of matched, nominal, not 'bla'"),
-        (("--points", "nominal", "--step", "nan"), "--step must be from 0.005 to 1, not nan"),
-        (("--points", "nominal", "--tolerance", "-1"), "--tolerance must be at least 0, not -1"),
+        (("--points", "nominal", "--step", "nan"), "--step must be from 0.01 to 1, not nan"),
+        (("--points", "nominal", "--tolerance", "-1"), "--tolerance must be from 0 to 1, not -1"),
     ],
 )
 def test_a_wrong_grid_is_refused_before_anything_is_read(

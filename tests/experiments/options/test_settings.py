@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from click.testing import CliRunner
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.cli import cli
+from experiments.errors import UserError
 from experiments.options.declaration import SHARE, Declared, Range, declared
 from experiments.options.plans import FULL_EPOCHS, FidelityPlan, TrainPlan
 from experiments.options.settings import Settings, declared_groups, preset
@@ -19,6 +23,7 @@ from nas.figures.latency import BACKENDS
 from nas.training.objective import METRICS
 from nas.training.recipe import RECIPES
 from scaling_search.grid import LAYOUTS
+from tests.helpers.option_values import OPTIONS as OFFERED
 
 OPTIONS = {option.name: option for group in declared_groups().values() for option in group.values()}
 PRESETS = Path(__file__).parents[3] / "experiments" / "presets"
@@ -79,12 +84,11 @@ def outside(option: Declared) -> list[Any]:
         return ["nothing such"]
     if allowed is None:
         return []
-    step = 1 if option.kind is int else 1e-9
-    low = option.kind(allowed.low)
-    beyond = [low if allowed.above else low - step]
-    if allowed.high is not None:
-        beyond.append(option.kind(allowed.high) + (0 if allowed.below else step))
-    return beyond if option.kind is int else [*beyond, float("nan"), float("inf")]
+    if option.kind is int:
+        return [int(allowed.low) - 1, int(allowed.high) + 1, 10**400, 10**5000]
+    low = allowed.low if allowed.above else math.nextafter(allowed.low, -math.inf)
+    high = allowed.high if allowed.below else math.nextafter(allowed.high, math.inf)
+    return [low, high, math.nan, math.inf, 1e300]
 
 
 BOUNDED = [
@@ -106,13 +110,47 @@ def test_a_value_out_of_range_is_refused_by_name(group: type, option: Declared) 
             group(**{option.name: (value,) if option.is_tuple else value})
 
 
+@pytest.mark.parametrize(("command", "option"), OFFERED, ids=lambda each: getattr(each, "name", each))
+def test_every_number_has_bounds(command: str, option: Declared) -> None:  # noqa: ARG001
+    if option.kind in (int, float):
+        allowed = option.facts["range"]
+        assert -math.inf < allowed.low < allowed.high < math.inf
+
+
+NUMBERS = [(command, option) for command, option in OFFERED if option.kind in (int, float)]
+ABSURD = ["9" * 400, "9" * 5000, "1e300", "-1e300", "nan", "-inf", "0x10", "1_0e400", "-9999999", "1e400", "", "١e9"]
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(st.sampled_from(NUMBERS), st.sampled_from(ABSURD))
+def test_absurd_numbers_are_refused_at_once(asked: tuple[str, Declared], text: str) -> None:
+    command, option = asked
+    arguments = ["digits"] if command != "train" else ["resnet20", "digits"]
+    answer = CliRunner().invoke(cli, [command, *arguments, "--run", "/nowhere", f"{option.flag}={text}"])
+    assert answer.exit_code == 2 or isinstance(answer.exception, UserError)
+    said = answer.output + str(answer.exception)
+    assert option.flag in said or f"`{option.name}`" in said
+
+
+def test_lists_have_an_end() -> None:
+    for given_list in ({"lengths": [1] * 101}, {"arch": ["a"] * 101}):
+        with pytest.raises(ValueError, match="takes at most 100 values, not 101"):
+            Settings().with_given(given_list)
+    for budget in ("9" * 400, "1e308h", "nanh", "-1", "1000001"):
+        with pytest.raises(ValueError, match="`budget` "):
+            Settings().with_given({"budget": budget})
+    for fidelity in ("9" * 400, "3:1e-400", "3:nan", "100001"):
+        with pytest.raises(ValueError, match="`fidelity` "):
+            FidelityPlan(fidelity=(fidelity,))
+
+
 def test_the_ends_of_a_range_are_in_it_unless_told_otherwise() -> None:
     assert 0 not in SHARE
     assert 1e-9 in SHARE
     assert 1 in SHARE
     assert 1 not in Range(0, 1, below=True)
-    assert [Range(2).words, Range(0, above=True).words, Range(0, 1).words, SHARE.words] == [
-        "at least 2", "a number above 0", "from 0 to 1", "above 0 and at most 1",
+    assert [Range(2, 10**6).words, Range(0, 1).words, SHARE.words] == [
+        "from 2 to 1000000", "from 0 to 1", "above 0 and at most 1",
     ]  # fmt: skip
     assert Range(0, 1, above=True, below=True).words == "between 0 and 1"
 

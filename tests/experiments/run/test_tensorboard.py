@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run.tensorboard import FOLDER, open_writer
+from experiments.run.folder import TENSORBOARD
+from experiments.run.tensorboard import open_writer
 from nas.study.store import read_study
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,7 +55,7 @@ def test_it_is_off_unless_asked_for(tmp_path: Path, scalenas: Run, monkeypatch: 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     status, _, err = scalenas("discover", "digits", "--run", tmp_path / "r", *SEARCH)
     assert status == 0, err
-    assert not (tmp_path / "r" / FOLDER).exists()
+    assert not (tmp_path / "r" / TENSORBOARD).exists()
     status, _, err = scalenas("discover", "digits", "--run", tmp_path / "r", *SEARCH, "--tensorboard")
     assert (status, "scalenas[tensorboard]" in err, "Traceback" in err) == (2, True, False)
 

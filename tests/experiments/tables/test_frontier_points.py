@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.tables.frontier import FrontierPoint, points_csv, read_points
+from experiments.tables.frontier import FrontierPoint, merge_points, points_csv, read_own_points, read_points
 from experiments.views.frontier import draw_frontier
 from tests.helpers.run_folders import made_up_run
 
@@ -57,3 +57,27 @@ def test_the_run_one_stands_in_has_its_name(tmp_path: Path, monkeypatch: pytest.
     points = draw_frontier([".", "../there"], tmp_path / "both.csv")
     assert {point.run for point in points} == {"here", "there"}
     assert points[0].label.startswith("here: ")
+
+
+def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:
+    old = [replace(POINT, label=role, role=role) for role in ("baseline", "family", "candidate", "rival", "reference")]
+    again = replace(POINT, label="reference", accuracy=0.6)
+    assert merge_points(old, [again]) == [*old[:4], again]
+    new = replace(POINT, label="baseline", role="baseline", accuracy=0.7)
+    assert merge_points(old, [new]) == [old[4], new]
+    other = replace(POINT, label="baseline", accuracy=0.7)  # of another role
+    assert merge_points(old, [other]) == [*old, other]
+
+
+@pytest.mark.parametrize(
+    ("cells", "accuracies"),
+    [("0.5 1", [0.5, 1.0]), ("1 1", [1.0, 1.0]), ("1.5 100", [0.015, 1.0]), ("0.5 100.5", None), ("-0.1 0.5", None)],
+)
+def test_own_accuracies_are_shares_or_percent(tmp_path: Path, cells: str, accuracies: list[float] | None) -> None:
+    rows = [f"net,{cell},1000" for cell in cells.split()]
+    (tmp_path / "own.csv").write_text("\n".join(["label,accuracy,macs", *rows]))
+    if accuracies is None:
+        with pytest.raises(UserError, match="accuracy is out of range"):
+            read_own_points(tmp_path / "own.csv")
+    else:
+        assert [point.accuracy for point in read_own_points(tmp_path / "own.csv")] == accuracies

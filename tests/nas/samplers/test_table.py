@@ -121,3 +121,33 @@ def test_accel_nasbench() -> None:
     assert table.space.size == 36**7 * 4 // 3
     assert len(table.frame) == 4138
     assert table.macs()(table.params_of(reference_arch("efficientnet_b0"))) == 385_814_752
+
+
+@pytest.mark.parametrize("name", ["Top1", " top1", "ACCURACY", "Acc"])
+def test_a_header_may_be_written_with_capitals(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"ID,Width,{name},Latency\n0,1,50,3\n1,2,60,4\n")
+    table = load_table(file, mode="exact")
+    assert [choice.name for choice in table.space.choices] == ["Width"]
+    assert table.accuracy({"Width": 2}) == pytest.approx(0.6)
+    assert table.cost("Latency", {"Width": 1}) == 3
+
+
+def test_stages_in_capitals_are_those_of_a_network(tmp_path: Path) -> None:
+    values = {"expand": (1, 4), "kernel": (3, 5), "layers": (1, 2), "se": (0, 1)}
+    columns = {f"Stage{i}_{name.title()}": pair for i in range(1, 8) for name, pair in values.items()}
+    pd.DataFrame({**columns, "accuracy": (0.5, 0.6)}).to_csv(tmp_path / "t.csv", index=False)
+    assert len(load_table(tmp_path / "t.csv").space.choices) == 28
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("width;top1\n1;50\n", "separated by semicolons; save it with commas"),
+        ("width,top1,Top1\n1,50,50\n", "two columns have one name"),
+    ],
+)
+def test_a_header_that_is_not_understood_is_told(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(TableError, match=f"t.csv: .*{words}"):
+        load_table(tmp_path / "t.csv")

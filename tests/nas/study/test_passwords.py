@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from nas.study.passwords import hide_password
+from experiments.options.flags import shown_command
+from nas.study.passwords import check_address, hide_password, shown_address
 from tests.helpers.command import Run
 
 
@@ -45,3 +47,53 @@ def test_what_the_command_prints_has_no_password(
     status, _, err = scalenas("inspect", url)
     assert status == 2
     assert "secret" not in err
+
+
+FORMS = [
+    "postgresql://u:S3CRET pw@h/x", "host=h dbname=x password=S3CRET", "u:S3CRET@h/x", "postgresql:u:S3CRET@h/x",
+    "postgresql://u:S3CRET", "postgresql://u:p@S3CRET@h/x", "postgresql://u:a/S3CRET@h/x", "mysql://u:S3CRET@h/x",
+    "POSTGRESQL://u:S3CRET@h/x", "{'password': 'S3CRET'}", "S3CRET",
+]  # fmt: skip
+"""That cannot be read in one way only, so that nobody knows which part is the password."""
+
+
+@pytest.mark.parametrize("storage", FORMS)
+def test_what_is_no_plain_address_is_refused_before_anything_is_written(
+    scalenas: Run, tmp_path: Path, storage: str
+) -> None:
+    assert shown_address(storage) == "***"
+    with pytest.raises(ValueError, match="`storage` must be an address") as told:
+        check_address(storage)
+    assert "S3CRET" not in str(told.value)
+    for given in (("--storage", storage), (f"--storage={storage}",)):
+        status, out, err = scalenas("discover", "digits", "--run", tmp_path / "r", *given)
+        assert (status, "S3CRET" in out + err) == (2, False)
+    (tmp_path / "p.json").write_text(json.dumps({"storage": [storage]}))
+    status, _, err = scalenas("discover", "digits", "--run", tmp_path / "r", "--preset", tmp_path / "p.json")
+    assert (status, "S3CRET" in err) == (2, False)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("storage", "shown"),
+    [
+        ("postgresql://h/x", "postgresql://h/x"),
+        ("postgresql://u@[::1]:5432/x", "postgresql://u@[::1]:5432/x"),
+        ("postgresql+psycopg://u:S3CRET@h:5432/x", "postgresql+psycopg://u:***@h:5432/x"),
+        ("postgresql:///x?user=u&password=S3CRET", "postgresql:///x?***"),
+        ("postgresql://h/x?PASSWORD=S3CRET&sslmode=require", "postgresql://h/x?***"),
+        ("postgresql://h/x?p%61ssword=S3CRET", "postgresql://h/x?***"),
+    ],
+)
+def test_an_address_is_shown_and_written_without_its_password(storage: str, shown: str) -> None:
+    check_address(storage)
+    assert shown_address(storage) == shown
+    for words in (["discover", "--storage", storage], ["discover", f"--storage={storage}"]):
+        command = shown_command(words)
+        assert "S3CRET" not in command
+        assert shown in command.replace("'", "")
+
+
+def test_a_servers_message_may_quote_the_password() -> None:
+    told = hide_password("no host 'p@S3CRET', nor p%40S3CRET", "postgresql://u:p%40S3CRET@h/x")
+    assert told == "no host '***', nor ***"

@@ -318,8 +318,8 @@ def test_the_command_shares_a_search_and_keeps_a_copy_in_each_run_folder(
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("nonsense", "`storage` nonsense: not an address such as postgresql://user@host/database"),
-        ("sqlite:///x.db", "`storage` sqlite:///x.db: must be a postgresql:// address"),
+        ("nonsense", "`storage` must be an address such as postgresql://user@host/database.+"),
+        ("sqlite:///x.db", "`storage` must be an address such as postgresql://user@host/database.+"),
         ("postgresql://me:secret@127.0.0.1:1/x", r"`storage` postgresql://me:\*\*\*@127.0.0.1:1/x: cannot be used: .+"),
     ],
 )

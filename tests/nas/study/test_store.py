@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -135,9 +136,68 @@ def test_a_journal_without_its_first_line_is_refused_and_kept(path: Path) -> Non
 
 def test_the_lock_of_a_killed_writer_does_not_hold_up_the_next(path: Path) -> None:
     filled(path)
-    os.symlink(path, f"{path}.lock")
-    open_study(path, "discover").tell(2, 0.5)
+    lock = path.with_name(f"{path.name}.lock")
+    lock.symlink_to(path)
+    study = open_study(path, "discover")
+    assert not lock.is_symlink()  # else Optuna waits for it, and takes it for dead after half a minute only
+    study.tell(2, 0.5)
     assert states(path) == [TrialState.COMPLETE] * 3
+
+
+def spoilt(path: Path, text: bytes, *, told: str) -> None:
+    """Both ways to open the journal say what is wrong, and change nothing."""
+    path.write_bytes(text)
+    for function in (open_study, read_study):
+        with pytest.raises(JournalError, match=told) as error:
+            function(path, "discover")
+        assert "\n" not in str(error.value)
+        assert path.read_bytes() == text
+
+
+def test_lines_that_are_lost_doubled_or_out_of_place_are_noticed(path: Path) -> None:
+    lines = filled(path)
+    for i in range(1, len(lines) - 1):
+        spoilt(path, b"".join(lines[:i] + lines[i + 1 :]), told=rf"line {i + 1} was written as line {i + 2}: .+missing")
+        spoilt(path, b"".join(lines[:i] + lines[i - 1 :]), told=rf"line {i + 1} was written as line {i}: ")
+        swapped = [*lines[:i], lines[i + 1], lines[i], *lines[i + 2 :]]
+        spoilt(path, b"".join(swapped), told=rf"line {i + 1} was written as line {i + 2}")
+
+
+def test_lines_lost_before_what_was_written_later_are_noticed_in_an_older_journal(path: Path) -> None:
+    older = [re.sub(rb',"line":\d+', b"", line) for line in filled(path)]
+    path.write_bytes(b"".join(older))
+    assert states(path) == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
+    open_study(path, "discover").tell(2, 1.0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert lines[: len(older)] == older
+    spoilt(path, b"".join(lines[:2] + lines[3:]), told="was written as line")
+
+
+@pytest.mark.parametrize("operation", [b"99", b"-1", b"null", b"[]", b'"0"', b"1.5", b"true"])
+def test_an_operation_of_a_newer_optuna_is_told_and_kept(path: Path, operation: bytes) -> None:
+    lines = filled(path)
+    unknown = b'{"op_code":' + operation + b',"worker_id":"x"}\n'
+    for place in (1, len(lines)):
+        spoilt(path, b"".join([*lines[:place], unknown, *lines[place:]]), told=rf"line {place + 1}: unknown operation")
+
+
+@pytest.mark.parametrize("record", [b'{"op_code":4}', b'{"op_code":6,"worker_id":"x","trial_id":2,"state":"x"}'])
+def test_a_record_that_lacks_what_optuna_reads_is_told(path: Path, record: bytes) -> None:
+    lines = filled(path)
+    spoilt(path, b"".join([*lines[:3], record + b"\n", *lines[3:]]), told="damaged journal: (a record|line 5)")
+    spoilt(path, b"".join([*lines, record + b"\n"]), told="damaged journal: (a record lacks|'x' is not)")
+
+
+@pytest.mark.parametrize("name", ["arch_id", "arch", "macs", "seed", "fidelity", "request_key", "accuracy"])
+def test_a_trial_that_lacks_a_part_is_told(path: Path, name: str) -> None:
+    study = open_study(path, "discover")
+    attrs = request_attrs(request(), {"macs": 10, "params": 2}) | outcome_attrs(Outcome(accuracy=0.5))
+    study.add_trial(create_trial(value=1.0, user_attrs=attrs))
+    assert read_study(path, "discover").trials[0].user_attrs.keys() == attrs.keys()
+    study.add_trial(create_trial(value=1.0, user_attrs={key: value for key, value in attrs.items() if key != name}))
+    for function in (open_study, read_study):
+        with pytest.raises(JournalError, match=f"damaged journal: trial 1 lacks {name}; a copy from before"):
+            function(path, "discover")
 
 
 def test_reading_does_not_write(path: Path) -> None:
@@ -303,3 +363,9 @@ def test_a_second_driver_is_told_who_holds_the_folder_until_it_dies(tmp_path: Pa
         pass
     with run_lock(tmp_path):
         pass
+
+
+def test_the_lock_tells_its_holder_and_nothing_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("123456789012345")
+    with run_lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
