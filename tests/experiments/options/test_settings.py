@@ -110,8 +110,8 @@ def test_a_value_out_of_range_is_refused_by_name(group: type, option: Declared) 
             group(**{option.name: (value,) if option.is_tuple else value})
 
 
-@pytest.mark.parametrize(("command", "option"), OFFERED, ids=lambda each: getattr(each, "name", each))
-def test_every_number_has_bounds(command: str, option: Declared) -> None:  # noqa: ARG001
+@pytest.mark.parametrize("option", [option for _, option in OFFERED], ids=lambda option: option.name)
+def test_every_number_has_bounds(option: Declared) -> None:
     if option.kind in (int, float):
         allowed = option.facts["range"]
         assert -math.inf < allowed.low < allowed.high < math.inf
