@@ -1,4 +1,4 @@
-"""The compiled loops of the CPU (`_depthwise.c`, `_norm.c`), built when the package is installed."""
+"""The compiled loops of the CPU (`_depthwise.c`, `_gate.c`, `_norm.c`), built when the package is installed."""
 
 from __future__ import annotations
 
