@@ -1,6 +1,7 @@
 """How many images a second a short training sees on the CPU, in four ways of writing it.
 
     python -m benchmarks.training.throughput [--sizes 32,64,96] [--repetitions 3] [--steps 1] [--only one|whole]
+    python -m benchmarks.training.throughput --against PATH [--sizes ...] [--repetitions ...] [--steps ...]
 
 The network is EfficientNet-B0 fitted to each size at 30 M multiply-adds (at 32 pixels about half B0's width), batches
 have 128 images, the optimiser is SGD with Nesterov's momentum. In one process on one thread, as a slot of the pool has
@@ -15,6 +16,9 @@ it:
 Then the whole machine at the first size: the second and third in one process on all cores, and PyTorch's operations
 (plain) and ours through the pool, one worker a core; building and measuring the networks is then part of the time.
 
+With `--against`, the default recipe in batches of 64, in this checkout and in another one at PATH (`git worktree add
+PATH COMMIT`, and there `python setup.py build_ext --inplace`).
+
 Ways take turns, each in a process of its own. Printed are the median over repetitions and the range, by the wall and,
 for one process, by its CPU time, which suffers less from a busy machine; ratios are of medians.
 """
@@ -25,6 +29,7 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -223,6 +228,62 @@ def race(ways: Iterable[str], task: Task, threads: int, repetitions: int) -> dic
     return found
 
 
+class Checkout:
+    """A process that repeats trainings by the default recipe with the code of a checkout of this repository."""
+
+    code = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from benchmarks.training.throughput import WAYS, Task, fast, measure, ours, prepare
+folder, cache, size = sys.argv[1:]
+WAYS["batches of 64"] = lambda task: ours(task, replace(fast(), min_steps=1))
+prepare("batches of 64", Task(Path(folder), Path(cache), int(size)), 1)
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(*measure(), flush=True)
+"""
+
+    def __init__(self, path: Path, task: Task) -> None:
+        command = [sys.executable, "-c", self.code, str(task.folder), str(task.cache), str(task.size)]
+        self.process = subprocess.Popen(
+            command, cwd=path, env=os.environ | {"PYTHONPATH": str(path)}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self._read()
+
+    def measure(self) -> tuple[float, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("again\n")
+        self.process.stdin.flush()
+        wall, cpu = self._read().split()
+        return float(wall), float(cpu)
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"the training in {self.process.args!r} ended")
+        return line
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def race_checkouts(paths: dict[str, Path], task: Task, repetitions: int) -> dict[str, list[tuple[float, float]]]:
+    """The measurements of the default recipe by each checkout's code, taken in turns."""
+    with ExitStack() as stack:
+        checkouts = {
+            name: stack.enter_context(closing(Checkout(path, replace(task, cache=task.cache / name))))
+            for name, path in paths.items()
+        }
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in checkouts}
+        for _ in range(repetitions):
+            for name, checkout in checkouts.items():
+                found[name].append(checkout.measure())
+    return found
+
+
 def race_pools(task: Task, workers: int, repetitions: int) -> dict[str, list[tuple[float, float]]]:
     """Images a second by the wall, of all workers together, through the pool; measured in turns."""
     recipe = like_the_others()
@@ -277,6 +338,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="of 128 images, in one repetition")
     parser.add_argument("--only", choices=["one", "whole"])
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, compiled")
     asked = parser.parse_args()
     sizes = [int(size) for size in asked.sizes.split(",")]
     cores = usable_cores()
@@ -290,11 +352,16 @@ def main() -> None:
         tasks = [Task(Path(name) / str(size), Path(name) / f"cache{size}", size) for size in sizes]
         for task in tasks:
             write_images(task.folder, task.size, BATCH * asked.steps)
-        if asked.only != "whole":
+        if asked.against is not None:
+            paths = {"there": asked.against.resolve(), "here": Path(__file__).parents[2]}
+            for task in tasks:
+                found = race_checkouts(paths, task, asked.repetitions)
+                show(f"{task.size} pixels, default recipe, one process on one thread", found, ("there",))
+        elif asked.only != "whole":
             for task in tasks:
                 found = race(WAYS, task, 1, asked.repetitions)
                 show(f"{task.size} pixels, one process on one thread", found, ("in memory", "channels_last"))
-        if asked.only != "one":
+        if asked.against is None and asked.only != "one":
             found = race(("in memory", "channels_last"), tasks[0], cores, asked.repetitions)
             found |= race_pools(tasks[0], cores, asked.repetitions)
             found = {way: [(wall, 0.0) for wall, _ in pairs] for way, pairs in found.items()}

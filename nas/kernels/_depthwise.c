@@ -15,22 +15,12 @@ typedef struct {
 
 #define STRIP_BYTES 49152 /* of a block of input pixels held at a time */
 
-static long least(long a, long b) { return a < b ? a : b; }
-static long most(long a, long b) { return a > b ? a : b; }
-
-#define REAL float
-#define SUFFIX f32
-#include "_depthwise.c"
-#undef REAL
-#undef SUFFIX
-#define REAL double
-#define SUFFIX f64
-#include "_depthwise.c"
+#define LOOPS "_depthwise.c"
+#include "_each.h"
 
 #else /* the code for one number type */
 
-#define Vector TYPED(Vector)
-VECTOR_TYPE(Vector);
+VECTOR_OF(REAL, Vector);
 
 /* Copy `count` pixels of `wide` vectors of channels, of which `used` exist. `end`: where the source must not be read. */
 INLINE void TYPED(pack)(REAL *to, const REAL *from, const REAL *end, long count, long channels, long used, long wide)
@@ -153,5 +143,4 @@ INLINE int TYPED(weight_gradient_any)(const Shape *s, const REAL *images, const 
 EXPORT(weight_gradient, (const Shape *s, const REAL *images, const REAL *gradients, REAL *weights),
        (s, images, gradients, weights))
 
-#undef Vector
 #endif

@@ -19,8 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from nas.kernels.depthwise import swap_convolutions
+from nas.kernels.gated import swap_chains
 from nas.kernels.library import library
 from nas.kernels.norm import swap_norms
+from nas.kernels.pointwise import swap_pointwise
+from search_spaces.network import Gate, GlobalPool
 
 TOLERANCE = 1e-3
 """How far a gradient may be from PyTorch's in the check, as a share of its largest element."""
@@ -42,6 +45,9 @@ def available() -> bool:
         torch.manual_seed(0)
         plain = nn.Sequential(
             nn.Conv2d(20, 20, 5, 2, 2, groups=20, bias=False), nn.BatchNorm2d(20), nn.SiLU(),
+            Gate(nn.Sequential(GlobalPool(), nn.Conv2d(20, 3, 1), nn.SiLU(), nn.Conv2d(3, 20, 1), nn.Sigmoid())),
+            nn.Conv2d(20, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6(),
+            nn.Conv2d(24, 20, 1, bias=False), nn.BatchNorm2d(20), nn.SiLU(),
             nn.Conv2d(20, 20, 3, 1, 1, groups=20, bias=False), nn.BatchNorm2d(20), nn.ReLU6(),
         )  # fmt: skip
         ours = copy.deepcopy(plain)
@@ -66,7 +72,9 @@ def _one_thread() -> Iterator[None]:
 
 def _swap(network: nn.Module) -> None:
     swap_convolutions(network)
+    swap_pointwise(network)
     swap_norms(network)
+    swap_chains(network)
 
 
 def _gradients(network: nn.Module, images: Tensor) -> list[Tensor]:

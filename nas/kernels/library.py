@@ -1,4 +1,4 @@
-"""The compiled loops of the CPU (`_depthwise.c`, `_norm.c`), built when the package is installed."""
+"""The compiled loops of the CPU (`_depthwise.c`, `_gate.c`, `_norm.c`), built when the package is installed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,22 @@ def library() -> ctypes.CDLL | None:
 
 
 def suits(images: Tensor) -> bool:
-    """Whether the loops can read these images (N, C, H, W): on the CPU, of a known type, in channels_last layout."""
+    """Whether the loops can read these images (N, C, H, W): on the CPU, of a known type, in channels_last layout.
+
+    Not inside autocast, which is to choose the type of each operation.
+    """
     return (
-        images.device.type == "cpu"
+        not torch.is_autocast_enabled("cpu")
+        and images.device.type == "cpu"
         and images.dtype in _SUFFIXES
         and images.is_contiguous(memory_format=torch.channels_last)
         and images.numel() > 0
     )
+
+
+def one_thread() -> bool:
+    """Whether torch computes on one thread here, for which alone most loops are made."""
+    return torch.get_num_threads() == 1
 
 
 def call(name: str, shape: ctypes.Structure, *tensors: Tensor) -> None:

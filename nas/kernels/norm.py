@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from nas.kernels.library import call, suits
+from nas.kernels.library import call, one_thread, suits
 
 _CODES: dict[type[nn.Module], int] = {nn.Identity: 0, nn.ReLU: 1, nn.ReLU6: 2, nn.SiLU: 3}
 _PLAIN: tuple[Callable[[Tensor], Tensor], ...] = (nn.Identity(), F.relu, F.relu6, F.silu)
 
 
-class _Norm(ctypes.Structure):
+class Norm(ctypes.Structure):
     """`Norm` of the C file."""
 
     _fields_ = (
+        ("images", ctypes.c_long),
         ("pixels", ctypes.c_long),
         ("channels", ctypes.c_long),
         ("activation", ctypes.c_long),
@@ -65,17 +66,23 @@ class NormActivation(UncountedNorm):
     activation: int = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (self.training and torch.is_grad_enabled() and torch.get_num_threads() == 1 and suits(input)):
+        if not self.is_fast(input):
             return _PLAIN[self.activation](super().forward(input))
-        if input.numel() == input.shape[1]:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         result: Tensor
         result, mean, variance = _NormActivation.apply(input, self.weight, self.bias, self.eps, self.activation)  # type: ignore[no-untyped-call]
-        self._keep(mean, variance, input.numel() // input.shape[1])
+        self.keep(mean, variance, input.numel() // input.shape[1])
         return result
 
+    def is_fast(self, input: Tensor) -> bool:
+        """Whether the loops serve this input (N, C, H, W). Raises ValueError where PyTorch cannot normalise it."""
+        if not (self.training and torch.is_grad_enabled() and one_thread() and suits(input)):
+            return False
+        if input.numel() == input.shape[1]:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+        return True
+
     @torch.no_grad()
-    def _keep(self, mean: Tensor, variance: Tensor, pixels: int) -> None:
+    def keep(self, mean: Tensor, variance: Tensor, pixels: int) -> None:
         """Take a batch's statistics into the running ones, the variance without bias, as PyTorch does."""
         momentum: Any = self.momentum
         running_mean: Any = self.running_mean
@@ -107,7 +114,7 @@ class _NormActivation(torch.autograd.Function):
     def forward(  # noqa: PLR0917
         ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float, activation: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.shape = _Norm(x.numel() // x.shape[1], x.shape[1], activation, epsilon)
+        ctx.shape = Norm(1, x.numel() // x.shape[1], x.shape[1], activation, epsilon)
         y = torch.empty_like(x)
         mean, variance, deviation = (torch.empty_like(gamma) for _ in range(3))
         call("norm_forward", ctx.shape, x, gamma, beta, y, mean, variance, deviation)
