@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -30,9 +30,9 @@ def repeatable(seed: int, device: torch.device, numerics: str = FLOAT32) -> Iter
             torch.set_float32_matmul_precision(before)
 
 
-def mixed(numerics: str, device: torch.device) -> torch.autocast:
+def mixed(numerics: str, device: torch.device) -> AbstractContextManager[object]:
     """What a forward pass, and its loss, is to be computed in; neither the backward pass nor the step."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=numerics == BFLOAT16)
+    return torch.autocast(device.type, torch.bfloat16) if numerics == BFLOAT16 else nullcontext()
 
 
 def method_of(numerics: str) -> str:

@@ -121,7 +121,7 @@ def test_discover_options_that_cannot_be(
         (("--points", "square"), ["square", "matched"]),
         (("--arch", "efficientnet_b99"), ["efficientnet_b99", "efficientnet_b0"]),
         (("--seeds", "0"), ["seeds"]),
-        (("--lengths", "5,0"), ["lengths", "0 is below 1"]),
+        (("--lengths", "5,0"), ["lengths", "from 1"]),
         (("--lengths", "5,ten"), ["lengths", "5,10"]),
     ],
 )
