@@ -347,6 +347,40 @@ def test_each_step_that_goes_on_tells_it(
     assert {file: file.read_bytes() for file in folder.glob("*.journal")} == journals
 
 
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "status": ("{run}",), "redraw": ("{run}",), "report": ("{run}",), "inspect": ("{run}",),
+    "frontier": ("{run}", "-o", "{run}/all.csv"),
+    "export": ("{run}", "-o", "{run}/net.json"),
+    "train": ("{run}", "digits", "--run", "{run}/other", "--devices", "cpu"),
+    "compare": ("digits", "--run", "{run}", "--resolution", "8", "--seed", "3", "--devices", "cpu", "--workers", "1"),
+    "scale": ("digits", "--run", "{run}", "--resolution", "8", "--seed", "3", "--devices", "cpu", "--workers", "1"),
+    "discover": ("digits", "--run", "{run}", "--preset", "{run}/preset.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [*(("run.json", command) for command in ("status", "report", "redraw", "scale", "compare")),
+     *(("baseline.json", command) for command in ("status", "inspect", "export", "train", "scale", "compare")),
+     ("coefficients.json", "status"), ("train.json", "status"), ("preset.json", "discover")],
+)  # fmt: skip
+@pytest.mark.parametrize("content", ["deep", "huge"])
+def test_each_reader_bounds_what_it_reads(
+    tmp_path: Path, scalenas: Run, monkeypatch: pytest.MonkeyPatch, *, name: str, command: str, content: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(OLD / ("train" if name == "train.json" else "full"), folder)
+    value = json.loads((folder / name).read_text()) if name != "preset.json" else {}
+    if content == "deep":
+        value["note"] = json.loads("[" * 400 + "]" * 400)
+    else:
+        value["note"] = "x" * 100_000
+        monkeypatch.setattr("nas.files.LARGEST_JSON", 100_000)
+    (folder / name).write_text(json.dumps(value))
+    told = {"deep": "nested too deeply", "huge": "is larger than 0.1 MB"}[content]
+    expect_mistake(scalenas(command, *(part.format(run=folder) for part in ARGUMENTS[command])), name, told)
+
+
 def test_a_run_that_is_told_in_two_ways_is_one(tmp_path: Path) -> None:
     folder = RunFolder(made_up_run(tmp_path / "run", 3))
     assert folder.has(BaselineRecord)
