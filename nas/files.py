@@ -11,6 +11,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from search_spaces.json_text import parse_json
 
 PARTIAL = ".partial"
 """How the names of files end that are being written; a kill may leave one behind, which nothing reads."""
@@ -98,6 +101,17 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"is larger than {limit / 1e6:g} MB", str(path))
     return content
+
+
+LARGEST_JSON = 32_000_000
+"""Bytes of a JSON file that is read. Those of a run have some kilobytes; with 100,000 classes, some megabytes."""
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of at most LARGEST_JSON bytes. Raises OSError as `read_bounded` does, and ValueError as
+    `search_spaces.json_text.parse_json` does.
+    """
+    return parse_json(read_bounded(path, LARGEST_JSON))
 
 
 def _flush(path: Path) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.checks import ArchError, integer, known_fields, number, odd, one_of, shown
+from search_spaces.json_text import parse_json
 from search_spaces.layers import ACTIVATIONS, Act, Norm
 from search_spaces.ops import GateSpec, Stage, read_stage
 from search_spaces.ops.base.stage import Style, settled
@@ -130,11 +131,9 @@ class ArchSpec:
     def from_json(cls, text: str) -> ArchSpec:
         """Read `to_json`'s form. Raises ArchError on anything else, naming the field."""
         try:
-            data = json.loads(text)
-        except RecursionError:
-            raise ArchError("not an architecture: nested too deeply") from None
-        except ValueError as error:  # no JSON, or a number of thousands of digits
-            raise ArchError(f"not JSON: {error}") from None
+            data = parse_json(text)
+        except ValueError as error:
+            raise ArchError(str(error)) from None
         return cls.from_dict(data)
 
     @classmethod

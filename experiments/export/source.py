@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
@@ -25,6 +27,8 @@ from search_spaces.weights import read_weights
 class Exported:
     """A network to export. built: in evaluation mode on the CPU; None: drawn from seed 0 when it is asked for, which a
     format that holds the architecture alone does not. weights: where they are from, in words; fresh: from nowhere.
+    classes: names, in the order of the outputs; mean, std: of each channel, in 0..1, by which images are normalised; of
+    all three None where they are not known.
     """
 
     arch: ArchSpec
@@ -32,6 +36,25 @@ class Exported:
     built: Network | None
     weights: str
     fresh: bool = False
+    classes: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the file says about the images that the network takes, and about its outputs: `resolution` in pixels and
+        `channels`; `classes`, `mean` and `std` where they are known."""
+        known = {"classes": self.classes, "mean": self.mean, "std": self.std}
+        return {
+            "resolution": self.arch.resolution,
+            "channels": self.arch.input_channels,
+            **{name: list(value) for name, value in known.items() if value is not None},
+        }
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The same for files whose metadata are texts: each value as JSON, in ASCII."""
+        return {name: json.dumps(value) for name, value in self.facts.items()}
 
     @cached_property
     def network(self) -> Network:
@@ -54,10 +77,10 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     architecture's own. Without any weights they are drawn afresh from seed 0, which is said. Raises UserError.
     """
     trained = Path(text) / "train.json"
-    classes, file = num_classes, weights
+    classes, file, record = num_classes, weights, None
     if trained.is_file():
-        arch, trained_classes, trained_file = _training(trained)
-        classes, file = num_classes or trained_classes, weights or trained_file
+        record, arch, names, trained_file = _training(trained)
+        classes, file = num_classes or len(names), weights or trained_file
     else:
         arch = load_arch(text)
     if resolution is not None:
@@ -70,7 +93,10 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
             return Exported(arch, classes, None, "untrained, drawn from seed 0", fresh=True)
         network = _built(arch, classes, file)
     # Public weights bring their own epsilon of the norms.
-    return Exported(network.arch, classes, network, file)
+    found = Exported(network.arch, classes, network, file)
+    if record is None or weights is not None:  # nobody knows what other weights were trained on
+        return found
+    return replace(found, classes=record.classes, mean=record.mean, std=record.std)
 
 
 def _built(arch: ArchSpec, num_classes: int, file: str | None) -> Network:
@@ -83,12 +109,12 @@ def _built(arch: ArchSpec, num_classes: int, file: str | None) -> Network:
     return network.eval()
 
 
-def _training(path: Path) -> tuple[ArchSpec, int, str]:
-    """The architecture, the number of classes and the weights file that a training's train.json tells of."""
+def _training(path: Path) -> tuple[TrainingRecord, ArchSpec, tuple[str, ...], str]:
+    """A training's train.json, with the architecture, the classes and the weights file that it tells of."""
     record = read_record(TrainingRecord, path)
     with named_record(TrainingRecord, path):
         file = needed(needed(record.weights, "weights").file, "weights.file")
-        return needed(record.arch, "arch"), len(needed(record.classes, "classes")), str(path.parent / file)
+        return record, needed(record.arch, "arch"), needed(record.classes, "classes"), str(path.parent / file)
 
 
 def _classes_of_baseline(text: str) -> int | None:

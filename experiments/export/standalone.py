@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from importlib import resources
 from pathlib import Path
+from pprint import pformat
 
 from torch import nn
 
@@ -23,7 +24,7 @@ def write_standalone(exported: Exported, path: Path) -> float:
     The file needs torch and nothing else: it reads the .safetensors format itself.
     """
     weights = path.with_suffix(".weights.safetensors")  # not net.safetensors, which people call a training's own
-    save_weights(exported.network, weights)
+    save_weights(exported.network, weights, metadata=exported.metadata)
     replace_text(path, standalone_source(exported), durable=False)
     spec = importlib.util.spec_from_file_location("scalenas_standalone", path)
     assert spec is not None
@@ -50,10 +51,26 @@ def standalone_source(exported: Exported) -> str:
         "@MACS@": str(count_macs(arch, None, classes)),
         "@PARAMS@": str(count_params(arch, classes)),
         "@NETWORK@": _source(exported.network, "    "),
+        "@FACTS@": _facts(exported),  # last: names of classes are anything
     }
     for mark, text in facts.items():
         template = template.replace(mark, text)
     return template
+
+
+def _facts(exported: Exported) -> str:
+    """The lines of what is known of images and outputs."""
+    said = {
+        "classes": ("NAMES", "# of the classes, in the order of the outputs"),
+        "mean": ("MEAN", "# of each channel, in 0..1; the network takes (image - MEAN) / STD"),
+        "std": ("STD", ""),
+    }
+    lines = [
+        f"{name} = {pformat(exported.facts[key], width=110, compact=True)}  {comment}".rstrip()
+        for key, (name, comment) in said.items()
+        if key in exported.facts
+    ]
+    return "\n".join(lines)
 
 
 def _source(module: nn.Module, indent: str) -> str:  # noqa: PLR0911, PLR0912  one case a module

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from experiments.options.groups import (
     SearchOptions,
     TrainingOptions,
 )
+from nas.files import read_json
+from search_spaces.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,19 @@ def preset(name: str) -> Settings:
     if path.suffix == ".json":
         if not path.is_file():
             raise ValueError(f"preset {name}: no such file")
-        text = path.read_text(errors="replace")
+        read = partial(read_json, path)
     else:
         known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
         if name not in known:
             raise ValueError(f"unknown preset {name!r}; known are {', '.join(known)}, or give a .json file")
-        text = (folder / f"{name}.json").read_text()
+        read = partial(parse_json, (folder / f"{name}.json").read_text())
     try:
-        given = json.loads(text)
+        given = read()
         if not isinstance(given, dict):
             raise TypeError("must be an object of settings")
         return Settings().with_given(given)
-    except RecursionError:
-        raise ValueError(f"preset {name}: nested too deeply") from None
+    except OSError as error:
+        raise ValueError(f"preset {name}: {error.strerror}") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"preset {name}: {error}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from experiments.errors import UserError
 from experiments.records.values import RecordError, plain, read_value
+from nas import files
 
 AGAIN = "mend it, or remove it and the run writes it anew"
 
@@ -71,8 +71,6 @@ def read_json(path: Path) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise RecordError("not JSON of ours: it is nested too deeply") from None
+        return files.read_json(path)
     except ValueError as error:
-        raise RecordError(f"not JSON: {error}") from None
+        raise RecordError(str(error)) from None

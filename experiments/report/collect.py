@@ -35,6 +35,7 @@ from experiments.report.trials import (
 from experiments.run.folder import STUDIES, RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
 from experiments.tables.standing import Standing, standing
+from nas.files import read_bounded
 from search_spaces import ArchSpec
 
 PICTURES = (
@@ -45,6 +46,7 @@ PICTURES = (
     ("fidelity.svg", "Whether the short training ranks as a long one would"),
 )
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+_LARGEST_PICTURE = 32_000_000  # bytes
 
 
 class _Results(NamedTuple):
@@ -152,6 +154,6 @@ def _pictures(path: Path) -> list[dict[str, str]]:
     for name, caption in PICTURES:
         file = path / name
         if file.is_file() and not (file.suffix == ".png" and file.with_suffix(".svg").is_file()):
-            encoded = base64.b64encode(file.read_bytes()).decode()
+            encoded = base64.b64encode(read_bounded(file, _LARGEST_PICTURE)).decode()
             found.append({"caption": caption, "src": f"data:{_KINDS[file.suffix]};base64,{encoded}"})
     return found

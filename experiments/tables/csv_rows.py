@@ -19,6 +19,8 @@ Row = TypeVar("Row")
 
 SIGNED = {"low": -math.inf}
 """Metadata of a field that may be below 0."""
+COUNTED = {"low": 1}
+"""Metadata of a field that is at least 1."""
 
 LARGEST = 256 * 2**20
 """Bytes of a table that is read."""
@@ -62,7 +64,8 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
     Fields are of type str, int or float, or `float | None` where a cell may be empty; the column of a field with a
     default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is not
-    SIGNED, and an accuracy is at most 1. Raises UserError, naming file, row (from 1) and column, for anything else.
+    SIGNED or COUNTED, and an accuracy is at most 1. A text is one of those that its field's metadata has as `known`,
+    if any. Raises UserError, naming file, row (from 1) and column, for anything else.
     """
     table = read_table(path)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
@@ -98,14 +101,20 @@ def _row(row: Mapping[Any, Any], kind: type[Row], fields: list[dataclasses.Field
 def _cell(cell: str, field: dataclasses.Field[Any]) -> Any:
     kind = str(field.type)
     if kind == "str":
+        known = field.metadata.get("known")
+        if known is not None and cell not in known:
+            raise ValueError(f"{cell!r:.40} is none of {', '.join(known)}")
         return _as_meant(cell)
     value = number(cell)
     if value is None and kind == "float | None":
         return None
     if value is None:
         raise ValueError("is empty; it takes a number")
-    if value < field.metadata.get("low", 0) or (field.name == "accuracy" and value > 1):
-        raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else '0 or more'}")
+    low = field.metadata.get("low", 0)
+    if value < low or (field.name == "accuracy" and value > 1):
+        raise ValueError(
+            f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else f'{low} or more'}"
+        )
     if kind == "int" and value != int(value):
         raise ValueError(f"{cell} is not a whole number")
     return int(value) if kind == "int" else value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from experiments.tables.csv_rows import read_rows, to_csv
+from experiments.tables.csv_rows import COUNTED, read_rows, to_csv
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _CurveRow:
     macs: int
     accuracy: float
     accuracy_std: float | None
-    n: int
+    n: int = field(metadata=COUNTED)
 
 
 def read_curves(path: Path) -> dict[str, list[Measured]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.tables.csv_rows import number, read_rows, read_table, to_csv
+from experiments.tables.csv_rows import COUNTED, number, read_rows, read_table, to_csv
 from search_spaces import ArchSpec, count_macs, count_params
 
 ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
@@ -31,13 +31,13 @@ class FrontierPoint:
     """
 
     label: str
-    role: str
+    role: str = field(metadata={"known": ROLES})
     run: str
     data: str
     split: str
     epochs: int
     recipe: str
-    n: int
+    n: int = field(metadata=COUNTED)
     accuracy: float
     std: float
     macs: int
@@ -93,7 +93,11 @@ def points_csv(points: Sequence[FrontierPoint]) -> str:
 
 def read_points(path: Path) -> list[FrontierPoint]:
     """The points of a frontier.csv. Raises UserError, naming file, row (from 1) and column, when it is not one."""
-    return read_rows(path, FrontierPoint)
+    points = read_rows(path, FrontierPoint)
+    for i, point in enumerate(points, 1):
+        if point.role not in OVERLAID and not point.macs:
+            raise UserError(f"{path}: row {i}, column 'macs': 0 is out of range; a network that was trained has some")
+    return points
 
 
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
@@ -146,4 +150,4 @@ def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
 
 
 def _columns() -> list[str]:
-    return [field.name for field in dataclasses.fields(FrontierPoint)]
+    return [each.name for each in dataclasses.fields(FrontierPoint)]

@@ -10,7 +10,7 @@ from experiments.options.settings import Settings
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
 from experiments.report import write_report
 from experiments.run.folder import RunFolder
-from experiments.tables.csv_rows import read_rows
+from experiments.tables.csv_rows import read_rows, read_table
 from experiments.tables.curves import read_curves
 from experiments.tables.fidelity_table import FidelityRow, ranking
 from experiments.tables.frontier import read_points
@@ -31,7 +31,7 @@ def redraw(folder: RunFolder) -> list[Path]:
     for name, draw in _DRAWN.items():
         table = folder.path / name
         if table.exists():
-            if len(table.read_bytes().splitlines()) == 1:
+            if read_table(table).empty:
                 raise UserError(f"{table}: no rows")
             with from_user(str(table)):
                 written += draw(folder, table)

@@ -17,7 +17,7 @@ from experiments.errors import UserError
 from experiments.records import BaselineRecord, CoefficientsRecord, TrainingRecord
 from experiments.records.values import plain
 from experiments.run.folder import STUDIES, RunFolder
-from nas.study.attributes import measured
+from nas.study.attributes import measured, stored_request
 from nas.study.store import read_study
 
 
@@ -94,7 +94,8 @@ def _study(folder: RunFolder, name: str) -> dict[str, Any]:
         raise UserError(str(error)) from None
     trials = study.get_trials(deepcopy=False)
     states = Counter(trial.state.name.lower() for trial in trials)
-    scored = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    complete = (trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE)
+    scored = [trial for trial in complete if stored_request(trial) and measured(trial.user_attrs) is not None]
     best = max(scored, key=lambda trial: trial.value or 0.0, default=None)
     return {
         "states": {state: states[state] for state in ("complete", "running", "fail", "pruned")},

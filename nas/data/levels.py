@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.json_text import parse_json
+
 WHITE, BLACK, GREY = 255, 0, 128
 _INTEGERS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # the whites of 8, 10, 12, 14 and 16 bits
 _SIXTEEN_BITS = (0.0, 65535.0)
@@ -85,10 +87,14 @@ class Levels:
 
     @classmethod
     def from_json(cls, text: str) -> Levels:
-        value: dict[str, Any] = json.loads(text)
-        for name in ("integers", "floats"):
-            value[name] = None if value[name] is None else tuple(value[name])
-        return cls(**value)
+        """The inverse of `to_json`. Raises ValueError where the text is no such thing."""
+        value = parse_json(text)
+        try:
+            for name in ("integers", "floats"):
+                value[name] = None if value[name] is None else tuple(value[name])
+            return cls(**value)
+        except (KeyError, TypeError):
+            raise ValueError("the image cache has no levels; remove it, and it is made anew") from None
 
     def to_grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Numbers (H, W) of any kind as 8-bit grey of the same shape; what is no number is black."""

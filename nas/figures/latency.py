@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.figures.figure import Figure, Floats, Rows, members
 from nas.figures.latency_model import LatencyModel
-from nas.files import replace_text
+from nas.files import read_json, replace_text
 from nas.machine import wait_for
 from search_spaces import ArchSpec, SearchSpace
 
@@ -168,18 +168,24 @@ class LatencyBook:
 
     def _file(self) -> dict[str, dict[str, float]]:
         try:
-            content = json.loads(self.path.read_text())
+            content = read_json(self.path)
         except FileNotFoundError:
             return {}
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self.path}: not JSON ({error}); remove it to measure anew") from None
-        if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}; remove it to measure anew") from None
+        if not isinstance(content, dict) or not all(map(_are_latencies, content.values())):
             raise ValueError(f"{self.path}: holds no latencies; remove it to measure anew")
         return content
 
     def _save(self) -> None:
         content = json.dumps({**self._file(), self._key: self._known}, indent=1)
         replace_text(self.path, content, durable=False)  # once a network: it is soon measured again
+
+
+def _are_latencies(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        type(each) in (int, float) and 0 <= each < float("inf") for each in value.values()
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -61,6 +61,41 @@ def lacking_attrs(trial: FrozenTrial, figures: Collection[str]) -> set[str]:
     if trial.state == TrialState.COMPLETE and DUPLICATE_OF not in attrs and measured(attrs) is None:
         needed.add(ACCURACY)
     return needed - attrs.keys()
+
+
+def check_attrs(attrs: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming it, where a user attribute of a trial is nothing that is stored under its name."""
+    for name, value in attrs.items():
+        for words, (names, fits) in _KINDS.items():
+            if name in names and not fits(value):
+                raise ValueError(f"{name} must be {words}, not {value!r:.40}")
+    for name, made in (("arch", ArchSpec.from_dict), ("fidelity", lambda value: Fidelity(**value))):
+        if name in attrs:
+            try:
+                made(attrs[name])
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: {error}") from None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -_MOST < value < _MOST
+
+
+_MOST = 1e100  # no figure is larger; a float may not hold what is
+_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
+    "a text": (
+        ("arch_id", "split", "device", "request_key", "method", "metric", "failure_kind", "failure_message"),
+        lambda value: isinstance(value, str),
+    ),
+    "a number": ((ACCURACY, METRIC_VALUE, "macs", "params", COST, "seconds"), _is_number),
+    "a whole number": (("seed", DUPLICATE_OF), lambda value: type(value) is int),
+    "a list of numbers": (
+        ("curve",),
+        lambda value: isinstance(value, list | tuple) and all(type(each) in (int, float) for each in value),
+    ),
+    "an object": (("metrics",), lambda value: isinstance(value, Mapping)),
+}
+"""What is stored in the attributes of these names."""
 
 
 def outcome_attrs(outcome: Outcome) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from optuna.study import Study
 
 from nas.files import own_file
 from nas.study.optuna_adapter import JournalOperation, backend_of
+from search_spaces.json_text import parse_json
 
 _LINE = "line"  # key of a record, beside Optuna's own: its line in the file, from 1
 _KNOWN = frozenset(int(each) for each in JournalOperation)
@@ -134,12 +135,7 @@ def _numbered(records: Sequence[Mapping[str, Any]], before: int) -> list[str]:
 
 def parse_record(line: bytes) -> dict[str, Any]:
     """The record in a line of a journal. Raises ValueError, saying why, where there is none."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    record = parse_json(line)
     if not isinstance(record, dict) or "op_code" not in record:
         raise ValueError("not a record")
     return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "***"
 
@@ -51,6 +51,9 @@ def _secrets(storage: str) -> set[str]:
     found = _ADDRESS.fullmatch(storage)
     if found is None:
         return set()
-    named = parse_qsl((found["query"] or "").removeprefix("?"))
-    given = [(found["password"] or "").removeprefix(":"), *(value for name, value in named if "pass" in name.lower())]
-    return {form for each in given if each for form in (each, unquote(each))}
+    named = (part.partition("=") for part in (found["query"] or "").removeprefix("?").split("&"))
+    given = [
+        (found["password"] or "").removeprefix(":"),
+        *(value for name, _, value in named if "pass" in unquote(name).lower()),
+    ]
+    return {form for each in given if each for form in (each, unquote(each), unquote_plus(each))}

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from nas.files import own_file, replacing
 from nas.score import Score
-from nas.study.attributes import lacking_attrs, measured, stored_cost
+from nas.study.attributes import check_attrs, lacking_attrs, measured, stored_cost
 from nas.study.journal import BatchingJournal, batch, check_record, parse_record
 from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 
@@ -112,7 +112,9 @@ def rescore(path: Path, name: str, score: Score) -> None:
     The new file takes the old one's place in one step. Trials keep their numbers, parameters, attributes and times;
     what samplers noted about the whole study is left out, for it was drawn from the old values.
     """
-    copy_study(read_study(path, name), path, name, score)
+    old = read_study(path, name)
+    with _telling_damage(path):
+        copy_study(old, path, name, score)
 
 
 def copy_study(old: Study, path: Path, name: str, score: Score) -> None:
@@ -143,13 +145,21 @@ def _copy_to(path: Path, old: Study, name: str, score: Score) -> None:
 
 
 def _storage(path: Path) -> JournalStorage:
-    try:
+    with _telling_damage(path):
         return JournalStorage(BatchingJournal(path))
-    except OSError:
+
+
+@contextlib.contextmanager
+def _telling_damage(path: Path) -> Iterator[None]:
+    """Turn whatever is raised of a journal's content into a JournalError: Optuna takes for granted that each record has
+    what it writes there."""
+    try:
+        yield
+    except (OSError, JournalError):
         raise
     except ValueError as error:
         raise _damaged(path, error) from None
-    except Exception as error:  # Optuna takes for granted that each record has what it writes there
+    except Exception as error:
         raise _damaged(path, f"a record lacks something or has it wrong ({type(error).__name__}: {error})") from None
 
 
@@ -163,13 +173,19 @@ def _create(
 
 
 def _check_trials(path: Path, study: Study) -> None:
-    """Raise JournalError where a finished trial lacks a part of what is stored of it, as when a line is missing."""
-    trials = study.get_trials(deepcopy=False)
-    figures = {name for trial in trials for name in ("macs", "params") if name in trial.user_attrs}
-    for trial in trials:
-        lacking = lacking_attrs(trial, figures)
-        if lacking:
-            raise _damaged(path, f"trial {trial.number} lacks {', '.join(sorted(lacking))}")
+    """Raise JournalError where a trial has something else than is stored of it, or a finished one lacks a part of that,
+    as when a line is missing."""
+    with _telling_damage(path):
+        trials = study.get_trials(deepcopy=False)
+        figures = {name for trial in trials for name in ("macs", "params") if name in trial.user_attrs}
+        for trial in trials:
+            lacking = lacking_attrs(trial, figures)
+            if lacking:
+                raise ValueError(f"trial {trial.number} lacks {', '.join(sorted(lacking))}")
+            try:
+                check_attrs(trial.user_attrs)
+            except ValueError as error:
+                raise ValueError(f"trial {trial.number}: {error}") from None
 
 
 def _mend(path: Path) -> None:
@@ -223,6 +239,7 @@ def _is_cut(data: bytes) -> bool:
 
 
 def _damaged(path: Path, cause: object) -> JournalError:
+    line = " ".join(str(cause).split())
     return JournalError(
-        f"{path}: damaged journal: {cause}; a copy from before, or the lines before the damaged one, will do"
+        f"{path}: damaged journal: {line}; a copy from before, or the lines before the damaged one, will do"
     )

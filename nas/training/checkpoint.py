@@ -159,9 +159,12 @@ def trial_checkpoints(folder: Path, request: Request, worthwhile: float = 60.0) 
     return Checkpoints(folder / request.key.replace("/", "_"), keep_best=False, worthwhile=worthwhile)
 
 
-def save_weights(network: nn.Module, path: Path, *, durable: bool = True) -> None:
-    """Write a network's state dict as .safetensors in one step; durable: as for `nas.files.replacing`."""
-    _save_tensors(network.state_dict(), path, durable=durable)
+def save_weights(
+    network: nn.Module, path: Path, *, durable: bool = True, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a network's state dict as .safetensors in one step; durable: as for `nas.files.replacing`. metadata: what
+    the file says about itself, in texts by name."""
+    _save_tensors(network.state_dict(), path, durable=durable, metadata=metadata)
 
 
 def _networks(training: Training) -> dict[str, nn.Module]:
@@ -179,9 +182,11 @@ def _weights(training: Training) -> dict[str, Tensor]:
     }
 
 
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path, *, durable: bool) -> None:
+def _save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, durable: bool, metadata: Mapping[str, str] | None = None
+) -> None:
     plain: dict[str, Any] = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    replace_bytes(path, save(plain), durable=durable)
+    replace_bytes(path, save(plain, None if metadata is None else dict(metadata)), durable=durable)
 
 
 def _on_gpu(training: Training) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.files import own_file, own_folder, read_bounded, replace_bytes, replace_text, replacing
+from nas import files
+from nas.files import own_file, own_folder, read_bounded, read_json, replace_bytes, replace_text, replacing
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -145,6 +146,17 @@ def test_what_others_made_is_read_within_bounds(tmp_path: Path) -> None:
     for endless in (Path("/dev/zero"), tmp_path / "pipe"):
         with pytest.raises(OSError, match="is no regular file"):
             read_bounded(endless, 4)
+
+
+def test_a_json_file_is_read_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [1, "\u00e4"]}')
+    assert read_json(path) == {"a": [1, "\u00e4"]}
+    monkeypatch.setattr(files, "LARGEST_JSON", path.stat().st_size)
+    assert read_json(path) == {"a": [1, "\u00e4"]}
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(OSError, match="is larger than"):
+        read_json(path)
 
 
 def test_bytes_of_a_path_that_are_no_text_are_written_as_text(tmp_path: Path) -> None:

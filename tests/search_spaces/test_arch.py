@@ -288,6 +288,7 @@ def test_a_wrong_field_is_named_in_one_line(path: str, value: object, message: s
     [
         ("{", "not JSON"),
         ("[" * 100_000, "nested too deeply"),
+        ("[" * 101 + "]" * 101, "nested too deeply"),
         ("9" * 5000, "not JSON"),
         ("[]", "architecture: must be an object"),
         ("{}", "stages: missing"),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from search_spaces import (
     ArchSpec,
     SearchSpace,
     StagedSpace,
     StageSpec,
+    build_network,
     cost_table,
     count_macs,
     count_params,
@@ -26,6 +30,7 @@ from search_spaces import (
 )
 from search_spaces.assembly import network_layers
 from search_spaces.cost import input_shape, layer_cost
+from search_spaces.network import Gate, Residual
 from search_spaces.reference import mobilenet_v2
 from search_spaces.spaces.space import size_in_words
 from tests.helpers.counting import built_costs
@@ -175,6 +180,30 @@ def test_activations_are_the_values_that_leaf_layers_and_sums_write() -> None:
     shape = rows["stem"].output
     # Convolution, norm and activation each write the stem's map.
     assert rows["stem"].cost.activations == 3 * shape.channels * shape.size**2
+
+
+def written_by(network: nn.Module, images: torch.Tensor) -> int:
+    """The values that the layers of a built network write for an image, with sums and the products of gates."""
+    counts: list[int] = []
+    free = nn.Flatten | nn.Dropout | nn.Identity
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        if not isinstance(module, free):
+            counts.append(output[0].numel())
+
+    for module in network.modules():
+        if isinstance(module, Residual | Gate) or not list(module.children()):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network.eval()(images)
+    return sum(counts)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "resnet18", "squeezenet1_1"])
+def test_the_activations_are_those_that_the_built_network_writes(name: str) -> None:
+    arch = replace(reference_arch(name), resolution=64)
+    images = torch.zeros(1, arch.input_channels, 64, 64)
+    assert network_cost(arch, None, 10).activations == written_by(build_network(arch, 10), images)
 
 
 def test_costs_at_another_resolution_are_those_of_the_network_there() -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from experiments.errors import UserError
 from experiments.export import FORMATS, export, standalone
 from experiments.export.check import difference, probe, reference
+from experiments.export.program import FACTS
 from experiments.export.source import Exported, load_exported
 from experiments.export.standalone import standalone_source
 from experiments.export.timm_text import timm_strings
@@ -25,6 +27,7 @@ from nas.training.checkpoint import save_weights
 from search_spaces import (
     ArchSpec,
     HeadSpec,
+    StageSpec,
     StemSpec,
     build_network,
     count_macs,
@@ -177,6 +180,44 @@ def test_a_discovered_network_goes_by_its_run(tmp_path: Path, scalenas: Run) -> 
     for facts in json.loads(out):
         assert (facts["macs"], facts["params"]) == (count_macs(arch, None, 10), count_params(arch, 10))
         assert facts["num_classes"] == 10
+
+
+NAMES = ("cat", "d\u00f6g", "'@NETWORK@\" \n\udce9", "x", "y", "z", "=1")
+
+
+def test_files_say_what_their_images_and_outputs_are(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'scalenas[export]'")
+    import onnx  # noqa: PLC0415  optional
+
+    tiny = ArchSpec((StageSpec(channels=8),), StemSpec(4), HeadSpec(8), resolution=16)
+    net = replace(exported(tiny), classes=NAMES, mean=(0.5, 0.25, 0.1), std=(0.2, 0.3, 0.4))
+    for suffix in (".onnx", ".pt2", ".py"):
+        export(net, tmp_path / f"net{suffix}")
+    facts = {"resolution": 16, "channels": 3, "classes": list(NAMES), "mean": [0.5, 0.25, 0.1], "std": [0.2, 0.3, 0.4]}
+    properties = {each.key: json.loads(each.value) for each in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert facts == {key: properties[key] for key in facts}
+    with safe_open(tmp_path / "net.weights.safetensors", "pt") as file:
+        assert {key: json.loads(value) for key, value in file.metadata().items()} == facts
+    extra = {FACTS: ""}
+    torch.export.load(tmp_path / "net.pt2", extra_files=extra)
+    assert json.loads(extra[FACTS]) == facts
+    namespace: dict[str, object] = {}
+    exec((tmp_path / "net.py").read_text(), namespace)
+    found = [namespace[name] for name in ("RESOLUTION", "CHANNELS", "NAMES", "MEAN", "STD")]
+    assert found == list(facts.values())
+
+
+def test_only_a_trainings_own_weights_have_its_classes() -> None:
+    folder = Path(__file__).parents[1] / "old_runs" / "train"
+    own = load_exported(str(folder), None, None, 16)
+    record = json.loads((folder / "train.json").read_text())
+    assert own.facts == {"resolution": 16, "channels": 1, **{name: record[name] for name in ("classes", "mean", "std")}}
+    given = load_exported(str(folder), str(folder / "weights.safetensors"), None, 16)
+    fresh = load_exported("mobilenet_v2", None, 10, 16)
+    assert (given.facts, fresh.facts) == ({"resolution": 16, "channels": 1}, {"resolution": 16, "channels": 3})
+    namespace: dict[str, object] = {}
+    exec(standalone_source(given), namespace)
+    assert "NAMES" not in namespace
 
 
 def test_the_standalone_file_runs_without_scalenas(tmp_path: Path) -> None:

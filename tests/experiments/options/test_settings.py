@@ -204,9 +204,10 @@ def test_layouts_backends_metrics_and_crops_are_those_there_are() -> None:
     ("content", "words"),
     [
         (b"[" * 100_000, "nested too deeply"),
-        (b"\xff\xfe", "line 1"),
+        (b'{"trials": ' + b"[" * 400 + b"]" * 400 + b"}", "nested too deeply"),
+        (b"\xff\xfe", "not JSON"),
         (b"[]", "must be an object"),
-        (b'{"trials": ', "line 1"),
+        (b'{"trials":\n 3', "line 2"),
     ],
 )
 def test_a_preset_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, words: str) -> None:

@@ -110,6 +110,8 @@ def test_parts_of_several_runs(done: Path, tmp_path: Path, scalenas: Run) -> Non
     [("frontier.csv", ("accuracy", "much")), ("frontier.csv", ("split", None)), ("grid.csv", ("share_depth", "wide")),
      ("grid.csv", ("accuracy", "")), ("grid.csv", ("realised_cost", None)), ("scaling.csv", ("macs", "1.5")),
      ("scaling.csv", ("accuracy_std", "-1")), ("scaling.csv", ("way", None)), ("fidelity.csv", ("epochs", "inf")),
+     ("frontier.csv", ("role", "mine")), ("frontier.csv", ("macs", "0")), ("frontier.csv", ("n", "0")),
+     ("scaling.csv", ("n", "0")),
      ("fidelity.csv", ("training", "medium")), ("fidelity.csv", ("network", None))],
 )  # fmt: skip
 def test_a_damaged_table_is_told_in_one_line(

@@ -33,6 +33,7 @@ from experiments.run.calibration import PackingRecord, SpeedRecord
 from experiments.run.folder import RunFolder
 from search_spaces import ArchSpec, reference_arch
 from tests.helpers.command import Run, expect_mistake
+from tests.helpers.damage import JUNK, places
 from tests.helpers.run_folders import made_up_run
 
 KINDS: dict[str, type[Record]] = {
@@ -230,27 +231,12 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             read_record(BaselineRecord, path)
 
 
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
-    max_leaves=3,
-)
-
-
-def places(content: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Where there is a value, the whole first."""
-    items: list[tuple[str | int, Any]] = []
-    if isinstance(content, dict | list):
-        items = list(content.items() if isinstance(content, dict) else enumerate(content))
-    return [at, *(place for key, value in items for place in places(value, (*at, key)))]
-
-
 CONTENTS = {name: json.loads(example(name).read_text()) for name in KINDS}
-PLACES = {name: places(content) for name, content in CONTENTS.items()}
+PLACES = {name: [(), *places(content)] for name, content in CONTENTS.items()}
 
 
 @given(data=st.data(), name=st.sampled_from(sorted(KINDS)), junk=JUNK)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 def test_whatever_stands_anywhere_is_read_or_refused(data: st.DataObject, name: str, junk: Any) -> None:
     damage = put(junk, *data.draw(st.sampled_from(PLACES[name])))
     content = damage(copy.deepcopy(CONTENTS[name]))
@@ -345,6 +331,40 @@ def test_each_step_that_goes_on_tells_it(
     asked = ("--resolution", "8", "--workers", "1", "--seed", "3", "--devices", "cpu", "--run", folder)
     expect_mistake(scalenas(*command, *asked), name, word)
     assert {file: file.read_bytes() for file in folder.glob("*.journal")} == journals
+
+
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "status": ("{run}",), "redraw": ("{run}",), "report": ("{run}",), "inspect": ("{run}",),
+    "frontier": ("{run}", "-o", "{run}/all.csv"),
+    "export": ("{run}", "-o", "{run}/net.json"),
+    "train": ("{run}", "digits", "--run", "{run}/other", "--devices", "cpu"),
+    "compare": ("digits", "--run", "{run}", "--resolution", "8", "--seed", "3", "--devices", "cpu", "--workers", "1"),
+    "scale": ("digits", "--run", "{run}", "--resolution", "8", "--seed", "3", "--devices", "cpu", "--workers", "1"),
+    "discover": ("digits", "--run", "{run}", "--preset", "{run}/preset.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [*(("run.json", command) for command in ("status", "report", "redraw", "scale", "compare")),
+     *(("baseline.json", command) for command in ("status", "inspect", "export", "train", "scale", "compare")),
+     ("coefficients.json", "status"), ("train.json", "status"), ("preset.json", "discover")],
+)  # fmt: skip
+@pytest.mark.parametrize("content", ["deep", "huge"])
+def test_each_reader_bounds_what_it_reads(
+    tmp_path: Path, scalenas: Run, monkeypatch: pytest.MonkeyPatch, *, name: str, command: str, content: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(OLD / ("train" if name == "train.json" else "full"), folder)
+    value = json.loads((folder / name).read_text()) if name != "preset.json" else {}
+    if content == "deep":
+        value["note"] = json.loads("[" * 400 + "]" * 400)
+    else:
+        value["note"] = "x" * 100_000
+        monkeypatch.setattr("nas.files.LARGEST_JSON", 100_000)
+    (folder / name).write_text(json.dumps(value))
+    told = {"deep": "nested too deeply", "huge": "is larger than 0.1 MB"}[content]
+    expect_mistake(scalenas(command, *(part.format(run=folder) for part in ARGUMENTS[command])), name, told)
 
 
 def test_a_run_that_is_told_in_two_ways_is_one(tmp_path: Path) -> None:

@@ -242,7 +242,10 @@ def test_devices_of_a_published_table_are_ranked() -> None:
     assert device_taus(published, 150, 250, 0)["images_per_s_a100"] > 0.95
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '{"a": 1}', "[" * 100_000, "{"])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "null", '{"a": 1}', '{"a": {"b": "fast"}}', '{"a": {"b": NaN}}', "[" * 400 + "]" * 400, "[" * 100_000, "{"],
+)
 def test_a_file_that_holds_no_latencies_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "latency.json"
     file.write_text(content)

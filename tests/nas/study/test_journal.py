@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from nas.study.journal import BatchingJournal, batch
+from nas.study.journal import BatchingJournal, batch, parse_record
 
 
 @pytest.fixture
@@ -157,6 +157,13 @@ def test_damage_before_the_end_is_an_error(path: Path) -> None:
     path.write_bytes(lines[0] + b"{no json\n" + lines[1])
     with pytest.raises(ValueError, match="Expecting property name"):
         list(BatchingJournal(path).read_logs(0))
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_a_deep_record_is_refused(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_record(b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"note":' + deep + b"}}\n")
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -22,6 +22,8 @@ from tests.helpers.command import Run
             "a://host/x?user=me&password=secret&sslpassword=secret b",
             "a://host/x?user=me&password=***&sslpassword=*** b",
         ),
+        ("POSTGRESQL://me:secret@host/x", "POSTGRESQL://me:***@host/x"),
+        ("MySQL://host/x?PASSWORD=secret&SslPassword=secret", "MySQL://host/x?PASSWORD=***&SslPassword=***"),
         ("--storage postgresql://host/x --trials 3", "--storage postgresql://host/x --trials 3"),
         ("nonsense", "nonsense"),
     ],
@@ -94,6 +96,10 @@ def test_an_address_is_shown_and_written_without_its_password(storage: str, show
         assert shown in command.replace("'", "")
 
 
-def test_a_servers_message_may_quote_the_password() -> None:
-    told = hide_password("no host 'p@S3CRET', nor p%40S3CRET", "postgresql://u:p%40S3CRET@h/x")
-    assert told == "no host '***', nor ***"
+@pytest.mark.parametrize(
+    "storage",
+    ["postgresql://u:p%40S3CRET@h/x", "postgresql://h/x?password=p%40S3CRET", "postgresql://h/x?PassWord=p%40S3CRET",
+     "postgresql://h/x?sslmode=require&SSLPASSWORD=p%40S3CRET", "postgresql://h/x?p%61ssword=p%40S3CRET&a=b"],
+)  # fmt: skip
+def test_a_servers_message_may_quote_the_password(storage: str) -> None:
+    assert hide_password("no host 'p@S3CRET', nor p%40S3CRET", storage) == "no host '***', nor ***"

@@ -69,6 +69,18 @@ def test_every_activation_is_torchs_own_function(name: str) -> None:
     torch.testing.assert_close(build_layer(Act(name), Shape(1, 1))(x.clone()), functions[name](x))
 
 
+def test_a_gates_convolutions_begin_by_their_fan_out() -> None:
+    """As those that a norm follows; SqueezeNet's, which have a bias and no norm, by their fan-in."""
+    torch.manual_seed(0)
+    wide = MBConv(expand=6, channels=40, se=1.0)
+    network = build_network(replace(ARCH, stages=(EARLY, wide)), 10)
+    (gate,) = [m for m in network.modules() if isinstance(m, Gate)]
+    squeeze, excite = [m for m in gate.modules() if isinstance(m, nn.Conv2d)]
+    assert (squeeze.in_channels, squeeze.out_channels, excite.out_channels) == (240, 40, 240)
+    assert squeeze.weight.std().item() == pytest.approx((2 / 40) ** 0.5, rel=0.05)
+    assert excite.weight.std().item() == pytest.approx((2 / 240) ** 0.5, rel=0.05)
+
+
 def test_the_gates_gradient_is_found() -> None:
     network = build_network(ARCH, 10)
     network(torch.randn(2, 3, 32, 32)).sum().backward()
