@@ -166,7 +166,7 @@ DAMAGED = [
     ("run.json", put([[]], "identity", "seed"), "identity.seed must be a text or a number, not a list"),
     ("run.json", put(None, "space"), "space must be an object, not null"),
     ("run.json", put(None, "space", "fitted_to"), "space.fitted_to must be a whole number, not null"),
-    ("run.json", put(-1, "score", "target_macs"), "score: target_macs must be above 0, not -1"),
+    ("run.json", put(-1, "score", "target_macs"), "score: target_macs must be above 0 and at most "),
     ("run.json", put("cpu", "devices"), "devices must be a list, not 'cpu'"),
     ("run.json", put(-5, "data", "images", "train"), "data.images.train must be a whole number of at least 0, not -5"),
     ("baseline.json", put(None), "the whole must be an object, not null"),
