@@ -7,7 +7,12 @@ setup(
         Extension(
             "nas.kernels._kernels",
             ["nas/kernels/_depthwise.c", "nas/kernels/_gate.c", "nas/kernels/_norm.c"],
-            depends=["nas/kernels/_kernels.h", "nas/kernels/_each.h", "nas/kernels/_activation.h"],
+            depends=[
+                "nas/kernels/_kernels.h",
+                "nas/kernels/_each.h",
+                "nas/kernels/_lengths.h",
+                "nas/kernels/_activation.h",
+            ],
             libraries=["m"],
             extra_compile_args=["-O3", "-Wno-psabi"],
             optional=True,

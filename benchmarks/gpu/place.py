@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.gpu.images import write_noise
+from benchmarks.noise import write_noise
 from nas.data.dataset import Dataset
 from nas.data.feed import RESIDENT_BYTES, Feed, forget, open_feed
 from nas.data.source import open_dataset

@@ -19,11 +19,10 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
+from benchmarks.noise import write_noise
 from nas.data.source import open_dataset
 from nas.evaluation import Probe
 from nas.machine import usable_cores
@@ -34,7 +33,7 @@ from nas.training.proxy import ProxyEvaluator
 from search_spaces import fit_arch, reference_arch
 
 RESOLUTION = 32
-CLASSES, IMAGES_EACH = 10, 500
+IMAGES_EACH = 500  # of ten classes
 
 
 class Utilisation:
@@ -67,18 +66,6 @@ class Utilisation:
                 self.samples.append((float(busy), float(used)))
 
 
-def random_images(folder: Path) -> Path:
-    """An image folder of noise."""
-    rng = np.random.default_rng(0)
-    for label in range(CLASSES):
-        place = folder / "images" / f"class{label}"
-        place.mkdir(parents=True)
-        for i in range(IMAGES_EACH):
-            pixels = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(place / f"{i}.png")
-    return folder / "images"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?")
@@ -93,7 +80,7 @@ def main() -> None:
     print(f"command: python -m benchmarks.pool.packing {' '.join(sys.argv[1:])}")
     print(f"machine: {name}, {platform.machine()}, {usable_cores()} cores, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as scratch:
-        data = asked.data or random_images(Path(scratch))
+        data = asked.data or str(write_noise(Path(scratch) / "images", RESOLUTION, IMAGES_EACH))
         dataset = open_dataset(data, Path(scratch) / "cache", max_resolution=RESOLUTION)
         base = reference_arch("efficientnet_b0")
         arch = fit_arch(base, RESOLUTION, asked.target_macs, num_classes=dataset.num_classes)

@@ -48,7 +48,7 @@ class GeneralOptions:
     """What concerns a run as a whole. arch: names, files or runs; the baseline, or what is to be compared."""
 
     seed: int = field(default=0, metadata=Option(
-        help="Seed of all that is drawn.", commands=TRAINING, metavar="N", range=Range(0, 2**31 - 1)))
+        help="Seed of splits, search and trainings.", commands=TRAINING, metavar="N", range=Range(0, 2**31 - 1)))
     arch: tuple[str, ...] = field(default=(), metadata=Option(
         help="A network's name (fitted to the data), a JSON file or a run.",
         commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
@@ -77,7 +77,7 @@ class DataOptions:
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
-        help="Split by what it finds in names: patients ...", commands=TRAINING, metavar="REGEX",
+        help="Images whose names match alike stay together.", commands=TRAINING, metavar="REGEX",
         needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
         help="To a square: center, pad or stretch.", commands=TRAINING, metavar="NAME",
@@ -268,7 +268,7 @@ class GrowthOptions:
         help="Trainings for the grid, or hours: 90, 1.5h.", commands=GROWING, metavar="N|HOURSh", unset="all",
         unit="trainings or hours"))
     precision: float | None = field(default=None, metadata=Option(
-        help="Stop when shares are known so well.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Stop when every share is known this closely.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
         help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI",
@@ -292,7 +292,7 @@ class FinalOptions:
     family_phi: int = field(default=2, metadata=Option(
         help="Train the family up to this phi.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best of the search on it.", commands=("run",), metavar="N", range=Range(1, 1000),
+        help="Best of the search on it, baseline included.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
         help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",

@@ -72,7 +72,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
 def _free_cores(run: RunContext, device: torch.device) -> Iterator[None]:
     """A training that begins on a CPU takes no more threads than cores are idle."""
     before = torch.get_num_threads()
-    begun = (run.folder.checkpoint).exists() or run.folder.find(TrainingRecord) is not None
+    begun = run.folder.checkpoint.exists() or run.folder.find(TrainingRecord) is not None
     if device.type == "cpu" and before > 1 and not begun:
         free = free_cores()
         if free < before:

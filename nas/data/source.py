@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -205,14 +206,13 @@ class _Reading:
             return Levels.of(pool.map(_look, self.files, chunksize=64)).to_json()
 
     def reader(self, size: int) -> Reader:
+        levels_of = cache(Levels.from_json)  # the same text for every row
+
         def read(row: int, survey: str) -> Row:
             try:
                 data = _read(self.files[row])
-                return Row(
-                    READ,
-                    decode_square(data, size, Levels.from_json(survey), self.crop, grey=self.grey),
-                    _digest(data),
-                )
+                image = decode_square(data, size, levels_of(survey), self.crop, grey=self.grey)
+                return Row(READ, image, _digest(data))
             except UnreadableError as error:
                 return Row(error.reason)
             except (OSError, MemoryError) as error:

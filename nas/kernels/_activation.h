@@ -8,9 +8,7 @@ INLINE Vector TYPED(where)(Integers condition, Vector yes, Vector no)
     return (Vector)(((Integers)yes & condition) | ((Integers)no & ~condition));
 }
 
-/* 1 / (1 + e^-z). float: to about two units in the last place, without division, which is slow: e^-z = 2^n 2^f with
- * |f| at most a half, 2^f by a polynomial (relative error 8e-8); the reciprocal from a guess by the exponent (relative
- * error 0.05), one step of the third order and one of the second. */
+/* 1 / (1 + e^-z). float: e^-z = 2^n 2^f with |f| at most a half, 2^f by a polynomial (relative error 8e-8). */
 INLINE Vector TYPED(logistic)(Vector z)
 {
     const Vector zero = {0};
@@ -28,11 +26,7 @@ INLINE Vector TYPED(logistic)(Vector z)
     power = power * f + 2.40221202e-1f;
     power = power * f + 6.93146944e-1f;
     power = power * f + 1.00000012f;
-    Vector d = 1 + (Vector)((Integers)power + ((Integers)shifted << 23));
-    Vector r = (Vector)(0x7ef31000 - (Integers)d);
-    Vector error = 1 - d * r;
-    r += r * (error + error * error);
-    return r + r * (1 - d * r);
+    return 1 / (1 + (Vector)((Integers)power + ((Integers)shifted << 23)));
 }
 
 INLINE Vector TYPED(activate)(Vector z, long activation)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
@@ -78,8 +78,14 @@ class WeightedCrossEntropy:
     weights: tuple[float, ...]
 
     def __call__(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        weight = torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
+        weight = _placed(self.weights, logits.dtype, logits.device)
         return F.cross_entropy(logits, labels, weight=weight, label_smoothing=label_smoothing)
+
+
+@lru_cache(maxsize=8)
+def _placed(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copied to the device once: a step would wait for the copy."""
+    return torch.tensor(weights, dtype=dtype, device=device)
 
 
 def class_weighted(images: Sequence[int]) -> Loss:

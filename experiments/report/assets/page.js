@@ -30,8 +30,8 @@ function restSections() {
           columns: [
             { key: "name", title: "class", left: true },
             { key: "images", title: "images" },
-            { key: "recall", title: "of them right", format: share },
-            { key: "precision", title: "of those taken for it, right", format: share },
+            { key: "recall", title: "recall", format: share },
+            { key: "precision", title: "precision", format: share },
           ],
         }),
       ),

@@ -202,14 +202,6 @@ def test_loops_that_disagree_with_pytorch_are_not_used(monkeypatch: pytest.Monke
 ACTIVATIONS: tuple[nn.Module, ...] = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.SiLU())
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @needs_library
 @pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda module: type(module).__name__)

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from nas.data.feed import Feed
 from nas.training.loop import Training, place_network, prepare_network
+from nas.training.objective import FROM_SCRATCH, Objective, class_weighted
 from nas.training.recipe import RECIPES
 from search_spaces import build_network, reference_arch
 from search_spaces.fit import fit_arch
@@ -66,18 +67,18 @@ def a_training(recipe: str, feed: Feed) -> Training:
     return Training(network, made, feed, 4, seed=0, flip=True)
 
 
-def steps(training: Training, size: int = 16) -> Iterator[Watch]:
+def steps(training: Training, size: int = 16, objective: Objective = FROM_SCRATCH) -> Iterator[Watch]:
     """The watch over each step of an epoch but the first, with which the epoch's draws are brought to the device."""
     training.network.train()
     batches = training.batches(1, size)
-    training.step(*next(batches))
+    training.step(*next(batches), objective)
     while True:
         with Watch() as watch:
             try:
                 images, labels = next(batches)
             except StopIteration:
                 return
-            training.step(images, labels)
+            training.step(images, labels, objective)
             if training.average is not None:
                 training.average.update(training.network)
         yield watch
@@ -114,6 +115,13 @@ def test_averaging_the_weights_takes_as_many_operations_for_any_network() -> Non
     with Watch() as watch:
         training.average.update(training.network)
     assert watch.seen["operations"] <= 2
+
+
+def test_a_step_with_weighted_classes_copies_nothing_to_the_device() -> None:
+    objective = Objective(loss=class_weighted([5, 7, 9, 4, 5, 6, 7, 8, 9, 3]))
+    training = a_training("fast", a_feed(META))
+    assert [watch.wrong for watch in steps(training, objective=objective)] == [[]] * 3
+    assert {watch.seen["copies to the device"] for watch in steps(training, objective=objective)} == {0}
 
 
 class LiveBytes(TorchDispatchMode):
