@@ -1,6 +1,6 @@
 """AutoAugment's ImageNet policy (Cubuk et al. 2019, "Learning Augmentation Strategies from Data") on whole batches.
 
-Every operation takes images (N, S, S, C) uint8, C 1 or 3, on any device, some with an amount for each, (N,) float64,
+Every operation takes images (N, S, S, C) uint8 on any device, some with an amount for each, (N,) float64,
 and returns new images of that shape. An image's result is Pillow's, and does not depend on the others in its batch.
 """
 
@@ -93,9 +93,10 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    """(N, S, S, 1) int32: ITU-R 601's luma, in Pillow's fixed point."""
-    if images.shape[-1] == 1:
-        return images.int()
+    """(N, S, S, 1) int32: ITU-R 601's luma, in Pillow's fixed point; the mean where channels are no colours."""
+    channels = images.shape[-1]
+    if channels != 3:
+        return (2 * images.int().sum(-1, keepdim=True) + channels) // (2 * channels)
     red, green, blue = images.int().unbind(-1)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)[..., None]
 

@@ -29,7 +29,8 @@ class Seen:
 
     low, high: of its numbers, but for outliers; None where it has none, or only 8-bit ones. floats: whether they are
     floats. holes: whether some are no numbers. shade: the mean brightness in 0..1 of what can be seen of a transparent
-    image, None of others.
+    image, None of others. channels: the same of each channel, in place of the above, of an image of several channels of
+    more than 8 bits.
     """
 
     low: float | None = None
@@ -37,6 +38,7 @@ class Seen:
     floats: bool = False
     holes: bool = False
     shade: float | None = None
+    channels: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Levels:
     """How the images of a data set are read where their files leave it open.
 
     integers, floats: the values that become black and white in images of more than 8 bits, and in those of floats.
+    channels: these values for each channel, of images of several channels of more than 8 bits; () where there are none.
     background: the grey, 0..255, that transparency is laid on. deep, holes, transparent: how many images have more than
     8 bits, values that are no numbers (they become black), transparent pixels.
     """
@@ -54,19 +57,22 @@ class Levels:
     deep: int = 0
     holes: int = 0
     transparent: int = 0
+    channels: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, images: Iterable[Seen]) -> Levels:
         """One choice for all images of a data set."""
         images = list(images)
-        deep = [seen for seen in images if seen.low is not None or seen.holes]
+        deep = [seen for seen in images if _is_deep(seen)]
+        several = [seen.channels for seen in images if seen.channels]
         shades = [seen.shade for seen in images if seen.shade is not None]
         return cls(
             integers=_range_of([seen for seen in deep if not seen.floats], _integer_range),
             floats=_range_of([seen for seen in deep if seen.floats], _float_range),
+            channels=_ranges_of(several),
             background=_background(shades),
-            deep=len(deep),
-            holes=sum(seen.holes for seen in images),
+            deep=len(deep) + len(several),
+            holes=sum(seen.holes or any(each.holes for each in seen.channels) for seen in images),
             transparent=len(shades),
         )
 
@@ -78,6 +84,8 @@ class Levels:
             parts.append(f"integers {self.integers}")
         if self.floats is not None:
             parts.append(f"floats {self.floats}")
+        if self.channels:
+            parts.append(f"channels {self.channels}")
         if self.background != WHITE:
             parts.append(f"background {self.background}")
         return ", ".join(parts)
@@ -92,14 +100,17 @@ class Levels:
         try:
             for name in ("integers", "floats"):
                 value[name] = None if value[name] is None else tuple(value[name])
+            value["channels"] = tuple(map(tuple, value["channels"]))
             return cls(**value)
         except (KeyError, TypeError):
             raise ValueError("the image cache has no levels; remove it, and it is made anew") from None
 
-    def to_grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Numbers (H, W) of any kind as 8-bit grey of the same shape; what is no number is black."""
-        chosen = self.floats if values.dtype.kind == "f" else self.integers
-        low, high = chosen or _SIXTEEN_BITS
+    def to_grey(self, values: NDArray[Any], own: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+        """Numbers (H, W) of any kind as 8-bit grey of the same shape; what is no number is black.
+
+        own: the values that become black and white in place of those of all images.
+        """
+        low, high = own or (self.floats if values.dtype.kind == "f" else self.integers) or _SIXTEEN_BITS
         grey = np.empty(values.shape, dtype=np.uint8)
         step = max(1, _AT_ONCE // max(1, values.shape[1]))
         for start in range(0, len(values), step):
@@ -120,6 +131,19 @@ def extremes(values: NDArray[Any]) -> Seen:
     tail = int(_TAIL * len(sound))
     ordered = np.partition(sound, (tail, len(sound) - 1 - tail))
     return Seen(float(ordered[tail]), float(ordered[len(sound) - 1 - tail]), floats, holes)
+
+
+def _is_deep(seen: Seen) -> bool:
+    return seen.low is not None or seen.holes
+
+
+def _ranges_of(images: list[tuple[Seen, ...]]) -> tuple[tuple[float, float], ...]:
+    """Black and white of each channel, of images that have equally many."""
+    ranges = []
+    for channel in zip(*images, strict=True):
+        choose = _float_range if any(seen.floats for seen in channel) else _integer_range
+        ranges.append(_range_of(list(channel), choose) or _SIXTEEN_BITS)
+    return tuple(ranges)
 
 
 def _range_of(images: list[Seen], choose: Callable[[float, float], tuple[float, float]]) -> tuple[float, float] | None:

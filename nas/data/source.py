@@ -7,6 +7,7 @@ import json
 import logging
 import statistics
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from nas.data import summary
 from nas.data.cache import DIGEST_BYTES, PENDING, READ, Cache, OnDecoded, Reader, Row, open_cache
 from nas.data.dataset import SPLITS, DataError, Dataset
-from nas.data.decode import CROPS, Reason, UnreadableError, decode_square, look, side_of
+from nas.data.decode import CROPS, Frame, Reason, UnreadableError, decode_square, frame_of, look
 from nas.data.digits import CLASSES, load_digits
 from nas.data.folder import Listing, scan_folder
 from nas.data.levels import Levels, Seen
@@ -30,7 +31,7 @@ from nas.machine import usable_cores
 
 _log = logging.getLogger(__name__)
 
-DECODING = 2  # raised when the same file would be decoded to other pixels, or a cache holds other files
+DECODING = 3  # raised when the same file would be decoded to other pixels, or a cache holds other files
 SAMPLED_SIZES = 1000
 SAMPLED_STATISTICS = 10_000
 MOST_BYTES = 1 << 29
@@ -65,7 +66,8 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
 
     The cache holds squares of `max_resolution` pixels or of the native size (the median short side) if that is
     smaller, so only images smaller than most are ever enlarged. `crop`: how images of a folder become squares, see
-    decode_square. `grey`: whether to keep one channel of them, not three. `flip`: whether a mirrored image of it still
+    decode_square. Images of neither one nor three channels (.npy files, TIFFs) keep all of them, those of one become
+    three equal ones. `grey`: whether to keep one channel, not three. `flip`: whether a mirrored image of it still
     shows its class. Unreadable files are left out.
 
     `tell` is given, line by line and in at most nine, what is used for what, what is not and why, and what looks wrong;
@@ -117,16 +119,17 @@ class _Folder:
 
     def open(self, division: Division, progress: OnDecoded | None) -> tuple[Dataset, list[Remark]]:
         """The data set, and what is to be said about it."""
-        listing, channels = scan_folder(self.root), 1 if self.grey else 3
+        listing = scan_folder(self.root)
         plan = _plan_folder(str(self.root), listing, division)
         used = [file for members in listing.files.values() for file in members]
         used = [used[item] for item in plan.used]
-        reading = _Reading(used, self.crop, self.grey, {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
-            native = _native_size(self.root, used[: len(plan.splits["train"])], self.crop)
+            frames = _frames(self.root, used[: len(plan.splits["train"])], self.crop)
+            native, channels = int(statistics.median(frame.side for frame in frames)), self._channels(frames)
             size = min(native, self.max_resolution or native)
-            place = self.cache_dir / f"images-{_key(self.root, used, (size, self.crop, self.grey))}"
+            reading = _Reading(used, self.crop, channels, {})
+            place = self.cache_dir / f"images-{_key(self.root, used, (size, self.crop, channels))}"
             cache = open_cache(place, (len(used), size, size, channels), reading.survey, reading.reader(size), progress)
         unread = _check_unread(plan, used, cache, reading.failed, self.max_bad_share)
         levels = Levels.from_json(cache.survey)
@@ -140,10 +143,19 @@ class _Folder:
             *summary.of_groups(items),
             *unread,
             *summary.of_classes(items, plan.classes, listing.empty),
-            *summary.of_values(levels, grey=not self.grey and _alike(dataset.mean) and _alike(dataset.std)),
+            *summary.of_values(levels, channels, alike=_alike(dataset.mean) and _alike(dataset.std)),
             *summary.of_looks(items),
             *summary.of_duplicates(items),
         ]
+
+    def _channels(self, frames: list[Frame]) -> int:
+        """Of all images: one or three, or as many as most have where these are others."""
+        commonest = Counter(frame.channels for frame in frames).most_common(1)[0][0]
+        if commonest in (1, 3):
+            return 1 if self.grey else 3
+        if self.grey:
+            raise DataError(f"{self.root}: these images have {commonest} channels, of which no grey is made: no `grey`")
+        return commonest
 
 
 def _plan_folder(name: str, listing: Listing, division: Division) -> Plan:
@@ -171,21 +183,23 @@ def _items(plan: Plan, used: list[ImageFile], cache: Cache) -> Items:
     )
 
 
-def _native_size(root: Path, files: list[ImageFile], crop: str) -> int:
-    """The median side of up to SAMPLED_SIZES files, evenly spaced."""
-    sides = []
+def _frames(root: Path, files: list[ImageFile], crop: str) -> list[Frame]:
+    """Of up to SAMPLED_SIZES files, evenly spaced. Raises DataError where none of them can be read."""
+    frames, reason = [], ""
     for file in files[:: max(1, len(files) // SAMPLED_SIZES)]:
         try:
             _check_size(file)
-            sides.append(side_of(file.path, crop))
-        except (OSError, UnreadableError):
+            frames.append(frame_of(file.path, crop))
+        except OSError:
             continue
-    if not sides:
-        raise DataError(f"{root}: no readable images ({files[0].name} is not an image)")
-    return int(statistics.median(sides))
+        except UnreadableError as error:
+            reason = reason or f" ({file.name}: {error.reason.words})"
+    if not frames:
+        raise DataError(f"{root}: no readable images{reason}")
+    return frames
 
 
-def _key(root: Path, used: list[ImageFile], square: tuple[int, str, bool]) -> str:
+def _key(root: Path, used: list[ImageFile], square: tuple[int, str, int]) -> str:
     """The cache's name: a cheap key that changes when a file, the choice of files or their decoding does."""
     told = [DECODING, *square, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -197,13 +211,21 @@ class _Reading:
 
     files: list[ImageFile]
     crop: str
-    grey: bool
+    channels: int
     failed: dict[int, str]
 
     def survey(self) -> str:
         """The levels of the data set, from all files whose pixels leave them open."""
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return Levels.of(pool.map(_look, self.files, chunksize=64)).to_json()
+            return Levels.of(pool.map(self._look, self.files, chunksize=64)).to_json()
+
+    def _look(self, file: ImageFile) -> Seen:
+        try:
+            _check_size(file)
+            with file.path.open("rb") as content:
+                return look(content, self.channels)
+        except (UnreadableError, OSError, MemoryError):
+            return Seen()  # reading it again will say why
 
     def reader(self, size: int) -> Reader:
         levels_of = cache(Levels.from_json)  # the same text for every row
@@ -211,7 +233,7 @@ class _Reading:
         def read(row: int, survey: str) -> Row:
             try:
                 data = _read(self.files[row])
-                image = decode_square(data, size, levels_of(survey), self.crop, grey=self.grey)
+                image = decode_square(data, size, levels_of(survey), self.crop, channels=self.channels)
                 return Row(READ, image, _digest(data))
             except UnreadableError as error:
                 return Row(error.reason)
@@ -220,15 +242,6 @@ class _Reading:
                 return Row(PENDING)
 
         return read
-
-
-def _look(file: ImageFile) -> Seen:
-    try:
-        _check_size(file)
-        with file.path.open("rb") as content:
-            return look(content)
-    except (UnreadableError, OSError, MemoryError):
-        return Seen()  # reading it again will say why
 
 
 def _read(file: ImageFile) -> bytes:

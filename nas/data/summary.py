@@ -88,10 +88,13 @@ def of_unread(reasons: Mapping[str, str]) -> str:
     return some(named)
 
 
-def of_values(levels: Levels, *, grey: bool) -> list[Remark]:
-    """How numbers became levels of grey, where files leave it open; grey: whether three channels hold the same."""
-    said = []
-    if levels.deep:
+def of_values(levels: Levels, channels: int, *, alike: bool) -> list[Remark]:
+    """How numbers became levels of grey, where files leave it open; alike: whether all channels hold the same."""
+    said = [f"{channels} channels, kept as they are"] if channels not in (1, 3) else []
+    if levels.channels:
+        own = [f"{low:.6g} to {high:.6g}" for low, high in levels.channels]
+        said.append(f"{levels.deep} of more than 8 bits, each channel scaled by itself: {some(own)}")
+    elif levels.deep:
         ranges = [each for each in (levels.integers, levels.floats) if each is not None]
         scales = ", of floats ".join(f"{low:.6g} is black and {high:.6g} white" for low, high in ranges)
         said.append(f"{levels.deep} of more than 8 bits, in all of which {scales}")
@@ -102,7 +105,7 @@ def of_values(levels: Levels, *, grey: bool) -> list[Remark]:
             levels.background, "grey, since black and white are drawn on them"
         )
         said.append(f"{levels.transparent} transparent, laid on {ground}")
-    if grey:
+    if channels == 3 and alike:
         said.append("all grey, held as three equal channels (`grey`: as one)")
     return [Remark(f"values: {'; '.join(said)}", warning=levels.holes > 0)] if said else []
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data.decode import Reason, UnreadableError, begins_as_image, decode_square, look, side_of, suffixes
+from nas.data.decode import Frame, Reason, UnreadableError, begins_as_image, decode_square, frame_of, look, suffixes
 from nas.data.levels import Levels
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's remarks on odd and large images
@@ -211,7 +211,7 @@ def test_a_line_of_pixels_can_be_cropped(shape: tuple[int, int], crop: str) -> N
 @pytest.mark.parametrize(("crop", "side"), [("center", 20), ("stretch", 20), ("pad", 40)])
 def test_the_side_of_the_square(tmp_path: Path, crop: str, side: int) -> None:
     wide().save(tmp_path / "a.png")
-    assert side_of(tmp_path / "a.png", crop) == side
+    assert frame_of(tmp_path / "a.png", crop) == Frame(side, 3)
 
 
 def test_an_image_adds_to_the_levels_only_what_is_left_open() -> None:
