@@ -20,11 +20,11 @@ class Dataset:
     """A data set decoded into a cache; opened by `open_dataset`, read by `load_split`.
 
     name: what the user called it. classes: names in the order of the labels. native_size: the median short side of
-    the images as they came, in pixels. size: that of the cached squares, at most native_size. channels: 1, 3, or
-    as many as the images have. counts: images of each split, 0 where there is none. fingerprint: 16 hexadecimal
-    digits over the content of every used image with its class, split and place, the same on every machine. mean, std: of the training images, per
-    channel in 0..1. flip: whether a mirrored image still shows its class (not so for characters).
-    images_path, splits_path: the files of the cache.
+    the images as they came, in pixels. size: that of the cached squares, at most native_size. channels: 1, 3, or as
+    many as the images have. counts: images of each split, 0 where there is none. fingerprint: 16 hexadecimal digits
+    over the content of every used image with its class, split and place, the same on every machine. mean, std: of
+    the training images, per channel in 0..1. flip: whether a mirrored image still shows its class (not so for
+    characters). images_path, splits_path: the files of the cache.
     """
 
     name: str
