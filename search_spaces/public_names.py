@@ -1,4 +1,4 @@
-"""How torchvision and timm name the modules of the networks that both they and we have.
+"""How torchvision, timm and EfficientNet-PyTorch name the modules of the networks that both they and we have.
 
 Names are listed in the order of our own modules that hold weights: a block's body, then its shortcut. The names within
 a block are its op's (`Stage.weight_names`); each function here puts them together for a whole network.
@@ -25,13 +25,15 @@ class Block(NamedTuple):
 class Convention(NamedTuple):
     """A public implementation's names; `norm_eps` is what it builds a network with.
 
-    scheme: what ops know it by. frame: the whole network's names from those of its blocks.
+    scheme: what ops know it by. frame: the whole network's names from those of its blocks. padding: what it builds a
+    network with, None where its names do not tell.
     """
 
     label: str
     scheme: str
     frame: Callable[[ArchSpec, list[Block]], list[str]]
     norm_eps: Callable[[ArchSpec], float] = lambda arch: 1e-5  # noqa: ARG005
+    padding: str | None = None
 
     def names(self, arch: ArchSpec) -> list[str]:
         """The names of all modules of `arch`, which has no block without names."""
@@ -89,6 +91,16 @@ def _torchvision_mobilenet_v3(blocks: list[Block]) -> list[str]:
     inner = [f"features.{n}.{name}" for n, block in enumerate(blocks, 1) for name in block.names]
     last = f"features.{len(blocks) + 1}"
     return ["features.0.0", "features.0.1", *inner, f"{last}.0", f"{last}.1", "classifier.0", "classifier.3"]
+
+
+def _efficientnet_pytorch(arch: ArchSpec, blocks: list[Block]) -> list[str]:  # noqa: ARG001
+    """Its blocks are counted through; norms have one numbering in each block and one outside."""
+    inner = [f"_blocks.{n}.{name}" for n, block in enumerate(blocks) for name in block.names]
+    return ["_conv_stem", "_bn0", *inner, "_conv_head", "_bn1", "_fc"]
+
+
+def _tensorflow_eps(arch: ArchSpec) -> float:  # noqa: ARG001
+    return 1e-3
 
 
 def _timm_eps(arch: ArchSpec) -> float:
@@ -155,6 +167,7 @@ def _one_less(name: str) -> str:
 _CONVENTIONS = (
     Convention("timm", "timm", _timm_mobile, _timm_eps),
     Convention("torchvision", "torchvision efficientnet", _torchvision_efficientnet, _torchvision_eps),
+    Convention("EfficientNet-PyTorch", "efficientnet_pytorch", _efficientnet_pytorch, _tensorflow_eps, padding="same"),
     Convention("torchvision", "torchvision mobilenet_v2", _torchvision_mobilenet_v2),
     Convention("torchvision", "torchvision mnasnet", _torchvision_mnasnet),
     Convention("torchvision and timm", "resnet", _resnet),

@@ -1,49 +1,37 @@
-"""Weights from files and state dicts: torchvision's, timm's or our own. Nothing in a file is ever executed."""
+"""Weights for networks, with the names of torchvision, timm, EfficientNet-PyTorch or our own."""
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from search_spaces.network import Network, classifier_name
+from search_spaces.arch import ArchSpec
+from search_spaces.network import Network, build_network, classifier_name
 from search_spaces.public_names import conventions
+from search_spaces.weights_file import Origin, WeightsError, read_origin, read_weights, tensors_in
 
-PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
-PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and Lightning put in front of every name."""
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Where training scripts put the state dict when they save more than that."""
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be loaded: one line with the file, what is wrong, and what would be right."""
+_COUNTER = "num_batches_tracked"
 
 
 def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], *, head: bool = True) -> None:
     """Fill `network` from `source`, which is checked in full before anything is changed.
 
-    source: a path (.safetensors, or .pth, .pt, .bin as torch.save writes them) or a state dict, with the names of
-    torchvision, of timm or of `network` itself. Public names also set the epsilon of the norms to what that library
-    builds the network with (1e-5; torchvision's EfficientNet-B5 to B7, EfficientNetV2 and MobileNetV3 1e-3), in
-    `network.arch` too. timm's `tf_` models have the same names but another epsilon (1e-3) and TensorFlow's padding:
-    into a network with padding "same" timm's weights are loaded as one of them.
+    source: a path (see read_weights) or a state dict, with the names of torchvision, timm, EfficientNet-PyTorch or of
+    `network` itself. Public names also set the epsilon of the norms to what that library builds the network with
+    (1e-5; TensorFlow's 1e-3 where the weights come from there), in `network.arch` too, and so does a record beside the
+    weights (see read_origin). timm's `tf_` models have the same names but another epsilon (1e-3) and TensorFlow's
+    padding: into a network with padding "same" timm's weights are loaded as one of them.
 
     head=False leaves the classifier as it is, whatever classes the weights are for. Raises WeightsError.
     """
-    if isinstance(source, Mapping):
-        label, state = "state dict", _tensors(source, "state dict")
-    else:
-        label, state = str(source), read_weights(source)
+    label, state, origin = _opened(source)
     names = _recognise(network, state, label)
+    _check_padding(network, origin.padding or names.padding, label)
     keys = dict(names.keys)
     classifier = [key for key in keys if key.rpartition(".")[0] == classifier_name(network)]
     if not head:
@@ -57,52 +45,82 @@ def load_weights(network: nn.Module, source: str | Path | Mapping[str, Tensor], 
         for own, foreign in keys.items():
             if foreign in state:
                 own_state[own].copy_(state[foreign].reshape(own_state[own].shape))
-    if names.norm_eps is not None:
-        _set_norm_eps(network, names.norm_eps)
+    eps = names.norm_eps if origin.norm_eps is None else origin.norm_eps
+    if eps is not None:
+        _set_norm_eps(network, eps)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name, on the CPU. Raises WeightsError; code in a pickle is refused, not run."""
-    path = Path(path)
-    if path.is_dir():
-        raise WeightsError(f"{path}: is a folder; give the weights file in it")
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise WeightsError(f"{path}: is empty")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsError(f"{path}: not a whole .safetensors file ({_one_line(error)})") from None
-    if path.suffix not in PICKLED:
-        raise WeightsError(f"{path}: weights must be a .safetensors file or one of {', '.join(PICKLED)}")
-    try:
-        with warnings.catch_warnings():  # about pickle protocols: nothing that the line below does not say
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise WeightsError(
-            f"{path}: not a plain state dict: damaged, or holding code or objects, none of which was run; "
-            "save the tensors alone, best as .safetensors"
-        ) from None
-    except Exception as error:
-        raise WeightsError(f"{path}: not a whole weights file ({_one_line(error)})") from None
-    return _tensors(content, str(path))
+def suited_arch(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> ArchSpec:
+    """The network that the weights are of, where that is `arch` but for widths, input channels and padding.
+
+    Widths and channels are read off the tensors. The padding is TensorFlow's where a record beside the weights or their
+    names say so. Raises WeightsError where the names fit none of this network's.
+    """
+    label, state, origin = _opened(source)
+    with torch.device("meta"):
+        network = build_network(arch)
+    names = _recognise(network, state, label)
+    padding = origin.padding or names.padding or arch.padding
+    return replace(_with_widths_of(arch, names.keys, state), padding=padding)
+
+
+def classes_in(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> int | None:
+    """How many classes weights of `arch` tell apart; None where they have no classifier. Raises WeightsError."""
+    label, state, _ = _opened(source)
+    with torch.device("meta"):
+        network = build_network(arch)
+    classifier = _recognise(network, state, label).keys[f"{classifier_name(network)}.weight"]
+    return len(state[classifier]) if classifier in state else None
+
+
+def _opened(source: str | Path | Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor], Origin]:
+    """What messages call the source, its tensors, and what is said of them."""
+    if isinstance(source, Mapping):
+        return "state dict", tensors_in(source, "state dict"), Origin()
+    return str(source), read_weights(source), read_origin(source)
+
+
+def _with_widths_of(arch: ArchSpec, keys: Mapping[str, str], state: Mapping[str, Tensor]) -> ArchSpec:
+    """`arch` with the channels of the tensors; keys: those in `state` by the network's own.
+
+    What a tensor does not tell, as the width of a block that does not end in a norm, is left as it is.
+    """
+
+    def last(prefix: str) -> Tensor | None:
+        """The weight of the last module whose own name begins so."""
+        own = [key for key in keys if key.startswith(prefix) and key.endswith(".weight")]
+        return state.get(keys[own[-1]]) if own else None
+
+    stages = []
+    for i, stage in enumerate(arch.stages):
+        norm = last(f"stages.{i}.0.")
+        stages.append(replace(stage, channels=len(norm)) if norm is not None and norm.ndim == 1 else stage)
+    first = state.get(keys[next(iter(keys))])
+    if first is not None and first.ndim == 4:
+        arch = replace(arch, input_channels=first.shape[1])
+    stem, head = last("stem."), state.get(keys.get("head.0.weight", ""))
+    if arch.stem.kind == "conv" and stem is not None:
+        arch = replace(arch, stem=replace(arch.stem, channels=len(stem)))
+    if arch.head.kind == "conv" and arch.head.channels and head is not None:
+        arch = replace(arch, head=replace(arch.head, channels=len(head)))
+    return replace(arch, stages=tuple(stages))
 
 
 class _Names(NamedTuple):
-    """The key in a file of each key of a network, and the norms' epsilon that goes with such files, if any."""
+    """Whose names (`label`) a file has: its key of each key of a network, and the norms' epsilon and the padding that
+    such files go with, if any.
+    """
 
+    label: str
     keys: dict[str, str]
-    norm_eps: float | None
+    norm_eps: float | None = None
+    padding: str | None = None
 
 
 def _recognise(network: nn.Module, state: Mapping[str, Tensor], label: str) -> _Names:
     """Whose names the keys are. Raises WeightsError when they are nobody's for this network."""
     own = list(network.state_dict())
-    candidates = [_Names(dict(zip(own, own, strict=True)), None)]
-    labels = ["its own"]
+    candidates = [_Names("its own", dict(zip(own, own, strict=True)))]
     if isinstance(network, Network):
         modules = list(dict.fromkeys(key.rpartition(".")[0] for key in own))
         for convention in conventions(network.arch):
@@ -110,13 +128,31 @@ def _recognise(network: nn.Module, state: Mapping[str, Tensor], label: str) -> _
             if len(public) == len(modules):
                 renamed = dict(zip(modules, public, strict=True))
                 keys = {key: f"{renamed[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}" for key in own}
-                candidates.append(_Names(keys, convention.norm_eps(network.arch)))
-                labels.append(convention.label)
+                candidates.append(_Names(convention.label, keys, convention.norm_eps(network.arch), convention.padding))
     best = max(candidates, key=lambda names: len(state.keys() & set(names.keys.values())))
-    if len(state.keys() & set(best.keys.values())) < len(own) / 2:
-        known = ", ".join(dict.fromkeys(labels))
-        raise WeightsError(f"{label}: not weights of this network: keys such as {_some(state)} fit no names ({known})")
+    wanted = [key for key in best.keys.values() if not key.endswith(_COUNTER)]
+    found = [key for key in wanted if key in state]
+    if 2 * len(found) < len(wanted):
+        fit = ""
+        if found:
+            lacking = [key for key in wanted if key not in state]
+            fit = f"; {best.label} fit best, of which {len(found)} of {len(wanted)} are there, without {_some(lacking)}"
+        known = ", ".join(dict.fromkeys(names.label for names in candidates))
+        raise WeightsError(
+            f"{label}: not weights of this network: keys such as {_some(state)} fit no names ({known}){fit}"
+        )
     return best
+
+
+def _check_padding(network: nn.Module, padding: str | None, label: str) -> None:
+    """Raise WeightsError where a network computes something else for want of the padding that weights come from."""
+    if padding is None or not isinstance(network, Network):
+        return
+    if replace(network.arch, padding=padding).id != network.arch.id:
+        raise WeightsError(
+            f'{label}: of a network with padding "{padding}", this one has "{network.arch.padding}"; build it of '
+            "suited_arch(arch, source)"
+        )
 
 
 def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str, classifier: Collection[str]) -> None:
@@ -124,7 +160,7 @@ def _check(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], label: str
 
     Counters of batches may be missing, as in old files.
     """
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    missing = [key for key in wanted if key not in state and not key.endswith(_COUNTER)]
     besides = [key for key in state if key not in wanted]
     for keys, what in ((missing, "lacks"), (besides, "holds besides")):
         if keys:
@@ -163,22 +199,6 @@ def _fault(value: Tensor, own: Tensor) -> str | None:
     return None
 
 
-def _tensors(content: Any, label: str) -> dict[str, Tensor]:
-    """The state dict in `content`, unwrapped where it is kept under a usual name."""
-    for name in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"{label}: holds no state dict, that is no tensors by name")
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise WeightsError(f"{label}: {str(key)[:60]!r} is no tensor; only the network's state dict can be loaded")
-    state = dict(content)
-    while prefix := next((each for each in PREFIXES if all(key.startswith(each) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
-
-
 def _set_norm_eps(network: nn.Module, eps: float) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -190,8 +210,3 @@ def _set_norm_eps(network: nn.Module, eps: float) -> None:
 
 def _some(keys: Any) -> str:
     return ", ".join(repr(key) for key in list(keys)[:2])
-
-
-def _one_line(error: Exception) -> str:
-    """The first sentence; torch's messages go on with advice on its own calls."""
-    return " ".join(str(error).split()).partition(". ")[0][:120]

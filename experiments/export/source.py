@@ -17,10 +17,10 @@ from experiments.records import BaselineRecord, TrainingRecord, read_json, read_
 from experiments.records.record import named_record
 from experiments.records.values import Classes, needed, read_value
 from experiments.run.folder import RunFolder
-from experiments.run.naming import load_arch
+from experiments.run.naming import is_reference, load_arch
 from search_spaces import ArchSpec, build_network, load_weights
-from search_spaces.network import Network, classifier_name
-from search_spaces.weights import read_weights
+from search_spaces.network import Network
+from search_spaces.weights import classes_in, suited_arch
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +86,11 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
     if resolution is not None:
         arch = replace(arch, resolution=resolution)
     with from_user():
-        if classes is None and file is not None:
-            classes = _classes_of(arch, file)
+        if file is not None:
+            arch = suited_arch(arch, file) if is_reference(text) else arch
+            classes = classes or classes_in(arch, file)
+            if classes is None:
+                raise UserError(f"{file}: has no classifier; train one with `scalenas train {text} DATA --weights`")
         classes = classes or _classes_of_baseline(text) or 1000
         if file is None:
             return Exported(arch, classes, None, "untrained, drawn from seed 0", fresh=True)
@@ -129,13 +132,3 @@ def _classes_of_baseline(text: str) -> int | None:
     with from_user(str(path)):
         classes: int = read_value(Classes, record["num_classes"], "num_classes")
     return classes
-
-
-def _classes_of(arch: ArchSpec, file: str) -> int:
-    """How many classes a weights file is for, by its classifier: ours, torchvision's or timm's."""
-    state = read_weights(file)
-    own = classifier_name(build_network(arch))
-    for name in (own, "classifier", "classifier.1", "fc"):
-        if f"{name}.weight" in state:
-            return len(state[f"{name}.weight"])
-    raise UserError(f"{file}: its classifier is not to be seen; say --num-classes")

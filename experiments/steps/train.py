@@ -33,6 +33,7 @@ from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
 from search_spaces import ArchSpec, build_network
 from search_spaces.network import Network, freeze_body
+from search_spaces.weights import suited_arch
 
 NAME = "train"
 WEIGHTS = "weights.safetensors"
@@ -87,12 +88,13 @@ def _free_cores(run: RunContext, device: torch.device) -> Iterator[None]:
 def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     """The architecture to train: a known network's name is fitted to the data as elsewhere, anything else as it is.
 
-    With weights to start from a known network is taken as published, with its own width, strides and channels, at its
+    With weights to start from a known network is taken as they have it, with their widths, strides and channels, at its
     own resolution or that of --resolution, since the weights would not fit otherwise.
     """
     if plan.weights is None or not is_reference(text):
         return fitted_arch(run, text, target_of(run), run.resolutions)
-    arch = load_arch(text)
+    with from_user():
+        arch = suited_arch(load_arch(text), plan.weights)
     return arch if run.settings.data.resolution == "auto" else replace(arch, resolution=run.resolution)
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from nas import evaluation
 from search_spaces import load_weights
-from search_spaces.weights import WeightsError
+from search_spaces.weights_file import WeightsError
 
 _DIGITS = 16  # of a digest
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from search_spaces import ArchSpec, StageSpec, StemSpec, build_network, reference_arch
 from search_spaces.network import Network, Residual, body_and_classifier, classifier_name, freeze_body
 from search_spaces.public_names import conventions
-from search_spaces.weights import WeightsError, load_weights, read_weights
+from search_spaces.weights import classes_in, load_weights, suited_arch
+from search_spaces.weights_file import WeightsError, read_origin, read_weights
 
 ARCH = ArchSpec((StageSpec(channels=8, layers=2, se=0.25), StageSpec(expand=3, channels=12)), StemSpec(8), resolution=8)
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -98,20 +99,22 @@ def test_public_names_of_every_convention_load_too(name: str) -> None:
             # Sorted, as .safetensors files are: nothing may depend on the order of keys.
             keys = sorted(own, key=lambda key: names[key.rpartition(".")[0]] + key)
             state = {f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": own[key] for key in keys}
-            network = build_network(arch, 4)
+            network = build_network(suited_arch(arch, state), 4)
             load_weights(network, state)
             networks.append(network)
-            assert network.arch.norm_eps == 1e-5
+            assert network.arch.padding == (convention.padding or "symmetric")
+            assert network.arch.norm_eps == (1e-3 if convention.padding else 1e-5)
             assert all(torch.equal(value, own[key]) for key, value in network.state_dict().items())
     assert networks
-    assert all(m.eps == 1e-5 for n in networks for m in n.modules() if isinstance(m, nn.BatchNorm2d))
+    assert all(m.eps == n.arch.norm_eps for n in networks for m in n.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def test_torchvision_builds_its_large_efficientnets_with_another_epsilon() -> None:
     label_and_eps = {
         (convention.label, convention.norm_eps(reference_arch(name)))
         for name in ("efficientnet_b4", "efficientnet_b5")
-        for convention in conventions(reference_arch(name))[:2]
+        for convention in conventions(reference_arch(name))
+        if convention.label in ("timm", "torchvision") and convention.scheme.endswith(("timm", "efficientnet"))
     }
     assert label_and_eps == {("timm", 1e-5), ("torchvision", 1e-5), ("torchvision", 1e-3)}
 
@@ -243,8 +246,9 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     for name in ("empty.pth", "empty.safetensors"):
         (tmp_path / name).touch()
         refused(network, tmp_path / name, f"{name}: is empty")
-    (tmp_path / "a.onnx").write_bytes(b"x")
-    refused(network, tmp_path / "a.onnx", "weights must be a .safetensors file or one of")
+    for name, content in {"a.onnx": b"x", "a.h5": b"\x89HDF\r\n\x1a\n" + bytes(99), "a.pth": b"<html></html>"}.items():
+        (tmp_path / name).write_bytes(content)
+        refused(network, tmp_path / name, "neither a .safetensors file nor one that torch.save wrote")
 
 
 def test_read_weights_gives_the_tensors(tmp_path: Path) -> None:
@@ -255,11 +259,128 @@ def test_read_weights_gives_the_tensors(tmp_path: Path) -> None:
     assert all(torch.equal(read[key], state[key]) for key in state)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict"])
+PREFIXED = ["module.", "_orig_mod.", "model.", "module._orig_mod.", "ema_model.module."]
+WRAPPED = [None, "state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema", "ema"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXED)
+@pytest.mark.parametrize("wrapper", WRAPPED)
 def test_names_as_training_tools_write_them_are_understood(tmp_path: Path, prefix: str, wrapper: str | None) -> None:
     state = {"a.weight": torch.ones(2), "b.bias": torch.zeros(1)}
     content = {prefix + key: value for key, value in state.items()}
-    for name in ("w.pth", "model_best.pth.tar", "last.ckpt"):
+    for name in ("w.pth", "model_best.pth.tar", "last.ckpt", "weights", "w.bin", "w.model.v2"):
         torch.save(content if wrapper is None else {wrapper: content, "epoch": 3}, tmp_path / name)
         assert read_weights(tmp_path / name).keys() == state.keys()
+
+
+def test_the_kind_of_a_file_is_told_by_its_content(tmp_path: Path) -> None:
+    state = {"module.a.weight": torch.ones(2)}
+    save_file(state, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").keys() == {"a.weight"}
+
+
+def test_averaged_weights_come_before_those_of_the_last_step(tmp_path: Path) -> None:
+    average = {"module.a.weight": torch.full((2,), 7.0), "n_averaged": torch.tensor(9)}
+    torch.save({"state_dict": {"a.weight": torch.ones(2)}, "state_dict_ema": average}, tmp_path / "w.pth")
+    read = read_weights(tmp_path / "w.pth")
+    assert list(read) == ["a.weight"]
+    assert read["a.weight"].tolist() == [7, 7]
+
+
+# --- What weights tell of their network ----------------------------------------------------------------------------
+
+
+def public_state(arch: ArchSpec, label: str, num_classes: int = 4) -> dict[str, Tensor]:
+    """Weights of `arch` under the names of the convention of that label."""
+    own = trained(arch, num_classes).state_dict()
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in own))
+    convention = next(
+        each for each in conventions(arch) if each.label == label and len(each.names(arch)) == len(modules)
+    )
+    names = dict(zip(modules, convention.names(arch), strict=True))
+    return {f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": own[key] for key in own}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("mobilenet_v1", "timm"), ("mobilenet_v2", "torchvision"), ("efficientnet_b0", "EfficientNet-PyTorch"),
+     ("efficientnet_lite0", "timm"), ("mnasnet_b1", "torchvision")],
+)  # fmt: skip
+def test_widths_and_channels_are_those_of_the_tensors(name: str, label: str) -> None:
+    published = replace(reference_arch(name), resolution=32)
+    narrow = replace(
+        published,
+        input_channels=3,
+        stem=replace(published.stem, channels=5),
+        stages=tuple(replace(stage, channels=3 + 2 * i) for i, stage in enumerate(published.stages)),
+    )
+    if narrow.head.kind == "conv" and narrow.head.channels:
+        narrow = replace(narrow, head=replace(narrow.head, channels=13))
+    state = public_state(narrow, label)
+    suited = suited_arch(published, state)
+    assert replace(suited, padding="symmetric").id == narrow.id
+    assert classes_in(published, state) == 4
+    load_weights(build_network(suited, 4), state)
+
+
+def test_grey_weights_without_a_classifier(tmp_path: Path) -> None:
+    grey = replace(reference_arch("mobilenet_v1"), resolution=32, input_channels=1)
+    network = build_network(grey, 4)
+    state = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier_name(network))}
+    save_file(state, tmp_path / "grey.safetensors")
+    assert suited_arch(reference_arch("mobilenet_v1"), tmp_path / "grey.safetensors").input_channels == 1
+    assert classes_in(grey, tmp_path / "grey.safetensors") is None
+    load_weights(build_network(grey, 7), tmp_path / "grey.safetensors", head=False)
+
+
+def test_weights_from_tensorflow_are_not_loaded_into_a_network_that_pads_otherwise() -> None:
+    arch = replace(reference_arch("efficientnet_lite0"), resolution=32)
+    state = public_state(arch, "EfficientNet-PyTorch")
+    refused(build_network(arch, 4), state, 'of a network with padding "same", this one has "symmetric"')
+
+
+def test_a_record_beside_the_weights_tells_padding_and_epsilon(tmp_path: Path) -> None:
+    arch = replace(reference_arch("mobilenet_v1"), resolution=32)
+    save_file(public_state(arch, "timm"), tmp_path / "w.safetensors")
+    (tmp_path / "w.json").write_text('{"padding": "same", "norm_eps": 0.002, "mean": [0.5], "std": [0.25], "by": "me"}')
+    suited = suited_arch(arch, tmp_path / "w.safetensors")
+    network = build_network(suited, 4)
+    load_weights(network, tmp_path / "w.safetensors")
+    assert (network.arch.padding, network.arch.norm_eps) == ("same", 0.002)
+    origin = read_origin(tmp_path / "w.safetensors")
+    assert (origin.mean, origin.std, origin.classes) == ((0.5,), (0.25,), None)
+
+
+def test_the_metadata_of_a_file_tell_the_same(tmp_path: Path) -> None:
+    said = {"mean": "[0.5, 0.4, 0.3]", "std": "[1, 1, 1]", "classes": '["a", "b"]', "format": "pt"}
+    save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors", metadata=said)
+    origin = read_origin(tmp_path / "w.safetensors")
+    assert (origin.mean, origin.std, origin.classes) == ((0.5, 0.4, 0.3), (1, 1, 1), ("a", "b"))
+    assert origin.padding is None
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ('{"padding": "valid"}', "padding: must be one of"),
+        ('{"norm_eps": "1e-3"}', "norm_eps: must be a number"),
+        ('{"mean": 0.5}', "mean: must be a list"),
+        ('{"std": [0.0]}', "std: must be a number"),
+        ('{"std": [127.5, 127.5, 127.5]}', "std: must be a number"),
+        ('{"mean": [NaN]}', "mean: must be a number"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_record_that_cannot_be_meant_is_named(tmp_path: Path, record: str, message: str) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "w.pth")
+    (tmp_path / "w.json").write_text(record)
+    with pytest.raises(WeightsError, match=message) as error:
+        read_origin(tmp_path / "w.pth")
+    assert "w.json" in str(error.value)
+
+
+def test_what_fits_best_is_named_with_what_is_missing() -> None:
+    arch = replace(reference_arch("efficientnet_b0"), resolution=32)
+    state = public_state(arch, "timm")
+    part = {key: value for key, value in state.items() if key < "blocks.2"}
+    refused(build_network(arch, 4), part, r"timm fit best, of which \d+ of \d+ are there, without 'conv_stem")

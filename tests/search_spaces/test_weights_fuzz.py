@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from search_spaces import ArchSpec, StageSpec, StemSpec, build_network
-from search_spaces.weights import WeightsError, load_weights, read_weights
+from search_spaces.weights import load_weights
+from search_spaces.weights_file import WeightsError, read_weights
 from tests.helpers.damage import JUNK, refusal
 
 NETWORK = build_network(ArchSpec((StageSpec(channels=8),), StemSpec(4), resolution=8), 3)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from search_spaces import ArchSpec, build_network, count_macs, count_params, reference_arch
-from search_spaces.weights import load_weights
+from search_spaces.weights import load_weights, suited_arch
 from tests.helpers.parity import filled, images
 from tests.helpers.shared_data import SHARED
 
@@ -54,8 +54,9 @@ def test_costs_and_logits_are_those_of_the_public_implementation(path: Path) -> 
     for size, macs in fixture.get("macs", {}).items():
         assert count_macs(arch, int(size)) == macs
     # Another epsilon than the fixture's, so that the loader has to set it.
-    network = build_network(replace(arch, norm_eps=2e-3)).eval()
-    load_weights(network, filled(fixture["keys"]))
+    state = filled(fixture["keys"])
+    network = build_network(suited_arch(replace(arch, norm_eps=2e-3), state)).eval()
+    load_weights(network, state)
     with torch.no_grad():
         logits = network(images(fixture.get("logits_resolution", fixture["resolution"]))).double().numpy()
     spread = np.array(fixture["logits_std"])

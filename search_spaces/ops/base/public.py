@@ -11,21 +11,28 @@ _TIMM_ACTIVATIONS = {"relu": "re", "relu6": "r6", "hardswish": "hs", "silu": "sw
 
 def mobile_names(scheme: str, expands: bool, squeezes: bool) -> list[str] | None:
     """The modules of one block of depthwise and pointwise convolution, after an expansion or not."""
+    expansion, squeeze = int(expands), int(squeezes)
     match scheme:
         case "timm":
-            squeeze = ["se.conv_reduce", "se.conv_expand"] if squeezes else []
+            gate = ["se.conv_reduce", "se.conv_expand"] * squeeze
+            names = ["conv_dw", "bn1", *gate, "conv_pw", "bn2"]
             if expands:
-                return ["conv_pw", "bn1", "conv_dw", "bn2", *squeeze, "conv_pwl", "bn3"]
-            return ["conv_dw", "bn1", *squeeze, "conv_pw", "bn2"]
+                names = ["conv_pw", "bn1", "conv_dw", "bn2", *gate, "conv_pwl", "bn3"]
+        case "efficientnet_pytorch":
+            gate = ["_se_reduce", "_se_expand"] * squeeze
+            names = ["_expand_conv", "_bn0"] * expansion
+            names += ["_depthwise_conv", "_bn1", *gate, "_project_conv", "_bn2"]
         case "torchvision efficientnet":
-            groups = [["0", "1"]] * expands + [["0", "1"]] + [["fc1", "fc2"]] * squeezes + [["0", "1"]]
-            return [f"block.{i}.{part}" for i, group in enumerate(groups) for part in group]
+            groups = [["0", "1"]] * expansion + [["0", "1"]] + [["fc1", "fc2"]] * squeeze + [["0", "1"]]
+            names = [f"block.{i}.{part}" for i, group in enumerate(groups) for part in group]
         case "torchvision mobilenet_v2":
             parts = ["0.0", "0.1", "1.0", "1.1", "2", "3"] if expands else ["0.0", "0.1", "1", "2"]
-            return [f"conv.{part}" for part in parts]
+            names = [f"conv.{part}" for part in parts]
         case "torchvision mnasnet":
-            return [f"layers.{part}" for part in ("0", "1", "3", "4", "6", "7")]
-    return None
+            names = [f"layers.{part}" for part in ("0", "1", "3", "4", "6", "7")]
+        case _:
+            return None
+    return names
 
 
 def resnet_names(scheme: str, convolutions: int, changing: bool) -> list[str] | None:

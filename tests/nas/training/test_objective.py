@@ -42,7 +42,7 @@ from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network
 from search_spaces.network import classifier_name
-from search_spaces.weights import WeightsError
+from search_spaces.weights_file import WeightsError
 
 CPU = torch.device("cpu")
 ARCH = ArchSpec(

@@ -1,22 +1,22 @@
-"""Make the fixtures beside this file: what timm's and torchvision's networks cost, and answer with weights and images
-by formula.
+"""Make the fixtures beside this file: what networks of timm, torchvision, efficientnet-pytorch and
+efficientnet-lite-pytorch cost, and answer with weights and images by formula.
 
     python -m tests.search_spaces.parity.make [LIBRARY_NAME ...]
 
-Needs the packages timm and torchvision, which nothing else of the project does; the fixtures say their versions. The
+Needs the package of each network that is made, which nothing else of the project does; fixtures say its version. The
 images are 91 pixels wide, an odd number, at which TensorFlow's padding is not PyTorch's.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from torch import nn
 
 from tests.helpers.parity import filled, hooked_macs, images
@@ -32,15 +32,27 @@ TIMM = (
     "tf_mobilenetv3_large_100",
 )
 TORCHVISION = ("efficientnet_v2_s", "mobilenet_v3_large", "mobilenet_v3_small")
-MODELS = (*(f"timm_{name}" for name in TIMM), *(f"torchvision_{name}" for name in TORCHVISION))
+EFFICIENTNET_PYTORCH = {"efficientnet_b0": "efficientnet_pytorch", "efficientnet_lite0": "efficientnet_lite_pytorch"}
+"""Their packages: the second is a fork of the first."""
+MODELS = (
+    *(f"timm_{name}" for name in TIMM),
+    *(f"torchvision_{name}" for name in TORCHVISION),
+    *(f"lukemelas_{name}" for name in EFFICIENTNET_PYTORCH),
+)
 SMALL = 91
 
 
 def built(library: str, name: str) -> tuple[nn.Module, int, str]:
     """A public network in eval mode, its resolution, the library's version."""
     if library == "timm":
+        timm = importlib.import_module("timm")
         network = timm.create_model(name).eval()
         return network, network.default_cfg["input_size"][-1], timm.__version__
+    if library == "lukemelas":
+        package = EFFICIENTNET_PYTORCH[name]
+        network = importlib.import_module(package).EfficientNet.from_name(name.replace("_", "-"), image_size=None)
+        return network.eval(), 224, importlib.metadata.version(package)
+    torchvision = importlib.import_module("torchvision")
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     return torchvision.models.get_model(name).eval(), transforms.crop_size[0], torchvision.__version__
 
