@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _COUNTERS = frozenset({"n_averaged"})
 """What torch's AveragedModel keeps beside the weights."""
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save's archives, and the bare pickles of old ones
 _HEADER_AT = 8  # bytes of a .safetensors file that tell the length of its header, which is JSON
+_ORIGIN = "origin"  # the one field of our files' metadata
 _MOST_HEADER = 100_000_000
 _MOST_LEVEL = 10.0  # of a mean or deviation, in units of white
 
@@ -48,6 +50,11 @@ class Origin:
     padding: str | None = None
     norm_eps: float | None = None
     classes: tuple[str, ...] | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What is known, for the metadata of a .safetensors file: one text, since several get no fixed order there."""
+        return {_ORIGIN: json.dumps({name: value for name, value in asdict(self).items() if value is not None})}
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -146,7 +153,8 @@ def _metadata(path: Path) -> dict[str, Any]:
             said[name] = parse_json(text)
         except ValueError:
             said[name] = text
-    return said
+    whole = said.get(_ORIGIN)
+    return whole if isinstance(whole, dict) else said
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from experiments.run.naming import is_reference, load_arch
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network
 from search_spaces.weights import classes_in, suited_arch
+from search_spaces.weights_file import read_origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +98,11 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
         network = _built(arch, classes, file)
     # Public weights bring their own epsilon of the norms.
     found = Exported(network.arch, classes, network, file)
-    if record is None or weights is not None:  # nobody knows what other weights were trained on
-        return found
+    if record is None or weights is not None:
+        with from_user():
+            origin = read_origin(file)  # of other weights nobody but the file knows what they were trained on
+        fits = origin.classes is not None and len(origin.classes) == classes
+        return replace(found, classes=origin.classes if fits else None, mean=origin.mean, std=origin.std)
     return replace(found, classes=record.classes, mean=record.mean, std=record.std)
 
 

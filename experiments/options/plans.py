@@ -24,7 +24,8 @@ class TrainPlan:
 
     epochs: None for the recipe's full length. keep: the weights of the "best" epoch on val, or the "last". weights: a
     file to start from; body_rate: then the factor on the learning rate of all but the classifier (None: 1), or
-    freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit.
+    freeze_body to leave that as it is; new_head: a fresh classifier even where the file's would fit. normalise: see
+    `normalisation`; None: as the weights say, else by the data.
     """
 
     recipe: str = field(default="fast", metadata=Option(
@@ -43,9 +44,13 @@ class TrainPlan:
         help="Train the classifier alone.", needs=_TUNED))
     new_head: bool = field(default=False, metadata=Option(
         help="A new classifier even where the file's fits.", needs=_TUNED))
+    normalise: str | None = field(default=None, metadata=Option(
+        help="imagenet, data or MEAN/STD, in 0..1.", metavar="HOW", unset="as the weights expect, or data"))
 
     def __post_init__(self) -> None:
         check(self)
+        if self.normalise is not None:
+            normalisation(self.normalise)
         if self.body_rate is not None and self.freeze_body:
             raise ValueError("`body_rate` and `freeze_body` exclude each other: a frozen body does not learn")
 
@@ -81,6 +86,24 @@ class FidelityPlan:
         check(self)
         for text in self.fidelity:
             short_training(text)
+
+
+def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation of each channel, in 0..1, of `imagenet` or numbers such as 0.5,0.5,0.4/0.25 (one for
+    all channels, or one for each); None for `data`: those of the training images. Raises ValueError on anything else.
+    """
+    if text == "data":
+        return None
+    if text == "imagenet":
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, _, std = text.partition("/")
+    try:
+        numbers = tuple(tuple(map(float, part.split(","))) for part in (mean, std))
+    except ValueError:
+        raise ValueError(f"`normalise` takes imagenet, data or MEAN/STD such as 0.5/0.25, not {text[:60]!r}") from None
+    if not all(0 <= each <= 1 for each in numbers[0]) or not all(each in SHARE for each in numbers[1]):
+        raise ValueError(f"`normalise` needs means from 0 to 1 and deviations {SHARE.words}, not {text[:60]}")
+    return numbers[0], numbers[1]
 
 
 def short_training(text: str) -> tuple[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from experiments.errors import RunFailedError, UserError, from_user
-from experiments.options.plans import TrainPlan
+from experiments.options.plans import TrainPlan, normalisation
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
 from experiments.records.training import Accuracies, ClassFigures, KeptWeights, TrainingData
@@ -34,6 +34,7 @@ from nas.training.recipe import RECIPES, Recipe
 from search_spaces import ArchSpec, build_network
 from search_spaces.network import Network, freeze_body
 from search_spaces.weights import suited_arch
+from search_spaces.weights_file import Origin, read_origin
 
 NAME = "train"
 WEIGHTS = "weights.safetensors"
@@ -121,7 +122,10 @@ class _FullTraining:
         final = self.test or self.val
         predicted = training.predict(final)
         test = None if self.test is None else self.objective.metric.of(predicted, final.labels)
-        save_weights(training.result, run.folder.path / WEIGHTS)
+        origin = Origin(
+            self.dataset.mean, self.dataset.std, self.arch.padding, self.arch.norm_eps, self.dataset.classes
+        )
+        save_weights(training.result, run.folder.path / WEIGHTS, metadata=origin.metadata)
         record = self._record(run, state, epoch, test, self._by_class(predicted, final.labels))
         run.folder.write(record)
         checkpoints.remove()
@@ -203,6 +207,7 @@ def _prepare(
             f"the network takes {arch.resolution} pixels, images were cached at {dataset.size} of "
             f"{dataset.native_size}: add --resolution {arch.resolution} and choose another --run"
         )
+    dataset = _normalised(run, dataset, plan)
     network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
     assert isinstance(network, Network)
     initial = None if plan.weights is None else InitialWeights(plan.weights, plan.new_head)
@@ -220,7 +225,10 @@ def _prepare(
         }
     if plan.freeze_body:
         freeze_body(network)
-    run.claim(NAME, _identity(arch, recipe, epochs, plan, objective), {"training": dataclasses.asdict(plan)})
+    identity = _identity(arch, recipe, epochs, plan, objective)
+    of_data = (dataset.mean, dataset.std) == (evaluator.dataset.mean, evaluator.dataset.std)
+    identity["normalisation"] = None if of_data else f"mean {_numbers(dataset.mean)}, std {_numbers(dataset.std)}"
+    run.claim(NAME, identity, {"training": dataclasses.asdict(plan)})
     place_network(network, device, plain=run.settings.training.plain)
     seed = run.settings.general.seed
     training = Training(
@@ -230,7 +238,31 @@ def _prepare(
     return _FullTraining(plan, arch, dataset, training, objective, feeds["val"], feeds.get("test"))
 
 
-def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan, objective: Objective) -> Mapping[str, Any]:
+def _normalised(run: RunContext, dataset: Dataset, plan: TrainPlan) -> Dataset:
+    """The data set with the normalisation asked for, or else with that of the weights, where they say one."""
+    with from_user():
+        if plan.normalise is not None:
+            asked = normalisation(plan.normalise)
+        else:
+            origin = Origin() if plan.weights is None else read_origin(plan.weights)
+            asked = None if origin.mean is None or origin.std is None else (origin.mean, origin.std)
+            if asked is not None:
+                run.narrator.say(f"images are normalised as the weights say: {_numbers(asked[0])}/{_numbers(asked[1])}")
+    if asked is None:
+        return dataset
+    if any(len(numbers) not in (1, dataset.channels) for numbers in asked):
+        raise UserError(
+            f"a normalisation for {max(map(len, asked))} channels, the images have {dataset.channels}: give --normalise"
+        )
+    mean, std = (numbers * (dataset.channels // len(numbers)) for numbers in asked)
+    return replace(dataset, mean=mean, std=std)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.4g}" for value in values)
+
+
+def _identity(arch: ArchSpec, recipe: Recipe, epochs: int, plan: TrainPlan, objective: Objective) -> dict[str, Any]:
     """What may not change while a training goes on."""
     identity: dict[str, Any] = {
         "trained network": f"{arch.id} (dropout {arch.dropout:g}, stochastic depth {arch.drop_path:g})",

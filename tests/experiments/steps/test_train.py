@@ -339,6 +339,38 @@ def test_weights_of_a_known_network_fit_it_as_published(scalenas: Run, tmp_path:
     assert ArchSpec.from_dict(record["arch"]) == arch
 
 
+def test_images_are_normalised_as_the_weights_say(scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path) -> None:
+    command = ("train", arch, "digits", *COMMON, "--epochs", "1", "--cache", tmp_path / "cache", "--json")
+    plain = result_of(scalenas(*command, "--run", tmp_path / "plain"))
+    given = ("--weights", pretrained, "--run")
+    pretrained.with_suffix(".json").write_text('{"mean": [0.5], "std": [0.25]}')
+    record = result_of(scalenas(*command, *given, tmp_path / "record"))
+    assert (record["mean"], record["std"]) == ([0.5], [0.25])
+    data = result_of(scalenas(*command, *given, tmp_path / "data", "--normalise", "data"))
+    assert (data["mean"], data["std"]) == (plain["mean"], plain["std"])
+    asked = result_of(scalenas(*command, *given, tmp_path / "asked", "--normalise", "0.25/0.5"))
+    assert (asked["mean"], asked["std"]) == ([0.25], [0.5])
+    assert len({each["accuracy"]["val"] for each in (record, data, asked)}) > 1
+    # What was trained so says so itself, to the next training and to an export.
+    trained = tmp_path / "asked" / "weights.safetensors"
+    again = result_of(scalenas(*command, "--weights", trained, "--run", tmp_path / "again"))
+    assert (again["mean"], again["std"]) == ([0.25], [0.5])
+    assert scalenas("export", arch, "--weights", trained, "-o", tmp_path / "net.py")[0] == 0
+    assert "MEAN = [0.25]" in (tmp_path / "net.py").read_text()
+    expect_mistake(scalenas(*command, *given, tmp_path / "asked", "--normalise", "data"), "normalisation")
+
+
+@pytest.mark.parametrize("text", ["imagenett", "0.5", "0.5/", "0.5/0", "0.5/x", "1.5/0.5", "nan/0.5", "1/2/3"])
+def test_a_normalisation_that_cannot_be(text: str) -> None:
+    with pytest.raises(ValueError, match="`normalise`"):
+        TrainPlan(normalise=text)
+
+
+def test_a_normalisation_for_other_channels(scalenas: Run, arch: Path, tmp_path: Path) -> None:
+    command = ("train", arch, "digits", *COMMON, "--run", tmp_path / "r", "--normalise", "imagenet")
+    expect_mistake(scalenas(*command), "for 3 channels", "have 1", "--normalise")
+
+
 def test_options_and_files_that_cannot_be(scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path) -> None:
     command = ("train", arch, "digits", *COMMON, "--run", tmp_path / "r")
     expect_mistake(scalenas(*command, "--recipe", "slow"), "recipe", "fast, paper", "slow")
