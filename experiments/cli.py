@@ -24,6 +24,7 @@ from nas.study.passwords import hide_password
 
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 RESOLUTION, CLASSES = click.IntRange(1, MOST_PIXELS), click.IntRange(1, MOST_CLASSES)
+_SPLIT = "Images to look at. [test, else val, of what it was trained on; all of other data]"
 _LONGEST = 300  # characters of a word in a message: paths may be long, numbers endless
 
 
@@ -259,6 +260,63 @@ def export(  # noqa: PLR0917  click passes all by name
             f"weights: {fact['weights']}"
         )
     _answer(facts, as_json)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("-o", "--output", metavar="DIR", help="Also write tables of these, and the confusion matrix, there.")
+@click.option("--split", type=click.Choice(["train", "val", "test", "all"]), help=_SPLIT)
+@click.option("--cache", metavar="DIR", help="Where decoded images are kept. [nowhere]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(  # noqa: PLR0917  click passes all by name
+    model: str, data: str, output: str | None, split: str | None, cache: str | None, as_json: bool
+) -> None:
+    """Measure a trained network on DATA: accuracy, each class, what is taken for what, the most confident mistakes.
+
+    MODEL is the run folder of a full training, or its weights.safetensors wherever that lies.
+    """
+    from experiments.run.progress import Narrator  # noqa: PLC0415
+    from experiments.views.evaluation import evaluation_facts, evaluation_table, write_evaluation  # noqa: PLC0415
+    from experiments.views.trained import evaluate as measure  # noqa: PLC0415
+    from experiments.views.trained import load_trained  # noqa: PLC0415
+
+    narrator, trained = Narrator(), load_trained(model)
+    with narrator.counting("decode") as progress:
+        found = measure(trained, data, split=split, cache=cache, progress=progress, tell=narrator.say)
+    for file in [] if output is None else write_evaluation(found, Path(output)):
+        narrator.say(str(file))
+    if as_json:
+        _answer(evaluation_facts(found), as_json)
+    else:
+        SafeConsole().print(evaluation_table(found))
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--top", type=click.IntRange(1, MOST_CLASSES), default=3, show_default=True, help="Classes to name.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: image, class, probability.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json: bool) -> None:
+    """Name the class of each IMAGE by a trained network.
+
+    MODEL is the run folder of a full training, or its weights.safetensors wherever that lies. Images are read, resized
+    and normalised as those that it was trained on.
+    """
+    from experiments.views.prediction import predictions, predictions_csv  # noqa: PLC0415
+    from experiments.views.trained import load_trained  # noqa: PLC0415
+
+    if as_csv and as_json:
+        raise UserError("--csv and --json exclude each other")
+    found = predictions(load_trained(model), images, top)
+    if as_csv:
+        echo(predictions_csv(found).rstrip())
+    elif as_json:
+        _answer([each.to_json() for each in found], as_json)
+    else:
+        for each in found:
+            echo(str(each))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _COUNTERS = frozenset({"n_averaged"})
 """What torch's AveragedModel keeps beside the weights."""
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save's archives, and the bare pickles of old ones
 _HEADER_AT = 8  # bytes of a .safetensors file that tell the length of its header, which is JSON
-_ORIGIN = "origin"  # the one field of our files' metadata
+_WHOLE = "scalenas"  # the one field of our files' metadata
 _MOST_HEADER = 100_000_000
 _MOST_LEVEL = 10.0  # of a mean or deviation, in units of white
 
@@ -50,11 +50,6 @@ class Origin:
     padding: str | None = None
     norm_eps: float | None = None
     classes: tuple[str, ...] | None = None
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What is known, for the metadata of a .safetensors file: one text, since several get no fixed order there."""
-        return {_ORIGIN: json.dumps({name: value for name, value in asdict(self).items() if value is not None})}
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -100,7 +95,7 @@ def read_origin(path: str | Path) -> Origin:
     """
     path = Path(path)
     beside = path.with_suffix(".json")
-    said = _metadata(path)
+    said = read_metadata(path)
     if not said and beside.is_file() and beside != path:
         path, said = beside, _json_object(beside)
     try:
@@ -113,6 +108,28 @@ def read_origin(path: str | Path) -> Origin:
         )
     except ArchError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What the metadata of a .safetensors file say, texts of JSON as what they mean; {} where there are none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError):
+        return {}
+    said = {}
+    for name, text in found.items():
+        try:
+            said[name] = parse_json(text)
+        except ValueError:
+            said[name] = text
+    whole = said.get(_WHOLE)
+    return whole if isinstance(whole, dict) else said
+
+
+def as_metadata(said: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for a .safetensors file that `read_metadata` reads back: one text, since several get no fixed order."""
+    return {_WHOLE: json.dumps(said)}
 
 
 def tensors_in(content: Any, label: str) -> dict[str, Tensor]:
@@ -138,23 +155,6 @@ def _tensors(content: Mapping[Any, Any], label: str) -> dict[str, Tensor]:
 
 def _is_safetensors(head: bytes) -> bool:
     return 0 < int.from_bytes(head[:_HEADER_AT], "little") <= _MOST_HEADER and head[_HEADER_AT:] == b"{"
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a .safetensors file; each value a text, of JSON where it is one. {} where there are none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError):
-        return {}
-    said = {}
-    for name, text in found.items():
-        try:
-            said[name] = parse_json(text)
-        except ValueError:
-            said[name] = text
-    whole = said.get(_ORIGIN)
-    return whole if isinstance(whole, dict) else said
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def restrict(dataset: Dataset, classes: range, train_images: int | None, place: 
         chosen = np.flatnonzero((whole.labels >= classes.start) & (whole.labels < classes.stop))
         chosen = chosen[:train_images] if split == "train" else chosen
         arrays |= {f"{split}_rows": whole.rows[chosen], f"{split}_labels": whole.labels[chosen] - classes.start}
+        arrays[f"{split}_names"] = whole.names[chosen]
     path = place / "splits.npz"
     np.savez(path, **arrays)
     return dataclasses.replace(

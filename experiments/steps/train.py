@@ -16,6 +16,7 @@ from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan, normalisation
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
+from experiments.records.model import ImageFormat, ModelRecord, OpenedData
 from experiments.records.training import Accuracies, ClassFigures, KeptWeights, TrainingData
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference, load_arch
@@ -122,11 +123,10 @@ class _FullTraining:
         final = self.test or self.val
         predicted = training.predict(final)
         test = None if self.test is None else self.objective.metric.of(predicted, final.labels)
-        origin = Origin(
-            self.dataset.mean, self.dataset.std, self.arch.padding, self.arch.norm_eps, self.dataset.classes
-        )
-        save_weights(training.result, run.folder.path / WEIGHTS, metadata=origin.metadata)
-        record = self._record(run, state, epoch, test, self._by_class(predicted, final.labels))
+        accuracy = Accuracies(state.curve[epoch - 1], test)
+        said = self._model(run, accuracy)
+        save_weights(training.result, run.folder.path / WEIGHTS, metadata=said.metadata)
+        record = self._record(run, state, epoch, accuracy, self._by_class(predicted, final.labels))
         run.folder.write(record)
         checkpoints.remove()
         return record
@@ -156,18 +156,33 @@ class _FullTraining:
             for name, right, there, said in rows
         )
 
+    def _model(self, run: RunContext, accuracy: Accuracies) -> ModelRecord:
+        data, general, asked = self.dataset, run.settings.general, run.settings.data
+        return ModelRecord(
+            arch=self.arch,
+            classes=data.classes,
+            mean=data.mean,
+            std=data.std,
+            padding=self.arch.padding,
+            norm_eps=self.arch.norm_eps,
+            images=ImageFormat(data.size, data.channels, data.crop, data.levels.to_json()),
+            data=OpenedData(data.name, data.fingerprint, general.seed, asked.train_images, asked.group),
+            metric=self.objective.metric.name,
+            accuracy=accuracy,
+        )
+
     def _record(
         self,
         run: RunContext,
         state: TrainingState,
         epoch: int,
-        test: float | None,
+        accuracy: Accuracies,
         by_class: tuple[ClassFigures, ...],
     ) -> TrainingRecord:
         plan, recipe, data = self.plan, self.training.recipe, self.dataset
         macs, params = run.macs.of(self.arch), run.params.of(self.arch)
         return TrainingRecord(
-            accuracy=Accuracies(state.curve[epoch - 1], test),
+            accuracy=accuracy,
             metric=self.objective.metric.name,
             loss=self.objective.loss.name,
             by_class=by_class,

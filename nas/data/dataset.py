@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nas.data.decode import CROPS, Reading
+from nas.data.levels import Levels
 
 SPLITS = ("train", "val", "test")
 
@@ -24,7 +27,7 @@ class Dataset:
     many as the images have. counts: images of each split, 0 where there is none. fingerprint: 16 hexadecimal digits
     over the content of every used image with its class, split and place, the same on every machine. mean, std: of
     the training images, per channel in 0..1. flip: whether a mirrored image still shows its class (not so for
-    characters). images_path, splits_path: the files of the cache.
+    characters). images_path, splits_path: the files of the cache. crop, levels: how they were read, see Reading.
     """
 
     name: str
@@ -39,6 +42,13 @@ class Dataset:
     flip: bool
     images_path: Path
     splits_path: Path
+    crop: str = CROPS[0]
+    levels: Levels = field(default_factory=Levels)
+
+    @property
+    def reading(self) -> Reading:
+        """How to read another image as these were read."""
+        return Reading(self.size, self.channels, self.crop, self.levels)
 
     @property
     def num_classes(self) -> int:
@@ -55,7 +65,8 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `rows` (n,) of int64 are places in `images` (N, S, S, C) uint8, `labels` (n,) their int64 classes.
+    """One split: `rows` (n,) of int64 are places in `images` (N, S, S, C) uint8, `labels` (n,) their int64 classes;
+    `names` (n,) the files, relative to the data folder, or empty where images are no files.
 
     The training rows stand in an order whose every prefix is stratified.
     """
@@ -63,6 +74,7 @@ class Split:
     images: NDArray[np.uint8]
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
+    names: NDArray[np.str_]
 
 
 def load_split(dataset: Dataset, split: str) -> Split:
@@ -70,7 +82,7 @@ def load_split(dataset: Dataset, split: str) -> Split:
     if not dataset.counts.get(split):
         raise DataError(f"{dataset.name}: has no {split} images")
     with np.load(dataset.splits_path, allow_pickle=False) as arrays:
-        rows, labels = arrays[f"{split}_rows"], arrays[f"{split}_labels"]
+        rows, labels, names = arrays[f"{split}_rows"], arrays[f"{split}_labels"], arrays[f"{split}_names"]
     # Copy on write: never written to, but torch warns of arrays that are read-only.
     images = np.lib.format.open_memmap(dataset.images_path, mode="c")
-    return Split(images=images, rows=rows, labels=labels)
+    return Split(images=images, rows=rows, labels=labels, names=names)

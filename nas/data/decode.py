@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,20 @@ class Frame:
 
     side: int
     channels: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images of a data set became squares, for others to be read likewise; see decode_square."""
+
+    size: int
+    channels: int
+    crop: str = CROPS[0]
+    levels: Levels = field(default_factory=Levels)
+
+    def square(self, data: bytes) -> NDArray[np.uint8]:
+        """A file's bytes as (size, size, channels) uint8. Raises UnreadableError."""
+        return decode_square(data, self.size, self.levels, self.crop, channels=self.channels)
 
 
 @cache

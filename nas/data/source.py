@@ -13,18 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.data import summary
 from nas.data.cache import DIGEST_BYTES, PENDING, READ, Cache, OnDecoded, Reader, Row, open_cache
 from nas.data.dataset import SPLITS, DataError, Dataset
-from nas.data.decode import CROPS, Frame, Reason, UnreadableError, decode_square, frame_of, look
+from nas.data.decode import CROPS, Frame, Reading, Reason, UnreadableError, decode_square, frame_of, look
 from nas.data.digits import CLASSES, load_digits
 from nas.data.folder import Listing, scan_folder
 from nas.data.levels import Levels, Seen
 from nas.data.splits import Division, Indices, Plan, divide
-from nas.data.summary import Items, Remark
+from nas.data.summary import Items, Remark, shown
 from nas.data.walk import ImageFile
 from nas.files import replacing
 from nas.machine import usable_cores
@@ -52,6 +54,7 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     crop: str = "center",
     grey: bool = False,
     flip: bool = True,
+    levels: Levels | None = None,
     progress: OnDecoded | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Dataset:
@@ -70,6 +73,8 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     three equal ones. `grey`: whether to keep one channel, not three. `flip`: whether a mirrored image of it still
     shows its class. Unreadable files are left out.
 
+    `levels`: how numbers of more than 8 bits and transparency are read, in place of what suits these images.
+
     `tell` is given, line by line and in at most nine, what is used for what, what is not and why, and what looks wrong;
     without it the latter is logged as warnings. Raises DataError, in one line, for data that cannot be used and when
     more than `max_bad_share` of the files cannot be read.
@@ -81,7 +86,7 @@ def open_dataset(  # noqa: PLR0913  public: options, each by its name
     division = Division(seed, val_fraction, test_fraction, train_images, group)
     if str(source) == "digits":
         return _open_digits(cache_dir, division, progress)
-    folder = _Folder(Path(source), cache_dir, max_resolution, max_bad_share, crop, grey, flip)
+    folder = _Folder(Path(source), cache_dir, max_resolution, max_bad_share, crop, grey, flip, levels)
     dataset, remarks = folder.open(division, progress)
     for remark in remarks:
         if tell is not None:
@@ -102,7 +107,8 @@ def _open_digits(cache_dir: Path, division: Division, progress: OnDecoded | None
     shape = (len(used), *images.shape[1:])
     place = cache_dir / f"digits-{DECODING}-{key}"
     cache = open_cache(place, shape, str, lambda row, _: Row(READ, images[used[row]], digests[row]), progress)
-    return _describe(plan, cache, native, native, images.shape[-1], flip=False, mark="")
+    reading = Reading(native, images.shape[-1])
+    return _describe(plan, cache, native, reading, np.full(len(used), ""), flip=False, mark="")
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class _Folder:
     crop: str
     grey: bool
     flip: bool
+    levels: Levels | None
 
     def open(self, division: Division, progress: OnDecoded | None) -> tuple[Dataset, list[Remark]]:
         """The data set, and what is to be said about it."""
@@ -128,22 +135,28 @@ class _Folder:
             frames = _frames(self.root, used[: len(plan.splits["train"])], self.crop)
             native, channels = int(statistics.median(frame.side for frame in frames)), self._channels(frames)
             size = min(native, self.max_resolution or native)
-            reading = _Reading(used, self.crop, channels, {})
-            place = self.cache_dir / f"images-{_key(self.root, used, (size, self.crop, channels))}"
+            reading = _Reading(used, self.crop, channels, self.levels, {})
+            told: tuple[int | str, ...] = (size, self.crop, channels)
+            if self.levels is not None:
+                told += (self.levels.to_json(),)
+            place = self.cache_dir / f"images-{_key(self.root, used, told)}"
             cache = open_cache(place, (len(used), size, size, channels), reading.survey, reading.reader(size), progress)
         unread = _check_unread(plan, used, cache, reading.failed, self.max_bad_share)
         levels = Levels.from_json(cache.survey)
         read_as = (levels.mark, "" if self.crop == CROPS[0] else self.crop, "grey" if self.grey else "")
         mark = ", ".join(filter(None, read_as))
-        dataset = _describe(plan, cache, native, size, channels, flip=self.flip, mark=mark)
+        names = np.array([shown(file.name) for file in used])
+        image = Reading(size, channels, self.crop, levels)
+        dataset = _describe(plan, cache, native, image, names, flip=self.flip, mark=mark)
         items = _items(plan, used, cache)
         cut = [split for split in SPLITS[1:] if split not in listing.files and dataset.counts[split]]
+        alike = _alike(dataset.mean) and _alike(dataset.std)
         return dataset, [
             *summary.of_layout(listing, cut),
             *summary.of_groups(items),
             *unread,
             *summary.of_classes(items, plan.classes, listing.empty),
-            *summary.of_values(levels, channels, alike=_alike(dataset.mean) and _alike(dataset.std)),
+            *(summary.of_values(levels, channels, alike=alike) if self.levels is None else ()),
             *summary.of_looks(items),
             *summary.of_duplicates(items),
         ]
@@ -199,7 +212,7 @@ def _frames(root: Path, files: list[ImageFile], crop: str) -> list[Frame]:
     return frames
 
 
-def _key(root: Path, used: list[ImageFile], square: tuple[int, str, int]) -> str:
+def _key(root: Path, used: list[ImageFile], square: tuple[int | str, ...]) -> str:
     """The cache's name: a cheap key that changes when a file, the choice of files or their decoding does."""
     told = [DECODING, *square, str(root.resolve()), [(file.name, file.size, file.mtime) for file in used]]
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -212,10 +225,13 @@ class _Reading:
     files: list[ImageFile]
     crop: str
     channels: int
+    levels: Levels | None
     failed: dict[int, str]
 
     def survey(self) -> str:
-        """The levels of the data set, from all files whose pixels leave them open."""
+        """The levels of the data set, from all files whose pixels leave them open, unless they are given."""
+        if self.levels is not None:
+            return self.levels.to_json()
         with ThreadPoolExecutor(usable_cores()) as pool:
             return Levels.of(pool.map(self._look, self.files, chunksize=64)).to_json()
 
@@ -287,10 +303,13 @@ def _check_unread(
     return [Remark(f"{count} and are left out: {named}", warning=True)]
 
 
-def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *, flip: bool, mark: str) -> Dataset:
-    """Write the splits beside the images and sum everything up. mark: what the pixels depend on beside the files."""
+def _describe(
+    plan: Plan, cache: Cache, native: int, reading: Reading, names: NDArray[np.str_], *, flip: bool, mark: str
+) -> Dataset:
+    """Write the splits beside the images and sum everything up. names: of the files, by row of the cache; mark: what
+    the pixels depend on beside the files."""
     good = cache.state == READ
-    arrays: dict[str, Indices] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     content = hashlib.sha256(json.dumps(plan.classes).encode("utf-8", "surrogatepass") + mark.encode())
     start = 0
     for split in SPLITS:
@@ -300,7 +319,7 @@ def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *
         start += len(members)
         if len(members) and not len(rows):
             raise DataError(f"{plan.name}: none of the {split} images can be read")
-        arrays |= {f"{split}_rows": rows, f"{split}_labels": labels}
+        arrays |= {f"{split}_rows": rows, f"{split}_labels": labels, f"{split}_names": names[rows]}
         content.update(split.encode() + labels.astype("<i8").tobytes() + cache.digests[rows].tobytes())
     fingerprint = content.hexdigest()[:16]
     splits_path = cache.images_path.with_name(f"splits-{fingerprint}.npz")
@@ -310,8 +329,8 @@ def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *
         name=plan.name,
         classes=plan.classes,
         native_size=native,
-        size=size,
-        channels=channels,
+        size=reading.size,
+        channels=reading.channels,
         counts={split: len(arrays[f"{split}_rows"]) for split in SPLITS},
         fingerprint=fingerprint,
         mean=mean,
@@ -319,6 +338,8 @@ def _describe(plan: Plan, cache: Cache, native: int, size: int, channels: int, *
         flip=flip,
         images_path=cache.images_path,
         splits_path=splits_path,
+        crop=reading.crop,
+        levels=reading.levels,
     )
 
 
@@ -327,7 +348,7 @@ def _alike(of_channels: tuple[float, ...]) -> bool:
     return max(of_channels) - min(of_channels) < 1e-9
 
 
-def _write_arrays(path: Path, arrays: dict[str, Indices]) -> None:
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     if path.exists():
         return
     try:

@@ -201,6 +201,13 @@ def predict(network: nn.Module, feed: Feed, size: int = 256) -> Tensor:
     return predicted
 
 
+@torch.inference_mode()
+def probabilities(network: nn.Module, feed: Feed, size: int = 256) -> Tensor:
+    """The probability (N, classes) that the network gives each class of each image of the feed, on the CPU."""
+    network.eval()
+    return torch.cat([network(images).float().softmax(1).cpu() for images, _ in feed.in_order(size)])
+
+
 def images_watched(train: int, val: int) -> int:
     """On how many of `val` images a training on `train` is measured after each epoch but the last, which gets all.
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.cli import cli
 from experiments.options.groups import TRAINING
+from experiments.records.model import ImageFormat, ModelRecord, OpenedData
+from experiments.records.training import Accuracies
+from nas.data.levels import Levels
 from nas.training.checkpoint import save_weights
 from search_spaces import build_network, reference_arch
 from tests.helpers.command import Run, expect_mistake
@@ -25,6 +31,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("run",),
     "redraw": ("run",),
     "export": ("squeezenet1_1", "-o", "net.json"),
+    "evaluate": ("model.safetensors", "images"),
+    "predict": ("model.safetensors", "images/a/0.png"),
 }
 GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("frontier", "output"): ("-o", "frontier.csv"),
@@ -45,6 +53,13 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("export", "num_classes"): ("--num-classes", "10"),
     ("export", "resolution"): ("--resolution", "96"),
     ("export", "as_json"): ("--json",),
+    ("evaluate", "output"): ("-o", "out"),
+    ("evaluate", "split"): ("--split", "train"),
+    ("evaluate", "cache"): ("--cache", "decoded"),
+    ("evaluate", "as_json"): ("--json",),
+    ("predict", "top"): ("--top", "1"),
+    ("predict", "as_csv"): ("--csv",),
+    ("predict", "as_json"): ("--json",),
 }
 OPTIONS = [
     (name, param.name)
@@ -61,6 +76,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     shutil.copytree(OLD, tmp_path / "run")
     (tmp_path / "own.csv").write_text("label,accuracy,macs,params\nmine,0.9,250000,20000\n")
     save_weights(build_network(reference_arch("squeezenet1_1"), 12), tmp_path / "net.safetensors")
+    _model_and_images(tmp_path)
     monkeypatch.chdir(tmp_path)
     noted: list[str] = []
 
@@ -76,14 +92,36 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return noted
 
 
+def _model_and_images(folder: Path) -> None:
+    """A network that was never trained, as a file that says what it is, and images of its classes."""
+    arch = replace(reference_arch("squeezenet1_1"), resolution=32)
+    record = ModelRecord(
+        arch=arch,
+        classes=("a", "b"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        padding=arch.padding,
+        norm_eps=arch.norm_eps,
+        images=ImageFormat(32, 3, "center", Levels().to_json()),
+        data=OpenedData("elsewhere", "0" * 16, 0, None, None),
+        metric="accuracy",
+        accuracy=Accuracies(0.5, None),
+    )
+    save_weights(build_network(arch, 2), folder / "model.safetensors", metadata=record.metadata)
+    for name in "ab":
+        (folder / "images" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / name / f"{i}.png")
+
+
 def outcome(scalenas: Run, notes: list[str], *arguments: str) -> tuple[Any, ...]:
-    """Status, what is said and noted, and the files there are."""
+    """Status, what is said and noted, and the files and folders there are."""
     notes.clear()
     said = scalenas(*arguments)
     files = {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path().rglob("*"))
-        if path.is_file() and path.parent == Path()
+        path.name: "a folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path().iterdir())
     }
     return *said, tuple(notes), files
 

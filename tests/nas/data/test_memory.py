@@ -57,6 +57,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     cache = open_cache(folder / "images", (ROWS, SIZE, SIZE, 3), str, read, look)
     splits = {f"{split}_rows": np.arange(ROWS) for split in ("train", "val")}
     splits |= {f"{split}_labels": np.arange(ROWS) % 10 for split in ("train", "val")}
+    splits |= {f"{split}_names": np.full(ROWS, "") for split in ("train", "val")}
     np.savez(folder / "splits.npz", **splits)  # type: ignore[arg-type]
     return Dataset(
         name=str(peak), classes=tuple("abcdefghij"), native_size=SIZE, size=SIZE, channels=3,

@@ -1,0 +1,82 @@
+"""What a file of trained weights says of itself: all that is needed to use the network on other images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.errors import UserError
+from experiments.records.record import Record, named_record
+from experiments.records.training import Accuracies
+from experiments.records.values import Classes, Count
+from nas.data.decode import CROPS
+from nas.training.objective import METRICS
+from search_spaces import ArchSpec
+from search_spaces.weights_file import as_metadata, read_metadata
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How files became the images that the network was trained on, before they were resized to its resolution; see
+    nas.data.decode.Reading. levels: as Levels.to_json gives them."""
+
+    size: Classes
+    channels: Classes
+    crop: str
+    levels: str
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """The images that it was trained on, and how they were divided; see open_dataset."""
+
+    name: str
+    fingerprint: str
+    seed: Count
+    train_images: Count | None
+    group: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord(Record):
+    """A trained network. padding, norm_eps: the architecture's, where readers of weights look for them; mean, std: per
+    channel in 0..1; accuracy: the `metric` as it was measured on the data's splits."""
+
+    FILE = "weights.safetensors"
+    WHAT = "a trained network of scalenas"
+    MEND = "train it again"
+
+    arch: ArchSpec
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: str
+    norm_eps: float
+    images: ImageFormat
+    data: OpenedData
+    metric: str
+    accuracy: Accuracies
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}")
+        if self.images.crop not in CROPS:
+            raise ValueError(f"images.crop must be one of {', '.join(CROPS)}")
+        if not len(self.mean) == len(self.std) == self.images.channels:
+            raise ValueError(f"mean and std must have {self.images.channels} numbers, one for each channel")
+        if not all(each > 0 for each in self.std):
+            raise ValueError("std must be above 0")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """For a .safetensors file."""
+        return as_metadata(self.to_json())
+
+
+def read_model(path: Path) -> ModelRecord:
+    """What a .safetensors file says of its network. Raises UserError where it says nothing, or not what it should."""
+    said = read_metadata(path)
+    if "arch" not in said:
+        raise UserError(f"{path}: holds no network that says what it is; `scalenas train` writes one that does")
+    with named_record(ModelRecord, path):
+        return ModelRecord.from_json(said)

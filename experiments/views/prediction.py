@@ -1,0 +1,54 @@
+"""The classes of images of one's own, by a trained network, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from experiments.tables.csv_rows import to_csv
+from experiments.views.trained import Trained, predict
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class and its probability in 0..1."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of an image file, the likeliest first."""
+
+    image: str
+    classes: tuple[Guess, ...]
+
+    def __str__(self) -> str:
+        return f"{self.image}: " + ", ".join(f"{each.name} {100 * each.probability:.1f} %" for each in self.classes)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def predictions(model: Trained, images: Sequence[str], top: int) -> list[Prediction]:
+    """The `top` likeliest classes of each file, or all where there are fewer. Raises UserError."""
+    found, names = predict(model, images), model.record.classes
+    best = found.topk(min(top, len(names)), dim=1)
+    return [
+        Prediction(image, tuple(Guess(names[i], p) for i, p in zip(places, shares, strict=True)))
+        for image, places, shares in zip(images, best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def predictions_csv(found: Sequence[Prediction]) -> str:
+    """A row for each image and class."""
+    rows = [
+        {"image": each.image, "rank": rank, "class": guess.name, "probability": round(guess.probability, 6)}
+        for each in found
+        for rank, guess in enumerate(each.classes, 1)
+    ]
+    return to_csv(pd.DataFrame(rows))

@@ -1,0 +1,220 @@
+"""A trained network at work: what it takes images of a data set for, and images of one's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.errors import UserError, from_user, told
+from experiments.records.model import ModelRecord, read_model
+from experiments.records.training import ClassFigures
+from nas.data.augment import normalise, resize
+from nas.data.dataset import SPLITS, Dataset, load_split
+from nas.data.decode import Reading, UnreadableError
+from nas.data.feed import open_feed
+from nas.data.levels import Levels
+from nas.data.source import open_dataset
+from nas.training.loop import place_network, probabilities
+from nas.training.objective import METRICS, class_counts
+from search_spaces import build_network, load_weights
+from search_spaces.network import Network
+
+_CPU = torch.device("cpu")
+_AT_ONCE = 64
+_LARGEST = 1 << 29  # bytes of a file that is read as an image
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its trained weights, in evaluation mode on the CPU, and what its file says of it."""
+
+    record: ModelRecord
+    network: Network
+    file: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network makes of the images of a data set.
+
+    splits: those looked at; images: the same as trained on, by their content? probabilities (N, classes); labels (N,)
+    of the model's classes; names (N,) of the files, empty where images are none.
+    """
+
+    model: Trained
+    splits: tuple[str, ...]
+    same_data: bool
+    probabilities: Tensor
+    labels: Tensor
+    names: NDArray[np.str_]
+
+    @property
+    def predicted(self) -> Tensor:
+        return self.probabilities.argmax(1)
+
+    @property
+    def value(self) -> float:
+        """The metric that the network was trained for, in 0..1."""
+        return METRICS[self.model.record.metric].of(self.predicted, self.labels)
+
+    @property
+    def before(self) -> float | None:
+        """What the training measured on the same images; None where it did not."""
+        if not self.same_data or len(self.splits) > 1:
+            return None
+        return {"val": self.model.record.accuracy.val, "test": self.model.record.accuracy.test}.get(self.splits[0])
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes): how many images of each class (row) are taken for each (column)."""
+        classes = len(self.model.record.classes)
+        places = self.labels * classes + self.predicted
+        return torch.bincount(places, minlength=classes**2).view(classes, classes).numpy()
+
+    @property
+    def by_class(self) -> list[ClassFigures]:
+        """Of all classes of the network, in its order."""
+        names = self.model.record.classes
+        counts = zip(*(each.tolist() for each in class_counts(self.predicted, self.labels, len(names))), strict=True)
+        return [
+            ClassFigures(name, int(there), right / there if there else None, right / said if said else None)
+            for name, (right, there, said) in zip(names, counts, strict=True)
+        ]
+
+    def mistakes(self, most: int) -> list[tuple[str, str, str, float]]:
+        """The images that are wrong with most confidence: file, class, what it is taken for, with what probability."""
+        sure, predicted = self.probabilities.max(1)
+        wrong = torch.nonzero(predicted != self.labels).flatten()
+        wrong = wrong[sure[wrong].argsort(descending=True, stable=True)][:most]
+        classes = self.model.record.classes
+        return [
+            (str(self.names[i]), classes[self.labels[i]], classes[predicted[i]], float(sure[i])) for i in wrong.tolist()
+        ]
+
+
+def load_trained(text: str) -> Trained:
+    """The network of a training's run folder, or of a .safetensors file that says what it is. Raises UserError."""
+    path = Path(text)
+    file = path / ModelRecord.FILE if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise UserError(f"{path}: no {ModelRecord.FILE} in it; `scalenas train` writes it at its end")
+    if not file.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    record = read_model(file)
+    with from_user():
+        network = build_network(record.arch, len(record.classes))
+        load_weights(network, file)
+    place_network(network, _CPU)
+    return Trained(record, network.eval(), file)
+
+
+def evaluate(
+    model: Trained,
+    data: str,
+    *,
+    split: str | None,
+    cache: str | None,
+    progress: Callable[[int, int], None],
+    tell: Callable[[str], None],
+) -> Evaluation:
+    """What the network makes of the images of `data`.
+
+    split: of SPLITS, or "all"; None: of the images that it was trained on the test images, or val where there are none,
+    and all images of others. cache: where decoded images are kept; None: nowhere. Raises UserError.
+    """
+    with _opened(model.record, data, cache, progress, tell) as dataset, from_user():
+        same = dataset.fingerprint == model.record.data.fingerprint
+        held_out = "test" if dataset.counts["test"] else "val"
+        chosen = split or (held_out if same else "all")
+        splits = tuple(each for each in SPLITS if chosen in (each, "all") and dataset.counts[each])
+        if not splits:
+            raise UserError(f"{data}: has no {chosen} images")
+        labels_of = _labels(model.record, dataset)
+        found: list[Tensor] = []
+        labels: list[Tensor] = []
+        names: list[NDArray[np.str_]] = []
+        arch = model.record.arch
+        for each in splits:
+            feed = open_feed(dataset, each, _CPU, share=1.0, resolution=arch.resolution, channels=arch.input_channels)
+            found.append(probabilities(model.network, feed))
+            labels.append(labels_of[feed.labels])
+            names.append(load_split(dataset, each).names)
+    return Evaluation(model, splits, same, torch.cat(found), torch.cat(labels), np.concatenate(names))
+
+
+def predict(model: Trained, files: Sequence[str]) -> Tensor:
+    """The probability (N, classes) that the network gives each class of each file. Raises UserError."""
+    record = model.record
+    images = record.images
+    with from_user(str(model.file)):
+        reading = Reading(images.size, images.channels, images.crop, Levels.from_json(images.levels))
+    mean, std = (torch.tensor(values) * 255 for values in (record.mean, record.std))
+    found = []
+    for start in range(0, len(files), _AT_ONCE):
+        squares = np.stack([_square(reading, file) for file in files[start : start + _AT_ONCE]])
+        batch = normalise(resize(torch.from_numpy(squares), record.arch.resolution), mean, std)
+        batch = batch.expand(-1, record.arch.input_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            found.append(model.network(batch).softmax(1))
+    return torch.cat(found)
+
+
+def _square(reading: Reading, file: str) -> NDArray[np.uint8]:
+    path = Path(file)
+    try:
+        if path.is_file() and path.stat().st_size > _LARGEST:
+            raise UserError(f"{file}: too large for an image")
+        return reading.square(path.read_bytes())
+    except UnreadableError as error:
+        raise UserError(f"{file}: {error}") from None
+    except OSError as error:
+        raise UserError(told(error)) from None
+
+
+@contextmanager
+def _opened(
+    record: ModelRecord,
+    data: str,
+    cache: str | None,
+    progress: Callable[[int, int], None],
+    tell: Callable[[str], None],
+) -> Iterator[Dataset]:
+    """The images of `data`, read and divided as the network's own were, and normalised as it expects."""
+    with tempfile.TemporaryDirectory(prefix="scalenas-") as room, from_user():
+        dataset = open_dataset(
+            data,
+            Path(cache or room),
+            max_resolution=record.images.size,
+            seed=record.data.seed,
+            train_images=record.data.train_images,
+            group=record.data.group,
+            crop=record.images.crop,
+            grey=record.images.channels == 1 and data != "digits",
+            levels=Levels.from_json(record.images.levels),
+            progress=progress,
+            tell=tell,
+        )
+        if dataset.channels != record.images.channels:
+            raise UserError(
+                f"{data}: has {dataset.channels} channels, the network was trained on {record.images.channels}"
+            )
+        yield replace(dataset, mean=record.mean, std=record.std)
+
+
+def _labels(record: ModelRecord, dataset: Dataset) -> Tensor:
+    """The network's number of each class of the data set. Raises UserError where it does not know one."""
+    unknown = [name for name in dataset.classes if name not in record.classes]
+    if unknown:
+        raise UserError(
+            f"{dataset.name}: class {unknown[0]!r} is none of the network's: {', '.join(record.classes[:5])}"
+            + (" ..." if len(record.classes) > 5 else "")
+        )
+    return torch.tensor([record.classes.index(name) for name in dataset.classes])

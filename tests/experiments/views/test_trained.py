@@ -1,0 +1,192 @@
+"""A trained network at work: what the training measured comes out again, files of one's own get the same classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from experiments.views.trained import load_trained
+from search_spaces import ArchSpec, StageSpec, StemSpec
+from tests.conftest import Run
+from tests.helpers.command import expect_mistake
+
+ARCH = ArchSpec((StageSpec("conv", channels=8, stride=2),), StemSpec(8), resolution=12)
+NAMES = ("dark", "light", "red")
+COMMON = ("--devices", "cpu", "--epochs", "12")
+
+
+def photos(root: Path, count: int, first: int = 0, kind: str = "RGB") -> Path:
+    """Noise around a brightness, or with more red: three classes that are learnt at once; wider than high."""
+    for label, name in enumerate(NAMES):
+        (root / name).mkdir(parents=True)
+        for i in range(first, first + count):
+            rng = np.random.default_rng(1000 * label + i)
+            pixels = rng.integers(0, 100, (16, 20, 3)) + 120 * (label == 1)
+            pixels[..., 0] += 120 * (label == 2)
+            Image.fromarray(pixels.astype(np.uint8)).convert(kind).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the images (photos) and the run (r) of a training on them."""
+    folder = tmp_path_factory.mktemp("trained")
+    photos(folder / "photos", 24)
+    (folder / "arch.json").write_text(ARCH.to_json())
+    command = ("train", "arch.json", "photos", *COMMON, "--run", "r", "--crop", "pad", "--seed", "3")
+    subprocess.run([sys.executable, "-m", "scalenas", *command], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def answer(given: tuple[int, str, str]) -> Any:
+    status, out, err = given
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_evaluate_gives_what_the_training_measured(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    record = json.loads((trained / "r" / "train.json").read_text())
+    found = answer(scalenas("evaluate", trained / "r", trained / "photos", "--json"))
+    assert found["value"] == found["measured_in_training"] == record["accuracy"]["test"]
+    assert (found["splits"], found["same_data"], found["images"]) == (["test"], True, record["data"]["images"]["test"])
+    by_class = {row["class"]: (row["images"], row["recall"], row["precision"]) for row in found["classes"]}
+    assert by_class == {
+        each["name"]: (each["images"], each["recall"], each["precision"]) for each in record["by_class"]
+    }
+    val = answer(scalenas("evaluate", trained / "r", trained / "photos", "--split", "val", "--json"))
+    assert val["value"] == val["measured_in_training"] == record["accuracy"]["val"]
+    everything = answer(scalenas("evaluate", trained / "r", trained / "photos", "--split", "all", "--json"))
+    assert everything["images"] == 72
+    assert everything["measured_in_training"] is None
+    # The weights alone are enough, wherever they lie; nothing is left behind.
+    shutil.copy(trained / "r" / "weights.safetensors", tmp_path / "net.safetensors")
+    alone = answer(scalenas("evaluate", tmp_path / "net.safetensors", trained / "photos", "--json"))
+    assert alone == found
+    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_the_tables_agree_with_one_another(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "photos", tmp_path / "wrong")
+    for i in (0, 1):  # two of one class are put into another
+        shutil.move(tmp_path / "wrong" / "dark" / f"{i}.png", tmp_path / "wrong" / "light" / f"moved{i}.png")
+    command = ("evaluate", trained / "r", tmp_path / "wrong")
+    found = answer(scalenas(*command, "--json", "-o", tmp_path / "out"))
+    assert (found["same_data"], found["splits"]) == (False, ["train", "val", "test"])
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == found["images"] == 72
+    assert confusion.sum(1).tolist() == [22, 26, 24]
+    assert found["value"] == pytest.approx(np.trace(confusion) / 72)
+    assert confusion[1, 0] >= 2
+    mistakes = {each["image"] for each in found["mistakes"]}
+    assert {"light/moved0.png", "light/moved1.png"} <= mistakes
+    sure = [each["probability"] for each in found["mistakes"]]
+    assert sure == sorted(sure, reverse=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "classes.csv", "confusion.csv", "confusion.png", "mistakes.csv",
+    ]  # fmt: skip
+    rows = list(csv.reader((tmp_path / "out" / "confusion.csv").open()))
+    assert rows[0] == ["class", *NAMES]
+    assert np.array_equal(np.array(rows[1:])[:, 1:].astype(int), confusion)
+    shown = scalenas(*command)[1]
+    assert "not the images that it was trained on" in " ".join(shown.split())
+    assert "light/moved" in shown
+
+
+def test_predict_reads_a_file_as_the_training_did(scalenas: Run, trained: Path) -> None:
+    files = sorted(map(str, (trained / "photos").glob("*/*.png")))
+    model = load_trained(str(trained / "r"))
+    assert model.record.images.crop == "pad"
+    found = answer(scalenas("predict", trained / "r", *files, "--json", "--top", "9"))
+    assert [each["image"] for each in found] == files
+    assert all(len(each["classes"]) == 3 for each in found)
+    assert all(sum(guess["probability"] for guess in each["classes"]) == pytest.approx(1) for each in found)
+    # Image by image as `evaluate` has them from its cache.
+    whole = answer(scalenas("evaluate", trained / "r", trained / "photos", "--split", "all", "--json"))
+    right = sum(each["classes"][0]["name"] == Path(each["image"]).parent.name for each in found)
+    assert right / len(files) == whole["value"]
+
+
+def test_what_predict_prints(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    root = photos(tmp_path / "new", 1, first=100)
+    files = [str(root / name / "100.png") for name in NAMES]
+    lines = scalenas("predict", trained / "r", *files, "--top", "1")[1].splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith(file) and line.endswith("%") for line, file in zip(lines, files, strict=True))
+    rows = list(csv.DictReader(io.StringIO(scalenas("predict", trained / "r", *files, "--csv", "--top", "2")[1])))
+    assert [(row["image"], row["rank"]) for row in rows] == [(file, rank) for file in files for rank in "12"]
+    # Grey, transparent and large pictures are images as well.
+    Image.new("L", (300, 200), 30).save(tmp_path / "grey.png")
+    Image.new("LA", (9, 7)).save(tmp_path / "clear.png")
+    assert scalenas("predict", trained / "r", tmp_path / "grey.png", tmp_path / "clear.png")[0] == 0
+
+
+def test_grey_digits_and_their_files(scalenas: Run, tmp_path: Path) -> None:
+    (tmp_path / "arch.json").write_text(replace(ARCH, resolution=8, input_channels=1).to_json())
+    assert scalenas("train", tmp_path / "arch.json", "digits", *COMMON, "--run", tmp_path / "r")[0] == 0
+    found = answer(scalenas("evaluate", tmp_path / "r", "digits", "--json"))
+    assert found["value"] == found["measured_in_training"]
+    assert all(each["image"] == "" for each in found["mistakes"])
+    Image.new("RGB", (20, 20), (90, 90, 90)).save(tmp_path / "a.png")
+    assert len(answer(scalenas("predict", tmp_path / "r", tmp_path / "a.png", "--json"))[0]["classes"]) == 3
+
+
+def test_another_folder_of_some_of_the_classes(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    root = photos(tmp_path / "new", 8, first=200)
+    shutil.rmtree(root / "dark")
+    found = answer(scalenas("evaluate", trained / "r", root, "--json"))
+    assert found["images"] == 16
+    assert [sum(row) for row in found["confusion"]] == [0, 8, 8]
+    (root / "red").rename(root / "blue")
+    expect_mistake(scalenas("evaluate", trained / "r", root), "'blue'", "none of the network's", "dark, light, red")
+
+
+def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    image = trained / "photos" / "red" / "0.png"
+    (tmp_path / "empty").mkdir()
+    expect_mistake(scalenas("predict", tmp_path / "empty", image), "no weights.safetensors in it", "scalenas train")
+    expect_mistake(scalenas("predict", tmp_path / "none", image), "no such file or folder")
+    save_file({"a": torch.ones(1)}, tmp_path / "bare.safetensors")
+    expect_mistake(scalenas("predict", tmp_path / "bare.safetensors", image), "holds no network that says what it is")
+    (tmp_path / "text.safetensors").write_text("hello")
+    expect_mistake(scalenas("evaluate", tmp_path / "text.safetensors", trained / "photos"), "text.safetensors")
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    expect_mistake(scalenas("predict", trained / "r", image, tmp_path / "a.png"), "a.png", "not an image")
+    expect_mistake(scalenas("predict", trained / "r", tmp_path / "b.png"), "b.png", "No such file")
+    expect_mistake(scalenas("predict", trained / "r", tmp_path), "directory")
+    expect_mistake(scalenas("predict", trained / "r", image, "--csv", "--json"), "exclude each other")
+    expect_mistake(scalenas("evaluate", trained / "r", tmp_path / "none"), "no such folder")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"classes": ["a"]}, ("weights.safetensors",)),
+        ({"mean": "grey"}, ("mean", "must be a list")),
+        ({"metric": None}, ("metric",)),
+        ({"images": {"size": 0, "channels": 3, "crop": "pad", "levels": "{}"}}, ("images.size",)),
+        ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": "{}"}}, ("levels",)),
+        ({"images": {"size": 16, "channels": 3, "crop": "round", "levels": "{}"}}, ("crop",)),
+        ({"metric": "beauty"}, ("metric",)),
+        ({"std": [0.1, 0.1]}, ("std",)),
+    ],
+)
+def test_a_file_that_says_what_cannot_be(
+    scalenas: Run, trained: Path, tmp_path: Path, change: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    said = load_trained(str(trained / "r")).record.to_json() | change
+    file = tmp_path / "weights.safetensors"
+    save_file(load_file(trained / "r" / "weights.safetensors"), file, metadata={"scalenas": json.dumps(said)})
+    expect_mistake(scalenas("evaluate", file, trained / "photos"), *words)
