@@ -20,6 +20,7 @@ from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
 from experiments.tables.curves import Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
+from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.files import replace_text
 from scaling_search import (
@@ -81,11 +82,11 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     run.folder.write(FamilyRecord(members))
     run.folder.write(record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
-    coefficient_pictures(run.folder.path, trainings, analyses, moved)
+    coefficient_pictures(run.folder.path, trainings, analyses, moved, metric=metric_words(run.problem.metric))
     if settings.growth.plot_phi > 0:
         curves = _train_curves(run, plan_curves(run, arch, found.coefficients, found.fidelity))
         replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
-        curve_pictures(run.folder.path, curves)
+        curve_pictures(run.folder.path, curves, metric=metric_words(run.problem.metric))
     run.results_written()
     for line in _lines(found, record):
         run.narrator.say(line)
