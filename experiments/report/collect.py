@@ -85,7 +85,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     search = trials.get("discover", ())
     finished = None if studies.get("discover", ()) is None else sum(trial.complete for trial in search)
     return {
-        "title": f"{folder.path.resolve().name}: {record.data.name or 'run'}",
+        "title": f"{folder.name}: {record.data.name or 'run'}",
         "story": [*_verdict(guard, folder, placed), *_story(folder, record, told, points, (finished, trainings))],
         "frontier": guard.part("compare.journal or frontier.csv", lambda: compared_data(points, trials), None),
         "search": guard.part("discover.journal", lambda: search_data(search, record, lives=lives), None),

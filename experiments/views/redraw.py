@@ -63,7 +63,7 @@ def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
         return []  # so many failed that the run has no picture either
     record = folder.read()
     agreement = ranked.agreement(record.asked("fidelity").seed or Settings().general.seed)
-    data = record.data.name or folder.path.resolve().name
+    data = record.data.name or folder.name
     return fidelity_pictures(folder.path, ranked, agreement, data, metric=record.measured)
 
 
