@@ -19,6 +19,9 @@ from search_spaces import ArchSpec
 
 TIMED = 4
 """Trainings that are made to learn what one takes, before a budget of seconds is spent."""
+LEAST_SECONDS = 0.05
+"""What a training takes at least of a budget of seconds: evaluators that only look something up take no time, but to
+ask them and to store their answers does."""
 
 Evaluate = Callable[[Sequence[Request]], Mapping[str, Outcome]]
 """evaluate(requests) -> the outcome of each under its request's key; those it could not get to are left out."""
@@ -175,7 +178,7 @@ class _Run:
         lengths = [outcome.seconds for outcome in self._outcomes.values() if outcome.value is not None]
         if not lengths:
             raise NothingTrainedError("none of the first trainings of the coefficient search succeeded")
-        return max(len(self._outcomes), int(seconds / statistics.median(lengths)))
+        return max(len(self._outcomes), int(seconds / max(LEAST_SECONDS, statistics.median(lengths))))
 
     def results(self) -> tuple[PointResult, ...]:
         return tuple(self._result(index) for index in range(len(self._points)))

@@ -127,7 +127,7 @@ def read_study(path: Path, name: str) -> Study:
     Raises JournalError when there is none.
     """
     if not path.is_file():
-        raise JournalError(f"{path}: no such file")
+        raise JournalError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}")
     with path.open("rb") as file:
         if _is_cut(file.readline()):
             return optuna.create_study(study_name=name, direction="maximize")

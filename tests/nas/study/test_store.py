@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -389,3 +390,11 @@ def test_without_a_lock_there_is_no_driver_and_one_that_cannot_be_asked_may_have
     assert not driver_lives(tmp_path)
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
     assert driver_lives(tmp_path)
+
+
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "is no regular file"), (os.mkdir, "is no regular file"),
+                                            (lambda _: None, "no such file")])  # fmt: skip
+def test_what_is_no_journal_is_not_read(path: Path, make: Callable[[Path], None], said: str) -> None:
+    make(path)
+    with pytest.raises(JournalError, match=f"{re.escape(str(path))}: {said}"):
+        read_study(path, "s")
