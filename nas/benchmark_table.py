@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -208,8 +211,12 @@ def load_table(
     if mode not in MODES:
         raise TableError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a device or a pipe may have no end
+            raise OSError(errno.EINVAL, "is no regular file")
         frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read as a CSV table: {error.strerror or error}") from None
+    except Exception as error:  # what unpacks a damaged file raises exceptions of its own
         raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
     if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
         raise TableError(f"{path}: its columns are separated by semicolons; save it with commas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -385,3 +386,12 @@ def test_a_folder_with_more_trials_than_asked_for(scalenas: Run, here: Path) -> 
     status, _, err = scalenas("discover", "digits", *options, "--trials", "1")
     assert status == 0, err
     assert "[search] 3/3, 0:00 left" in err
+
+
+@pytest.mark.parametrize("command", [("report", "run", "-o"), ("frontier", "run", "-o"), ("export", "run", "-o")])
+def test_a_pipe_is_not_replaced_by_what_is_written(scalenas: Run, here: Path, command: tuple[str, ...]) -> None:
+    made_up_run(here / "run", 3)
+    pipe = here / ("pipe.html" if command[0] != "export" else "pipe.json")
+    os.mkfifo(pipe)
+    expect_mistake(scalenas(*command, pipe), "pipe", "no regular file")
+    assert pipe.is_fifo()

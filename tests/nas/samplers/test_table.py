@@ -151,3 +151,20 @@ def test_a_header_that_is_not_understood_is_told(tmp_path: Path, text: str, word
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(TableError, match=f"t.csv: .*{words}"):
         load_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.bz2", "csv.xz", "csv.zip"])
+def test_what_is_no_table_is_told(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    pd.read_csv(_plain(tmp_path)).to_csv(whole, index=False)
+    content = whole.read_bytes()
+    file = tmp_path / f"damaged.{suffix}"
+    for damaged in (b"", content[: len(content) // 2].replace(b",", b"\xff"), bytes(80)):
+        file.write_bytes(damaged)
+        with pytest.raises(TableError, match=r"damaged\.csv") as told:
+            load_table(file)
+        assert "\n" not in str(told.value)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(TableError, match="is no regular file"):
+        load_table(file)
