@@ -104,7 +104,7 @@ def test_pictures_drawn_again_say_what_the_run_measured(
     record["identity"]["recipe"] += ", metric=macro_f1"
     (bare / "run.json").write_text(json.dumps(record))
     table = pd.read_csv(bare / "frontier.csv")
-    table.recipe += ", metric=macro_f1"
+    table["recipe"] += ", metric=macro_f1"
     table.to_csv(bare / "frontier.csv", index=False)
     drawn: dict[str, str] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -167,4 +168,31 @@ def test_what_is_no_table_is_told(tmp_path: Path, suffix: str) -> None:
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(TableError, match="is no regular file"):
+        load_table(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "words"),
+    [
+        ("stage3_kernel", "", "column 'stage3_kernel' has an empty cell"),
+        ("stage3_kernel", "4.5", "column 'stage3_kernel': stages[2].kernel: must be an integer of at least 1, not 4.5"),
+        ("stage1_layers", "0", "column 'stage1_layers': stages[0].layers: must be an integer of at least 1, not 0"),
+        ("stage1_expand", "many", "column 'stage1_expand': 'many' is no number"),
+        ("stage7_se", "x", "column 'stage7_se': 'x' is no number"),
+        ("top1", "good", "column 'top1': 'good' is no accuracy"),
+        ("top1", "inf", "column 'top1': inf is no accuracy"),
+        ("top1", "-3", "column 'top1': -3.0 is no accuracy"),
+        ("top1", "101", "column 'top1': 101.0 is no accuracy"),
+    ],
+)
+def test_a_cell_that_no_network_has_is_named(tmp_path: Path, column: str, cell: str, words: str) -> None:
+    names = [f"stage{i}_{name}" for i in range(1, 8) for name in ("expand", "kernel", "layers", "se")]
+    frame = pd.DataFrame([[1, 3, 2, 0] * 7 + [70.5], [1, 5, 1, 1] * 7 + [71.5]], columns=[*names, "top1"])
+    file = tmp_path / "table.csv"
+    frame.to_csv(file, index=False)
+    assert len(load_table(file).frame) == 2
+    frame = frame.astype(object)
+    frame.loc[1, column] = cell
+    frame.to_csv(file, index=False)
+    with pytest.raises(TableError, match=f"table.csv: {re.escape(words)}"):
         load_table(file)
