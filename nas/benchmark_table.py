@@ -222,7 +222,7 @@ def load_table(
     frame = frame[frame[column].notna()]
     if frame.empty:
         raise TableError(f"{path}: no row has a value in {column!r}")
-    _check_cells(frame, names, column, path)
+    frame = _with_numbers(frame, names, column, path)
     if all(_STAGE.fullmatch(name) for name in names):
         frame = frame.rename(columns={name: _stage_name(name) for name in names})
         return BenchmarkTable(frame, _network_space(frame, len(names), base, path), column, mode)
@@ -255,17 +255,22 @@ def _frame(path: str | Path) -> pd.DataFrame:
         raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
 
 
-def _check_cells(frame: pd.DataFrame, choices: Sequence[str], accuracy: str, path: str | Path) -> None:
-    """Raise TableError where a network has no accuracy in 0..1 or in percent, or lacks one of its choices."""
-    numbers = pd.to_numeric(frame[accuracy], errors="coerce")
-    for value in frame[accuracy][~numbers.between(0, 100)]:
+def _with_numbers(frame: pd.DataFrame, choices: Sequence[str], accuracy: str, path: str | Path) -> pd.DataFrame:
+    """The frame with numbers as such where they stand as texts: the accuracies, and all that is said of stages.
+
+    Raises TableError where a network has no accuracy in 0..1 or in percent, or lacks one of its choices.
+    """
+    found = {accuracy: pd.to_numeric(frame[accuracy], errors="coerce")}
+    for value in frame[accuracy][~found[accuracy].between(0, 100)]:
         raise TableError(f"{path}: column {accuracy!r}: {value!r:.40} is no accuracy, in 0 to 1 or in percent")
     for name in choices:
         if frame[name].isna().any():
             raise TableError(f"{path}: column {name!r} has an empty cell; each network needs a value there")
         if _STAGE.fullmatch(name):
-            for value in frame[name][pd.to_numeric(frame[name], errors="coerce").isna()]:
+            found[name] = pd.to_numeric(frame[name], errors="coerce")
+            for value in frame[name][found[name].isna()]:
                 raise TableError(f"{path}: column {name!r}: {value!r:.40} is no number")
+    return frame.assign(**found)
 
 
 def _as_known(name: str) -> str:

@@ -196,3 +196,17 @@ def test_a_cell_that_no_network_has_is_named(tmp_path: Path, column: str, cell: 
     frame.to_csv(file, index=False)
     with pytest.raises(TableError, match=f"table.csv: {re.escape(words)}"):
         load_table(file)
+
+
+def test_numbers_that_stand_as_texts_are_numbers(tmp_path: Path) -> None:
+    names = [f"stage{i}_{name}" for i in range(1, 8) for name in ("expand", "kernel", "layers", "se")]
+    head, row = ",".join([*names, "top1"]), ",".join(map(str, [1, 3, 2, 0] * 7))
+    file = tmp_path / "table.csv"
+    # The last row, left out, has pandas read the columns as texts, or as numbers that are not whole.
+    for odd in ("x", "0.5"):
+        file.write_text(f"{head}\n{row},9.5\n{row.replace('1,', '4,', 1)},70.5\n{','.join([odd] * 28)},\n")
+        table = load_table(file, mode="exact")
+        assert table.space.choices[0].values == (1, 4)
+        assert [type(value) for value in table.space.choices[0].values] == [int, int]
+        params = {choice.name: choice.values[0] for choice in table.space.choices}
+        assert table.accuracy(table.params_of(table.space.decode(params))) == pytest.approx(0.095)
