@@ -14,7 +14,7 @@ import click
 
 from experiments.errors import RunFailedError, UserError, from_user, told
 from experiments.options.asked import Asked, ask, refuse_idle
-from experiments.options.command import Sections, flags
+from experiments.options.command import TEXT, Sections, flags
 from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
 from experiments.options.flags import shown_command, with_flags
 from experiments.terminal import SafeConsole, drop_output, echo, flush_output, prepare_streams
@@ -40,7 +40,7 @@ def cli() -> None:
 
 
 @cli.command(cls=Sections, params=flags("run"))
-@click.argument("data")
+@click.argument("data", type=TEXT)
 def run(data: str, **given: Any) -> None:
     """All three steps: discover a baseline, search its scaling coefficients, draw the frontier.
 
@@ -53,7 +53,7 @@ def run(data: str, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("discover"))
-@click.argument("data", required=False)
+@click.argument("data", type=TEXT, required=False)
 def discover(data: str | None, **given: Any) -> None:
     """Search for a baseline on DATA, or in a published table."""
     from experiments.steps.discover import forecast_discover, run_discover  # noqa: PLC0415
@@ -63,7 +63,7 @@ def discover(data: str | None, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("scale"))
-@click.argument("data")
+@click.argument("data", type=TEXT)
 def scale(data: str, **given: Any) -> None:
     """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
     from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
@@ -73,7 +73,7 @@ def scale(data: str, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("compare"))
-@click.argument("data")
+@click.argument("data", type=TEXT)
 def compare(data: str, **given: Any) -> None:
     """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
     to it."""
@@ -86,7 +86,7 @@ def compare(data: str, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("fidelity"))
-@click.argument("data")
+@click.argument("data", type=TEXT)
 def fidelity(data: str, **given: Any) -> None:
     """Measure whether the short training ranks networks as a long one does."""
     from experiments.steps.fidelity import forecast_fidelity, run_fidelity  # noqa: PLC0415
@@ -97,8 +97,8 @@ def fidelity(data: str, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("train"))
-@click.argument("arch")
-@click.argument("data")
+@click.argument("arch", type=TEXT)
+@click.argument("data", type=TEXT)
 def train(arch: str, data: str, **given: Any) -> None:
     """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
     from experiments.steps.train import run_train  # noqa: PLC0415
@@ -108,12 +108,20 @@ def train(arch: str, data: str, **given: Any) -> None:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("-o", "--output", required=True, metavar="FILE", help=".png, .svg, .pdf, .html (interactive) or .csv")
+@click.argument("runs", type=TEXT, nargs=-1, required=True, metavar="RUN...")
 @click.option(
-    "--published", multiple=True, metavar="FAMILY", help="Overlay published ImageNet figures, such as EfficientNet."
+    "-o", "--output", type=TEXT, required=True, metavar="FILE", help=".png, .svg, .pdf, .html (interactive) or .csv"
 )
-@click.option("--points", multiple=True, metavar="FILE", help="Overlay points of your own: a CSV (see docs/report.md).")
+@click.option(
+    "--published",
+    type=TEXT,
+    multiple=True,
+    metavar="FAMILY",
+    help="Overlay published ImageNet figures, such as EfficientNet.",
+)
+@click.option(
+    "--points", type=TEXT, multiple=True, metavar="FILE", help="Overlay points of your own: a CSV (see docs/report.md)."
+)
 @click.option(
     "-x",
     "--x",
@@ -141,7 +149,7 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
 
 @cli.command()
-@click.argument("arch")
+@click.argument("arch", type=TEXT)
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -158,7 +166,7 @@ def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json:
 
 
 @cli.command()
-@click.argument("run_dir", metavar="RUN")
+@click.argument("run_dir", type=TEXT, metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
 def status(run_dir: str, as_json: bool, watch: bool) -> None:
@@ -178,9 +186,10 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
 
 
 @cli.command()
-@click.argument("run_dir", metavar="RUN")
+@click.argument("run_dir", type=TEXT, metavar="RUN")
 @click.option(
     "--study",
+    type=TEXT,
     default="discover",
     show_default=True,
     metavar="NAME",
@@ -198,8 +207,8 @@ def dashboard(run_dir: str, study: str, port: int) -> None:
 
 
 @cli.command()
-@click.argument("run_dir", metavar="RUN")
-@click.option("-o", "--output", metavar="FILE", help="Where to write it. [RUN/report.html]")
+@click.argument("run_dir", type=TEXT, metavar="RUN")
+@click.option("-o", "--output", type=TEXT, metavar="FILE", help="Where to write it. [RUN/report.html]")
 def report(run_dir: str, output: str | None) -> None:
     """Write a run's report: one HTML file that opens offline. Runs write it themselves at every step."""
     from experiments.report import write_report  # noqa: PLC0415
@@ -211,7 +220,7 @@ def report(run_dir: str, output: str | None) -> None:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", type=TEXT, nargs=-1, required=True, metavar="RUN...")
 def redraw(runs: tuple[str, ...]) -> None:
     """Draw all pictures of runs again, and their reports, from their tables alone: DATA need not be there."""
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
@@ -223,9 +232,13 @@ def redraw(runs: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("arch")
-@click.option("-o", "--output", required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt")
-@click.option("--weights", metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]")
+@click.argument("arch", type=TEXT)
+@click.option(
+    "-o", "--output", type=TEXT, required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt"
+)
+@click.option(
+    "--weights", type=TEXT, metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]"
+)
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -324,6 +337,8 @@ def main() -> None:
     prepare_streams()
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         cli.main(prog_name="scalenas", standalone_mode=False)
         flush_output()
     except click.exceptions.Exit as stop:

@@ -35,10 +35,11 @@ def from_user(where: str = "") -> Iterator[None]:
 
 @contextmanager
 def from_users_code(where: str) -> Iterator[None]:
-    """Turn whatever code of the user's raises into a UserError."""
+    """Turn whatever code of the user's raises into a UserError, an exit too: how the command ends is not for it to
+    say."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nas.evaluation import ACCURACY, metric_of
+
 DAY, HOUR = 86_400.0, 3_600.0
 
 
@@ -40,6 +42,16 @@ def countdown(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def metric_words(metric: str | None) -> str:
+    """The name of a metric; accuracy where none is told."""
+    return (metric or ACCURACY).replace("_", " ")
+
+
+def measured_by(recipe: str) -> str:
+    """What the values of trainings by a recipe are, in words: its name tells the metric where that is another."""
+    return metric_words(metric_of(recipe))
 
 
 def percent(accuracy: float, spread: float | None = None) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +25,6 @@ from search_spaces import (
     Choice,
     OneOf,
     SearchSpace,
-    Stage,
     StagedSpace,
     reference_arch,
     staged_space,
@@ -207,10 +209,7 @@ def load_table(
     """
     if mode not in MODES:
         raise TableError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
+    frame = _frame(path)
     if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
         raise TableError(f"{path}: its columns are separated by semicolons; save it with commas")
     frame = frame.rename(columns={name: _as_known(str(name)) for name in frame.columns})
@@ -223,6 +222,7 @@ def load_table(
     frame = frame[frame[column].notna()]
     if frame.empty:
         raise TableError(f"{path}: no row has a value in {column!r}")
+    frame = _with_numbers(frame, names, column, path)
     if all(_STAGE.fullmatch(name) for name in names):
         frame = frame.rename(columns={name: _stage_name(name) for name in names})
         return BenchmarkTable(frame, _network_space(frame, len(names), base, path), column, mode)
@@ -242,6 +242,35 @@ class TableEvaluator:
             return Outcome(failure=Failure("crashed", f"not in the table: {error}"), device="table")
         report(request.fidelity.epochs, accuracy)
         return Outcome(accuracy=accuracy, device="table", curve=(accuracy,))
+
+
+def _frame(path: str | Path) -> pd.DataFrame:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a device or a pipe may have no end
+            raise OSError(errno.EINVAL, "is no regular file")
+        return pd.read_csv(path)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read as a CSV table: {error.strerror or error}") from None
+    except Exception as error:  # what unpacks a damaged file raises exceptions of its own
+        raise TableError(f"{path}: cannot be read as a CSV table: {error}") from None
+
+
+def _with_numbers(frame: pd.DataFrame, choices: Sequence[str], accuracy: str, path: str | Path) -> pd.DataFrame:
+    """The frame with numbers as such where they stand as texts: the accuracies, and all that is said of stages.
+
+    Raises TableError where a network has no accuracy in 0..1 or in percent, or lacks one of its choices.
+    """
+    found = {accuracy: pd.to_numeric(frame[accuracy], errors="coerce")}
+    for value in frame[accuracy][~found[accuracy].between(0, 100)]:
+        raise TableError(f"{path}: column {accuracy!r}: {value!r:.40} is no accuracy, in 0 to 1 or in percent")
+    for name in choices:
+        if frame[name].isna().any():
+            raise TableError(f"{path}: column {name!r} has an empty cell; each network needs a value there")
+        if _STAGE.fullmatch(name):
+            found[name] = pd.to_numeric(frame[name], errors="coerce")
+            for value in frame[name][found[name].isna()]:
+                raise TableError(f"{path}: column {name!r}: {value!r:.40} is no number")
+    return frame.assign(**found)
 
 
 def _as_known(name: str) -> str:
@@ -277,15 +306,28 @@ def _network_space(frame: pd.DataFrame, columns: int, base: str, path: str | Pat
     arch = replace(reference_arch(base), dropout=0.2)
     if columns != len(arch.stages) * len(_STAGE_FIELDS):
         raise TableError(f"{path}: {columns} stage columns, but {base} has {len(arch.stages)} stages of four choices")
-    stages = tuple(_varied_stage(frame, i, stage) for i, stage in enumerate(arch.stages, 1))
+    stages = tuple(_varied_stage(frame, i, arch, path) for i in range(1, len(arch.stages) + 1))
     return staged_space("table", vary(arch, stages=stages))
 
 
-def _varied_stage(frame: pd.DataFrame, i: int, stage: Stage) -> Varied:
-    values = {name: _values(frame, f"s{i}.{name}") for name in _STAGE_FIELDS}
+def _varied_stage(frame: pd.DataFrame, i: int, arch: ArchSpec, path: str | Path) -> Varied:
+    stage = arch.stages[i - 1]
+    values = {name: tuple(map(_whole, _values(frame, f"s{i}.{name}"))) for name in _STAGE_FIELDS}
+    for field, given in values.items():
+        for each in given:
+            varied = replace(stage, **{field: _SE_RATIO * each if field == "se" else each})
+            try:
+                replace(arch, stages=(*arch.stages[: i - 1], varied, *arch.stages[i:]))
+            except ValueError as error:
+                raise TableError(f"{path}: column 'stage{i}_{field}': {error}") from None
     ratios = tuple(_SE_RATIO * se for se in values["se"])
     fields = {name: OneOf(f"s{i}.{name}", values[name]) for name in ("expand", "kernel", "layers")}
     return vary(stage, **fields, se=OneOf(f"s{i}.se", values["se"], ratios))
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as an int: a column with one number that is none has floats alone."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _values(frame: pd.DataFrame, name: str) -> tuple[Any, ...]:

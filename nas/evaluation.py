@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from search_spaces import ArchSpec
 
 ACCURACY = "accuracy"
 """The name of the metric that is meant where none is named."""
+_METRIC = re.compile(r"(?:^|,)\s*metric=([^,]+)")
 FAILURE_KINDS = ("oom", "timeout", "diverged", "crashed")
 
 
@@ -72,6 +74,13 @@ class Request:
         f = self.fidelity
         key = f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
         return f"{key}/{self.method}" if self.method else key
+
+
+def metric_of(method: str) -> str:
+    """The name of the metric that a method, or the name of a recipe with its method, tells; ACCURACY where it tells
+    none."""
+    found = _METRIC.search(method)
+    return found[1].strip() if found else ACCURACY
 
 
 @dataclass(frozen=True)

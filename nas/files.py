@@ -27,9 +27,13 @@ def replacing(path: Path, *, durable: bool) -> Iterator[Path]:
     link that lay there before is written to. A `path` that is a link is itself replaced, not what it points to.
 
     durable: wait until the content is on the disk, so that a power failure too leaves one of the two; for what costs
-    much to make again. Where the block raises, `path` stays as it was. Raises OSError where the folder cannot be
-    written.
+    much to make again. Where the block raises, `path` stays as it was.
+
+    Raises OSError where the folder cannot be written, and where `path` is a folder, a device or a pipe, or a link to
+    one: no file may take the place of these.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is there, and no regular file", str(path))
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
     try:

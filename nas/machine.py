@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 
 STAT = Path("/proc/stat")
+
+
+def quiet_onnxruntime() -> Any:
+    """The package onnxruntime, which is told beforehand to keep to itself: it else reports each network to its maker
+    over the internet, and keeps files in the home folder for that. What the user's environment says stands.
+
+    Raises ImportError where it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
 
 
 def usable_cores() -> int:

@@ -19,6 +19,9 @@ from search_spaces import ArchSpec
 
 TIMED = 4
 """Trainings that are made to learn what one takes, before a budget of seconds is spent."""
+LEAST_SECONDS = 0.05
+"""What a training takes at least of a budget of seconds: evaluators that only look something up take no time, but to
+ask them and to store their answers does."""
 
 Evaluate = Callable[[Sequence[Request]], Mapping[str, Outcome]]
 """evaluate(requests) -> the outcome of each under its request's key; those it could not get to are left out."""
@@ -66,6 +69,10 @@ class CoefficientSearch:
         return self.analysis.coefficients if self.analysis else self.best.point.coefficients
 
 
+class NothingTrainedError(ValueError):
+    """No training of a coefficient search succeeded; the message is one line."""
+
+
 def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     arch: ArchSpec,
     evaluate: Evaluate,
@@ -90,7 +97,7 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     trainings, are a budget of as many trainings as the first `TIMED` say that they suffice for; all points cost about
     the same. method: how the values are got (see Request).
 
-    Raises ValueError when nothing could be trained.
+    Raises NothingTrainedError when no training succeeded.
     """
     points = scaling_points(arch, num_classes=num_classes) if points is None else points
     fidelity = fidelity or Fidelity()
@@ -122,11 +129,11 @@ def widest(analysis: Analysis) -> float:
 def best_by_mean(results: Sequence[PointResult]) -> PointResult:
     """The highest mean accuracy among the points with the fewest failures; the cheaper network wins a tie.
 
-    Raises ValueError when no training succeeded.
+    Raises NothingTrainedError when no training succeeded.
     """
     trained = [result for result in results if result.mean is not None]
     if not trained:
-        raise ValueError("no point of the coefficient search could be trained: see the failures of its trials")
+        raise NothingTrainedError("no point of the coefficient search could be trained")
     fewest = min(result.failures for result in trained)
     sound = [result for result in trained if result.failures == fewest]
     return max(sound, key=lambda result: (result.mean or 0.0, -result.point.macs))
@@ -167,11 +174,11 @@ class _Run:
     def affordable(self, seconds: float) -> int:
         """How many trainings like those so far fit into `seconds`, those so far included and always granted.
 
-        Raises ValueError when none of them succeeded."""
+        Raises NothingTrainedError when none of them succeeded."""
         lengths = [outcome.seconds for outcome in self._outcomes.values() if outcome.value is not None]
         if not lengths:
-            raise ValueError("none of the first trainings of the coefficient search succeeded: see their failures")
-        return max(len(self._outcomes), int(seconds / statistics.median(lengths)))
+            raise NothingTrainedError("none of the first trainings of the coefficient search succeeded")
+        return max(len(self._outcomes), int(seconds / max(LEAST_SECONDS, statistics.median(lengths))))
 
     def results(self) -> tuple[PointResult, ...]:
         return tuple(self._result(index) for index in range(len(self._points)))

@@ -53,6 +53,8 @@ def check_output(path: Path) -> None:
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a file to write")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is there, and no regular file")
 
 
 def export(exported: Exported, path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from experiments.errors import UserError
 from experiments.export.check import BATCHES, difference, probe, reference
 from experiments.export.source import Exported
+from nas.machine import quiet_onnxruntime
 
 NEEDS = "ONNX needs the packages onnx, onnxscript and onnxruntime: pip install 'scalenas[export]'"
 
@@ -27,8 +28,9 @@ def write_onnx(exported: Exported, path: Path) -> float:
     """
     try:
         import onnx  # noqa: PLC0415  optional
-        import onnxruntime  # noqa: PLC0415
         import onnxscript  # noqa: F401, PLC0415
+
+        onnxruntime = quiet_onnxruntime()
     except ImportError:
         raise UserError(NEEDS) from None
     with _quiet():

@@ -115,7 +115,23 @@ def offered(command: str) -> Mapping[str, Mapping[str, Declared]]:
 def _click_type(option: Declared) -> Any:
     """How its text is read."""
     kind = option.kind
-    return Numbers(kind, option.facts["form"]) if option.is_tuple and kind is not str else kind
+    if kind is str:
+        return TEXT
+    return Numbers(kind, option.facts["form"]) if option.is_tuple else kind
+
+
+class Text(click.ParamType[str]):
+    """A text of one character at least: an empty path would mean the working directory."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "":
+            self.fail("it is empty; is a variable not set?", param, ctx)
+        return str(value)
+
+
+TEXT = Text()
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):

@@ -183,6 +183,8 @@ class Declared:
         if self.is_tuple and len(value) > MOST_MEMBERS:
             raise ValueError(f"`{self.name}` takes at most {MOST_MEMBERS} values, not {len(value)}")
         for each in value if self.is_tuple else (value,):
+            if each == "":
+                raise ValueError(f"`{self.name}` is empty")
             if allowed is not None and each not in allowed:
                 hint = f"; {allowed.hint}" if allowed.hint else ""
                 raise ValueError(f"`{self.name}` must be {allowed.words}, not {say(each)}{hint}")

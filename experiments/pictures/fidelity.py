@@ -9,18 +9,26 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from experiments.pictures.labels import plain
-from nas.evaluation import Fidelity
+from nas.evaluation import ACCURACY, Fidelity
 from nas.rank_fidelity import Agreement, Floats, say_fidelity
 
 _WIDTH, _HEIGHT = 4.6, 4.7  # inches of a panel
 
 
 def fidelity_figure(
-    agreement: Agreement, short: Mapping[Fidelity, Floats], long: Floats, macs: Floats, *, title: str, length: str
+    agreement: Agreement,
+    short: Mapping[Fidelity, Floats],
+    long: Floats,
+    macs: Floats,
+    *,
+    title: str,
+    length: str,
+    metric: str = ACCURACY,
 ) -> Figure:
     """A panel a short fidelity: a point a network, darker where it costs more, one standard deviation over seeds.
 
-    short: accuracies (n, seeds) in 0..1; long: (n, seeds) after trainings of `length`, for people; macs (n,).
+    short: values of the metric (n, seeds) in 0..1; long: (n, seeds) after trainings of `length`; macs (n,). length,
+    metric: for people.
     """
     figure = Figure(figsize=(_WIDTH * len(short) + 0.7, _HEIGHT), layout="constrained")
     panels = figure.subplots(1, len(short), sharey=True, squeeze=False)[0]
@@ -28,11 +36,11 @@ def fidelity_figure(
         points = _draw(axes, values, long, macs)
         seeds = values.shape[1]
         mean = f"\nmean of {seeds} seeds" if seeds > 1 else ""
-        axes.set_xlabel(f"val accuracy after {say_fidelity(fidelity)}, %{mean}", fontsize=9)
+        axes.set_xlabel(f"val {plain(metric)} after {say_fidelity(fidelity)}, %{mean}", fontsize=9)
         judged = [each for each in agreement.stand_ins if each.fidelity == fidelity]
         taus = [f"tau {each.tau}, {'one seed' if each.seeds == 1 else f'{each.seeds} seeds'}" for each in judged]
         axes.set_title("\n".join(taus), fontsize=9, loc="left")
-    panels[0].set_ylabel(f"val accuracy after {length}, %")
+    panels[0].set_ylabel(f"val {plain(metric)} after {length}, %")
     bar = figure.colorbar(points, ax=list(panels), pad=0.02)
     bar.set_label("M MACs")
     free = ", ".join(f"{each.name} {each.tau}" for each in agreement.stand_ins if each.fidelity is None)

@@ -15,7 +15,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
 from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
-from experiments.wording import in_units
+from experiments.terminal import printable
+from experiments.wording import in_units, measured_by
 from nas.pareto import knee, pareto_front
 
 
@@ -157,11 +158,11 @@ def _decorate(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_units(value, "g", giga="G", mega="M", kilo="k")))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(axis.label)
-    axes.set_ylabel(f"{first.split} accuracy, %")
+    axes.set_ylabel(f"{first.split} {plain(measured_by(first.recipe))}, %")
     seeds = sorted({point.n for point in measured})
     many = f"mean ± standard deviation, n = {seeds[0] if len(seeds) == 1 else f'{seeds[0]}-{seeds[-1]}'} seeds"
     how = f"{plain(first.data)}, epochs: {first.epochs}, {many if seeds[-1] > 1 else 'one seed each'}"
-    heading = f"{' '.join(title.split())}\n{how}" if title else how
+    heading = f"{printable(' '.join(title.split()))}\n{how}" if title else how
     axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
     axes.grid(True, which="major", color="0.92")
     axes.set_axisbelow(True)

@@ -13,6 +13,8 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from experiments.terminal import printable
+
 MOST = 40
 LONGEST = 32
 GAP = 4
@@ -93,8 +95,9 @@ def write_names(axes: Axes, names: Sequence[Name], lines: Sequence[tuple[Sequenc
 
 
 def plain(text: str) -> str:
-    """A name in one line of moderate length."""
-    line = " ".join(text.split())
+    """A name in one line of moderate length, with nothing in it that does not show: many a program that draws an SVG
+    takes none with control characters."""
+    line = printable(" ".join(text.split()))
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 

@@ -25,27 +25,32 @@ def frontier_pictures(folder: Path, points: Sequence[FrontierPoint]) -> list[Pat
 
 
 def coefficient_pictures(
-    folder: Path, trainings: Mapping[int, Trainings], analyses: Mapping[int, Analysis], moved: Drift | None
+    folder: Path,
+    trainings: Mapping[int, Trainings],
+    analyses: Mapping[int, Analysis],
+    moved: Drift | None,
+    *,
+    metric: str,
 ) -> list[Path]:
     """Draw the triangle of the longest trainings, if they were analysed, and the drift, if there is one.
 
-    trainings, analyses: by length in epochs.
+    trainings, analyses: by length in epochs. metric: what was measured, in words.
     """
     written, longest = [], max(trainings)
     if longest in analyses:
-        written += _save(triangle_plot(trainings[longest], analyses[longest]), folder / "triangle")
+        written += _save(triangle_plot(trainings[longest], analyses[longest], metric=metric), folder / "triangle")
     if moved is not None:
         written += _save(drift_plot(moved, analyses), folder / "drift")
     return written
 
 
-def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]]) -> list[Path]:
-    """Draw the scaling plot of {way: networks}."""
-    return _save(scaling_plot(lines), folder / "scaling")
+def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, metric: str) -> list[Path]:
+    """Draw the scaling plot of {way: networks}. metric: what was measured, in words."""
+    return _save(scaling_plot(lines, metric=metric), folder / "scaling")
 
 
-def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data: str) -> list[Path]:
-    """Draw the fidelity check. data: the data set's name, or its path."""
+def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data: str, *, metric: str) -> list[Path]:
+    """Draw the fidelity check. data: the data set's name, or its path. metric: what was measured, in words."""
     figure = fidelity_figure(
         agreement,
         ranking.short,
@@ -53,6 +58,7 @@ def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data
         ranking.macs,
         title=Path(data).name,
         length=say_fidelity(ranking.long_fidelity),
+        metric=metric,
     )
     return _save(figure, folder / "fidelity")
 

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.pictures.labels import plain
 from experiments.tables.curves import Measured
 from experiments.wording import in_units
+from nas.evaluation import ACCURACY
 from scaling_search.analysis import Analysis, Trainings
 from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.drift import Drift
@@ -29,11 +31,12 @@ _SHADES = 12
 _CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
 
 
-def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "") -> Figure:
+def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "", *, metric: str = ACCURACY) -> Figure:
     """Accuracy over the shares: the surface that was fitted to the trainings, the trained points, the optimum and its
     region.
 
-    Colours are points of accuracy (hundredths) relative to the top of the surface.
+    Colours are points of accuracy, or of another metric (hundredths), relative to the top of the surface. metric: for
+    people.
     """
     trained = trainings.trained()
     figure = Figure(figsize=(7.2, 6.2), layout="constrained")
@@ -57,14 +60,15 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "") -> 
     axes.plot(*_xy(np.array(EFFICIENTNET.shares)), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=str(EFFICIENTNET), linestyle="none")  # fmt: skip
     _frame(axes)
-    figure.colorbar(shades, ax=axes, shrink=0.75, label="accuracy relative to the surface's top (points)")
+    figure.colorbar(shades, ax=axes, shrink=0.75, label=f"{plain(metric)} relative to the surface's top (points)")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)
     axes.set_title(title or _title(analysis), fontsize=11)
     return figure
 
 
-def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Figure:
-    """Accuracy against cost for single dimensions and compound scaling, with bars of one standard error."""
+def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "", *, metric: str = ACCURACY) -> Figure:
+    """Accuracy, or another metric, against cost for single dimensions and compound scaling, with bars of one standard
+    error. metric: for people."""
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for index, (name, networks) in enumerate(lines.items()):
@@ -72,14 +76,16 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "") -> Fi
         colour, marker = STYLES.get(name, (f"C{4 + index}", "v"))
         errors = [np.nan if n.spread is None else 100 * n.spread / n.n**0.5 for n in ordered]
         axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered], yerr=errors, color=colour,
-                      marker=marker, capsize=3, label=name, linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
+                      marker=marker, capsize=3, label=plain(name),
+                      linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
     axes.set_xscale("log", base=2)
     longest = max(lines.values(), key=len)
     axes.set_xticks([n.macs for n in longest], [in_units(n.macs, giga=" B", kilo=" K") for n in longest])
     axes.set_xlabel("FLOPs (multiply-adds)")
-    axes.set_ylabel("accuracy (%)")
+    axes.set_ylabel(f"{plain(metric)} (%)")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     axes.set_title(title or f"Growing one dimension and all together (bars: one standard error, n = {n})", fontsize=11)

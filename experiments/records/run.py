@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.records.record import Record
 from experiments.records.values import ABSENT, Count, Scalar, plain, read_value
+from experiments.wording import measured_by
 from nas.score import Score
 
 
@@ -63,6 +64,7 @@ class StepSettings:
     epochs: Count | None = None
     final_epochs: Count | None = None
     space: str | None = None
+    storage: str | None = None
     arch: tuple[str, ...] | None = None
 
 
@@ -140,6 +142,12 @@ class RunRecord(Record):
             return self.space.name
         asked = (step.settings.space for step in self.steps.values())
         return next((space for space in asked if space is not None), None)
+
+    @property
+    def measured(self) -> str:
+        """What the values of the folder's trainings are, in words, such as `accuracy` or `macro f1`."""
+        recipe = self.identity.get("recipe")
+        return measured_by(recipe if isinstance(recipe, str) else "")
 
     def asked(self, step: str) -> StepSettings:
         """What a step was asked for; nothing where it was not begun."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from experiments.records.record import Record
 from experiments.records.values import ABSENT, Amount, Count, Share
+from experiments.wording import metric_words
 from search_spaces import ArchSpec
 
 
@@ -87,4 +88,4 @@ class TrainingRecord(Record):
     @property
     def measured(self) -> str:
         """What accuracy and curve are, for people."""
-        return (self.metric or "accuracy").replace("_", " ")
+        return metric_words(self.metric)

@@ -36,6 +36,7 @@ from experiments.run.folder import STUDIES, RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
 from experiments.tables.standing import Standing, standing
 from nas.files import read_bounded
+from nas.study.store import driver_lives
 from search_spaces import ArchSpec
 
 PICTURES = (
@@ -61,6 +62,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     """All that the page of a run shows, as JSON. Raises UserError where run.json cannot be read; what else cannot be is
     left out and named under `unread`."""
     record, guard = folder.read(), Guard()
+    lives = driver_lives(folder.path) or record.asked("discover").storage is not None
     studies = {
         name: guard.part(file.name, partial(StudyTrials.read, file, name), None)
         for name in STUDIES
@@ -83,10 +85,10 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     search = trials.get("discover", ())
     finished = None if studies.get("discover", ()) is None else sum(trial.complete for trial in search)
     return {
-        "title": f"{folder.path.resolve().name}: {record.data.name or 'run'}",
+        "title": f"{folder.name}: {record.data.name or 'run'}",
         "story": [*_verdict(guard, folder, placed), *_story(folder, record, told, points, (finished, trainings))],
         "frontier": guard.part("compare.journal or frontier.csv", lambda: compared_data(points, trials), None),
-        "search": guard.part("discover.journal", lambda: search_data(search, record), None),
+        "search": guard.part("discover.journal", lambda: search_data(search, record, lives=lives), None),
         "architectures": [*(told.network.drawings if told.network else []), *(result.drawings if result else [])],
         "importance": guard.part("discover.journal", lambda: _importance(studies.get("discover")), []),
         "pictures": guard.part("a picture", lambda: _pictures(folder.path), []),

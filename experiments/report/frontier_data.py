@@ -8,6 +8,7 @@ from typing import Any
 from experiments.report.drawing import stage_words
 from experiments.tables.differences import differences
 from experiments.tables.frontier import AXES, FrontierPoint, measured_points
+from experiments.wording import measured_by
 from nas.pareto import hypervolume, knee, pareto_front
 from search_spaces import ArchSpec
 
@@ -33,7 +34,7 @@ def frontier_data(
     return {
         "axis": axis.label,
         "unit": axis.unit,
-        "accuracy": f"{measured[0].split} accuracy" if measured else "accuracy",
+        "accuracy": f"{measured[0].split} {measured_by(measured[0].recipe)}" if measured else "accuracy",
         "points": [_point(point, axis.of(point) or 0.0, archs, curves) for point in shown],
         "front": [shown.index(measured[i]) for i in front],
         "knee": None if top is None else shown.index(measured[top]),

@@ -88,8 +88,9 @@ Trials = Mapping[str, Sequence[Trial]]
 """By study."""
 
 
-def search_data(trials: Sequence[Trial], record: RunRecord) -> dict[str, Any] | None:
-    """Every finished trial of the search as a row, columns first: names are written once."""
+def search_data(trials: Sequence[Trial], record: RunRecord, *, lives: bool) -> dict[str, Any] | None:
+    """Every finished trial of the search as a row, columns first: names are written once. lives: whether the run has a
+    driver; if not, nothing runs."""
     if not trials:
         return None
     cost = record.cost
@@ -100,7 +101,8 @@ def search_data(trials: Sequence[Trial], record: RunRecord) -> dict[str, Any] | 
         "fraction": record.train_fraction,
         "target": None if record.score is None else record.score.target_macs,
         "cost": {"name": cost.name, "words": cost.words, "unit": cost.unit},
-        "running": sum(trial.state == TrialState.RUNNING for trial in trials),
+        "metric": record.measured,
+        "running": sum(trial.state == TrialState.RUNNING for trial in trials) if lives else 0,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -37,6 +38,11 @@ class RunFolder:
     """Paths of a run and the reading and writing of its JSON files. Nothing is written outside `path`."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, of `.` and of a link too."""
+        return os.path.basename(os.path.realpath(self.path))
 
     @property
     def record(self) -> Path:

@@ -37,12 +37,12 @@ class Task:
             self.began_at = done - 1 if note else done
         if done == self.done:
             return
-        self.done = done
+        self.done, self.total = done, max(self.total, done)
         now = time.monotonic()
         if left is None:
             left = (now - self.began) / max(1, done - self.began_at) * (self.total - done)
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=countdown(left))
+            self.bar.update(self.bar.task_ids[0], completed=done, total=self.total, note=note, left=countdown(left))
             return
         if now - self.said >= PLAIN_INTERVAL or done >= self.total:
             self.said = now

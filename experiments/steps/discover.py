@@ -24,7 +24,7 @@ from experiments.records import BaselineRecord, CostFacts, SpaceFacts
 from experiments.run.context import RunContext
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
-from experiments.wording import percent
+from experiments.wording import metric_words, percent
 from nas.figures import Figure, InSpace, keeps
 from nas.files import replace_text
 from nas.samplers import make_sampler
@@ -87,9 +87,9 @@ def run_discover(run: RunContext) -> BaselineRecord:
     baseline = _choose(run, search, figure, found, plan.bounds, fates=fates)
     run.folder.write(baseline)
     run.results_written()
-    metric = run.problem.metric.replace("_", " ")
     run.narrator.say(
-        f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, val {metric} "
+        f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, "
+        f"val {metric_words(run.problem.metric)} "
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
     )
     return baseline

@@ -21,6 +21,7 @@ from experiments.plans.search import plan_search
 from experiments.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.run.context import RunContext
 from experiments.tables.fidelity_table import FidelityRow, Ranking, fidelity_csv, ranking
+from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
 from nas.files import replace_text
@@ -151,7 +152,7 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
         verdict=tuple(lines),
     )
     run.folder.write(record)
-    fidelity_pictures(run.folder.path, ranked, agreement, run.problem.name)
+    fidelity_pictures(run.folder.path, ranked, agreement, run.problem.name, metric=metric_words(run.problem.metric))
     run.results_written()
     for line in lines:
         run.narrator.say(line)

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from experiments.errors import UserError
+from experiments.errors import RunFailedError, UserError
 from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
@@ -20,6 +20,7 @@ from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
 from experiments.tables.curves import Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
+from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.files import replace_text
 from scaling_search import (
@@ -30,7 +31,7 @@ from scaling_search import (
     search_coefficients,
 )
 from scaling_search.drift import supported_drift
-from scaling_search.search import trainings_of
+from scaling_search.search import NothingTrainedError, trainings_of
 from search_spaces import ArchSpec
 
 NAME = "scale"
@@ -38,7 +39,7 @@ AXES: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1, 2),
     "beta": FloatDistribution(1, 2),
     "gamma": FloatDistribution(1, 2),
-    "seed": IntDistribution(0, 2**31),
+    "seed": IntDistribution(0, 2**32),  # the largest of --seed, and the further seeds that a budget may take
 }
 
 
@@ -81,11 +82,14 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     run.folder.write(FamilyRecord(members))
     run.folder.write(record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
-    coefficient_pictures(run.folder.path, trainings, analyses, moved)
+    coefficient_pictures(run.folder.path, trainings, analyses, moved, metric=metric_words(run.problem.metric))
     if settings.growth.plot_phi > 0:
         curves = _train_curves(run, plan_curves(run, arch, found.coefficients, found.fidelity))
-        replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
-        curve_pictures(run.folder.path, curves)
+        if curves:
+            replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
+            curve_pictures(run.folder.path, curves, metric=metric_words(run.problem.metric))
+        else:
+            run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
     run.results_written()
     for line in _lines(found, record):
         run.narrator.say(line)
@@ -139,18 +143,21 @@ def _search(
     def evaluate(requests: Sequence[Request]) -> Mapping[str, Outcome]:
         return run.train(NAME, requests, labels, f"grid, {epochs} epochs", AXES)
 
-    return search_coefficients(
-        arch,
-        evaluate,
-        fidelity=Fidelity(epochs, settings.training.train_fraction),
-        points=points,
-        seeds=tuple(settings.general.seed + i for i in range(settings.growth.seeds)),
-        budget=budget.trainings,
-        seconds=None if budget.hours is None else 3600 * budget.hours * len(run.pool.slots),
-        precision=settings.growth.precision,
-        num_classes=run.num_classes,
-        method=run.problem.method,
-    )
+    try:
+        return search_coefficients(
+            arch,
+            evaluate,
+            fidelity=Fidelity(epochs, settings.training.train_fraction),
+            points=points,
+            seeds=tuple(settings.general.seed + i for i in range(settings.growth.seeds)),
+            budget=budget.trainings,
+            seconds=None if budget.hours is None else 3600 * budget.hours * len(run.pool.slots),
+            precision=settings.growth.precision,
+            num_classes=run.num_classes,
+            method=run.problem.method,
+        )
+    except NothingTrainedError as error:
+        raise RunFailedError(f"{error}; {run.folder.journal(NAME)} tells why") from None
 
 
 def _train_curves(run: RunContext, curves: Curves) -> dict[str, list[Measured]]:

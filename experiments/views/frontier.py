@@ -11,6 +11,7 @@ from experiments.pictures.frontier import frontier_figure
 from experiments.pictures.save import save_figure
 from experiments.report.frontier_data import frontier_data
 from experiments.report.page import render
+from experiments.run.folder import RunFolder
 from experiments.tables.frontier import AXES, FrontierPoint, points_csv, read_own_points, read_points
 from experiments.tables.published import PublishedPoint, published_points
 from nas.files import replace_text
@@ -57,7 +58,7 @@ def draw_frontier(
             return points
         figure = frontier_figure(points, x=x)  # raises where points do not compare
         if output.suffix == ".html":
-            title = ", ".join(Path(run).resolve().name for run in runs)
+            title = ", ".join(RunFolder(Path(run)).name for run in runs)
             page = render({"title": f"Frontier: {title}", "frontier": frontier_data(points, archs, {}, x)})
             replace_text(output, page, durable=False)
         else:
@@ -84,8 +85,8 @@ def _run_points(run: str, runs: Sequence[str]) -> list[FrontierPoint]:
     points = read_points(table)
     if len(runs) == 1:
         return points
-    name = Path(run).resolve().name  # of `.` too
-    label = run if [Path(each).resolve().name for each in runs].count(name) > 1 else name
+    name = RunFolder(Path(run)).name
+    label = run if [RunFolder(Path(each)).name for each in runs].count(name) > 1 else name
     return [replace(point, label=f"{label}: {point.label}", run=label) for point in points]
 
 

@@ -47,13 +47,14 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     trainings = read_grid(table)
     found = {epochs: supported_analysis(each) for epochs, each in trainings.items()}
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
-    asked = folder.read().asked("scale").final_epochs
+    record = folder.read()
+    asked = record.asked("scale").final_epochs
     moved = supported_drift(analyses, Settings().final.final_epochs if asked is None else asked)
-    return coefficient_pictures(folder.path, trainings, analyses, moved)
+    return coefficient_pictures(folder.path, trainings, analyses, moved, metric=record.measured)
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:
-    return curve_pictures(folder.path, read_curves(table))
+    return curve_pictures(folder.path, read_curves(table), metric=folder.read().measured)
 
 
 def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
@@ -62,7 +63,8 @@ def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
         return []  # so many failed that the run has no picture either
     record = folder.read()
     agreement = ranked.agreement(record.asked("fidelity").seed or Settings().general.seed)
-    return fidelity_pictures(folder.path, ranked, agreement, record.data.name or folder.path.resolve().name)
+    data = record.data.name or folder.name
+    return fidelity_pictures(folder.path, ranked, agreement, data, metric=record.measured)
 
 
 _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {

@@ -18,19 +18,26 @@ from experiments.records import BaselineRecord, CoefficientsRecord, TrainingReco
 from experiments.records.values import plain
 from experiments.run.folder import STUDIES, RunFolder
 from nas.study.attributes import measured, stored_request
-from nas.study.store import read_study
+from nas.study.store import driver_lives, read_study
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:
-    """The state of each study, the best trial so far, and which results are there."""
+    """The state of each study, the best trial so far, what its values are, and which results are there. Trials that no
+    driver runs any more are `left`; of a search that drivers share it is not known who runs them."""
     record = folder.read()
+    lives = driver_lives(folder.path)  # asked first: what it finishes meanwhile is read as finished
     baseline, growth = folder.find(BaselineRecord), folder.find(CoefficientsRecord)
     return {
         "run": str(folder.path),
         "data": record.data.name,
+        "metric": record.measured,
         "updated": record.updated,
         "asked_trials": record.asked("discover").trials,
-        "studies": {name: _study(folder, name) for name in STUDIES if folder.journal(name).exists()},
+        "studies": {
+            name: _study(folder, name, lives or record.asked(name).storage is not None)
+            for name in STUDIES
+            if folder.journal(name).exists()
+        },
         "baseline": _parts(baseline, "id", "accuracy", "macs", "params", "score"),
         "coefficients": None if growth is None else _parts(growth.finding, "alpha", "beta", "gamma"),
         "frontier": (folder.path / "frontier.csv").exists(),
@@ -42,21 +49,22 @@ def status_table(status: dict[str, Any]) -> Table:
     """The same for people."""
     title = f"{status['run']} ({status['data']}, last started {status['updated']})"
     table = Table(title=Text(title, style="table.title"), title_justify="left")  # a name is no markup
-    for name in ("step", "complete", "running", "failed", "pruned", "best"):
+    left = any(study["states"]["left"] for study in status["studies"].values())
+    columns = ("step", "complete", "running", *(["left"] if left else []), "failed", "pruned", "best")
+    for name in columns:
         table.add_column(name, justify="left" if name in ("step", "best") else "right")
+    if left:
+        table.caption = "left: begun by a driver that has ended; the same command trains them again"
     for name, study in status["studies"].items():
         states = study["states"]
         best = study["best"]
-        told = (
-            ""
-            if best is None
-            else f"accuracy {100 * best['accuracy']:.2f} %, {best['macs'] / 1e6:.3g} M MACs (#{best['number']})"
-        )
+        told = "" if best is None else f"{status['metric']} {_best(best)}"
         asked = f" of {status['asked_trials']}" if name == "discover" else ""
         table.add_row(
             name,
             f"{states['complete']}{asked}",
             str(states["running"]),
+            *([str(states["left"])] if left else []),
             str(states["fail"]),
             str(states["pruned"]),
             told,
@@ -64,6 +72,10 @@ def status_table(status: dict[str, Any]) -> Table:
     if status["train"] is not None:
         table.add_row("train", "1", "", "", "", _trained(status["train"]))
     return table
+
+
+def _best(trial: dict[str, Any]) -> str:
+    return f"{100 * trial['accuracy']:.2f} %, {trial['macs'] / 1e6:.3g} M MACs (#{trial['number']})"
 
 
 def _trained(result: dict[str, Any]) -> str:
@@ -80,25 +92,30 @@ def watch_status(folder: RunFolder, console: Console, interval: float = 2.0) -> 
     seen: list[float] = []
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            now = [path.stat().st_mtime for path in [*sorted(folder.path.glob("*.journal")), folder.record]]
+            now = [
+                float(driver_lives(folder.path)),
+                *(path.stat().st_mtime for path in [*sorted(folder.path.glob("*.journal")), folder.record]),
+            ]
             if now != seen:
                 seen = now
                 live.update(status_table(run_status(folder)), refresh=True)
             time.sleep(interval)
 
 
-def _study(folder: RunFolder, name: str) -> dict[str, Any]:
+def _study(folder: RunFolder, name: str, lives: bool) -> dict[str, Any]:
     try:
         study = read_study(folder.journal(name), name)
     except ValueError as error:
         raise UserError(str(error)) from None
     trials = study.get_trials(deepcopy=False)
     states = Counter(trial.state.name.lower() for trial in trials)
+    if not lives:
+        states["left"] = states.pop("running", 0)
     complete = (trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE)
     scored = [trial for trial in complete if stored_request(trial) and measured(trial.user_attrs) is not None]
     best = max(scored, key=lambda trial: trial.value or 0.0, default=None)
     return {
-        "states": {state: states[state] for state in ("complete", "running", "fail", "pruned")},
+        "states": {state: states[state] for state in ("complete", "running", "left", "fail", "pruned")},
         "best": None if best is None else {
             "number": best.number, "value": best.value, "accuracy": measured(best.user_attrs),
             "macs": best.user_attrs["macs"], "arch_id": best.user_attrs["arch_id"],

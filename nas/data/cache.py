@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import DataError
+from nas.files import LARGEST_JSON, read_bounded
 from nas.machine import usable_cores
 
 PENDING, READ = 0, 1
@@ -66,25 +67,39 @@ def open_cache(
     finished = folder.is_dir()
     try:
         if finished:
-            if not _opened(folder).state.all() and os.access(folder / "state.npy", os.W_OK):
+            if not _opened(folder, shape).state.all() and os.access(folder / "state.npy", os.W_OK):
                 _fill(folder, read, on_decoded)
-            return _opened(folder)
+            return _opened(folder, shape)
         _create(partial, shape, survey)
+        _opened(partial, shape)
         _fill(partial, read, on_decoded)
         _publish(partial, folder)
     except OSError as error:
         if finished or not folder.is_dir():  # else another process finished it in the meantime
             raise DataError(f"{error.filename or folder}: cannot write the image cache ({error.strerror})") from None
-    return _opened(folder)
+    return _opened(folder, shape)
 
 
-def _opened(folder: Path) -> Cache:
+def _opened(folder: Path, shape: tuple[int, int, int, int]) -> Cache:
+    rows = shape[0]
     try:
-        np.load(folder / "images.npy", mmap_mode="r")  # of a file that was cut short some pages could not be read
-        state, digests, spans = (np.load(folder / f"{name}.npy") for name in ("state", "digests", "spans"))
-        return Cache(folder / "images.npy", state, digests, spans, (folder / _SURVEY).read_text())
-    except (OSError, ValueError, EOFError):
+        _mapped(folder / "images.npy", shape)  # of a file that was cut short some pages could not be read
+        columns = {"state": (rows,), "digests": (rows, DIGEST_BYTES), "spans": (rows,)}
+        state, digests, spans = (np.array(_mapped(folder / f"{name}.npy", wide)) for name, wide in columns.items())
+        survey = read_bounded(folder / _SURVEY, LARGEST_JSON).decode()
+        return Cache(folder / "images.npy", state, digests, spans, survey)
+    except Exception:  # a damaged header has numpy raise almost anything
         raise DataError(f"{folder}: not a whole image cache; remove it, and it is made anew") from None
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The file's array. Raises some exception where it is no regular file with one of that shape."""
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError("no regular file")
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    if array.shape != shape or array.dtype != np.uint8:
+        raise ValueError(f"{array.dtype} {array.shape}, not uint8 {shape}")
+    return array
 
 
 def _create(partial: Path, shape: tuple[int, int, int, int], survey: Survey) -> None:

@@ -349,13 +349,24 @@ def _alike(of_channels: tuple[float, ...]) -> bool:
 
 
 def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    if path.exists():
+    """Write the arrays, unless the file holds just these: one that is damaged is written anew."""
+    if _holds(path, arrays):
         return
     try:
         with replacing(path, durable=False) as draft, draft.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _holds(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with np.load(path, allow_pickle=False) as found:
+            return set(found.files) == set(arrays) and all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    except Exception:  # whatever numpy and zipfile make of a damaged file
+        return False
 
 
 def _statistics(cache: Cache, rows: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -16,7 +16,7 @@ import numpy as np
 from nas.figures.figure import Figure, Floats, Rows, members
 from nas.figures.latency_model import LatencyModel
 from nas.files import read_json, replace_text
-from nas.machine import wait_for
+from nas.machine import quiet_onnxruntime, wait_for
 from search_spaces import ArchSpec, SearchSpace
 
 BACKENDS = ("torch", "onnxruntime")
@@ -119,11 +119,11 @@ def _captured(network: Any, images: Any, device: Any) -> Callable[[], object]:
 
 
 def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:
-    import onnxruntime  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
     program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
     assert program is not None
+    onnxruntime = quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

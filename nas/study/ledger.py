@@ -25,7 +25,8 @@ REPORTS_WAIT = 1.0  # seconds at most between the journal's writes while epochs 
 
 @dataclass(frozen=True)
 class TrialEvent:
-    """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run.
+    """What happened to one trial. number: the trial's, or the position in the list. done, total: trials of the run;
+    a study that holds more than were asked for has so many in all.
 
     A running trial tells its start (epoch 0) and each epoch with its value; a finished one its outcome, which is
     None where the trial was not worth training. request is None where the parameters made no network. pruned: it was
@@ -88,7 +89,7 @@ class Ledger:
     def tell_running(self, number: int, request: Request, report: Reported | None = None) -> None:
         """Say that a trial began, or what it reported."""
         epoch, value = (0, None) if report is None else (report.epoch, report.value)
-        self.on_event(TrialEvent(number, request, self.done, self.total, epoch=epoch, value=value))
+        self.on_event(TrialEvent(number, request, self.done, max(self.total, self.done), epoch=epoch, value=value))
 
     def close(self, trial: Trial, request: Request | None, ending: Ending) -> None:
         """Store the end of a trial that was asked for. request: None where its parameters make no network."""
@@ -121,7 +122,7 @@ class Ledger:
     def _tell_end(self, number: int, request: Request | None, ending: Ending) -> None:
         self.done += 1
         self.on_event(TrialEvent(
-            number, request, self.done, self.total, finished=True, epoch=ending.stopped_after,
+            number, request, self.done, max(self.total, self.done), finished=True, epoch=ending.stopped_after,
             outcome=ending.outcome, pruned=ending.stopped_after > 0,
         ))  # fmt: skip
 

@@ -7,10 +7,11 @@ import fcntl
 import io
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import optuna
 from optuna.storages import JournalStorage
@@ -26,6 +27,8 @@ from nas.study.pruning import EXPECTED, EXPECTED_SCORE, RUNG
 Direction = Literal["minimize", "maximize"] | StudyDirection
 _log = logging.getLogger(__name__)
 _REMEDY = "put a copy from before in its place, or delete it to begin anew"
+_LOCK = ".lock"
+_A_LOOK = 0.2  # seconds: far longer than the lock is held to see whether a driver has it
 _SCORE = "score"  # study attribute: the score that the values are of
 _FIRST = b'{"op_code":'  # what each journal begins with
 
@@ -36,14 +39,14 @@ def run_lock(folder: Path) -> Iterator[None]:
 
     Raises ValueError, naming the holder's process id, when another process has it, or when the lock cannot be written.
     """
-    path = folder / ".lock"
+    path = folder / _LOCK
     try:
         file = open(path, "a+", encoding="utf-8", opener=own_file)  # noqa: SIM115  closed below
     except OSError as error:
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(file)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -52,6 +55,36 @@ def run_lock(folder: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _hold(file: TextIO) -> None:
+    """Raises BlockingIOError where another process has the lock, and not only to look, as `driver_lives` does."""
+    until = time.monotonic() + _A_LOOK
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_A_LOOK / 20)
+
+
+def driver_lives(folder: Path) -> bool:
+    """Whether a process holds `folder` as its driver, see `run_lock`; true also where that cannot be told. Writes
+    nothing."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 class JournalError(ValueError):
@@ -94,7 +127,7 @@ def read_study(path: Path, name: str) -> Study:
     Raises JournalError when there is none.
     """
     if not path.is_file():
-        raise JournalError(f"{path}: no such file")
+        raise JournalError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}")
     with path.open("rb") as file:
         if _is_cut(file.readline()):
             return optuna.create_study(study_name=name, direction="maximize")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from nas.study.store import read_study
 from search_spaces import ArchSpec, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
+from tests.helpers.run_folders import made_up_run
 
 SMALL = ("--devices", "cpu", "--target-macs", "1M", "--trials", "2", "--epochs", "1")
 
@@ -241,3 +245,153 @@ def test_an_architecture_of_ones_own_counts_as_itself(scalenas: Run, tmp_path: P
     _, out, _ = scalenas("inspect", tmp_path / "mine.json", "--json")
     assert json.loads(out)["id"] == arch.id
     assert ArchSpec.from_json(arch.to_json()) == arch
+
+
+EMPTY = (
+    ("discover", "digits", "--run", ""),
+    ("discover", "", "--run", "r"),
+    ("discover", "digits", "--run", "r", "--cache", ""),
+    ("scale", "digits", "--run", "r", "--arch", ""),
+    ("train", "", "digits", "--run", "r"),
+    ("frontier", "", "-o", "f.csv"),
+    ("frontier", "r", "-o", ""),
+    ("frontier", "r", "-o", "f.csv", "--points", ""),
+    ("status", ""),
+    ("redraw", ""),
+    ("report", "r", "-o", ""),
+    ("dashboard", "r", "--study", ""),
+    ("inspect", ""),
+    ("export", "", "-o", "n.json"),
+    ("export", "resnet20", "-o", "n.json", "--weights", ""),
+)
+
+
+@pytest.mark.parametrize("args", EMPTY, ids=" ".join)
+def test_an_empty_word_is_no_path(
+    scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text("{}")  # the working directory itself would do
+    expect_mistake(scalenas(*args), "it is empty; is a variable not set?")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run.json"]
+
+
+@pytest.mark.parametrize("setting", ["cache", "sampler", "arch"])
+def test_a_preset_with_an_empty_text(scalenas: Run, tmp_path: Path, setting: str) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({setting: [""] if setting == "arch" else ""}))
+    expect_mistake(scalenas("run", "digits", "--run", tmp_path / "r", "--preset", file), "is empty")
+
+
+USERS = """
+from pathlib import Path
+from nas.evaluation import Failure, Outcome
+
+class Fails:
+    def evaluate(self, request, device, report):
+        return Outcome(failure=Failure("diverged", "as asked"))
+
+def fails(dataset):
+    return Fails()
+
+class FirstAlone(Fails):
+    def evaluate(self, request, device, report):
+        first = Path("first")
+        if not first.exists():
+            first.write_text(request.key)
+        return Outcome(0.5) if first.read_text() == request.key else super().evaluate(request, device, report)
+
+def first_alone(dataset):
+    return FirstAlone()
+
+def leaves(*_, **__):
+    raise SystemExit(0)
+"""
+QUICK = ("--executor", "inline", "--target-macs", "100k", "--resolution", "4", "--train-images", "32")
+GRID = ("--arch", "mobilenet_v2", "--lengths", "1", "--budget", "1")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with code of the user's."""
+    (tmp_path / "users.py").write_text(USERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("budget", ["1", "0.0001h"])
+@pytest.mark.usefixtures("here")
+def test_a_grid_of_which_nothing_can_be_trained(scalenas: Run, budget: str) -> None:
+    options = ("--run", "r", *QUICK, *GRID, "--budget", budget, "--evaluator", "users:fails", "--plot-phi", "0")
+    status, _, err = scalenas("scale", "digits", *options)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("scalenas: no")
+    assert "r/scale.journal tells why" in err.splitlines()[-1]
+
+
+def test_a_scaling_plot_of_which_nothing_can_be_trained(scalenas: Run, here: Path) -> None:
+    options = ("--run", "r", *QUICK, *GRID, "--evaluator", "users:first_alone", "--plot-phi", "0.1")
+    status, _, err = scalenas("scale", "digits", *options)
+    assert (status, "10 of 10 trials failed" in err) == (1, True)
+    status, _, err = scalenas("scale", "digits", *options)  # and so do the few that are left
+    assert status == 0, err
+    assert "no network of the scaling plot could be trained" in err
+    assert not (here / "r" / "scaling.csv").exists()
+    assert scalenas("redraw", "r")[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--evaluator", "--space"])
+@pytest.mark.usefixtures("here")
+def test_code_of_the_users_does_not_end_the_command(scalenas: Run, option: str) -> None:
+    answer = scalenas("discover", "digits", "--run", "r", *QUICK, option, "users:leaves")
+    expect_mistake(answer, f"{option} users:leaves: SystemExit")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("frontier", "-o", "f.csv", "run", "loop"),
+        ("redraw", "loop"),
+        ("status", "loop"),
+        ("report", "loop"),
+        ("export", "loop", "-o", "n.json"),
+        ("discover", "loop", "--run", "r"),
+        ("discover", "digits", "--run", "loop"),
+    ],
+)
+def test_a_link_that_leads_to_itself(scalenas: Run, here: Path, command: tuple[str, ...]) -> None:
+    (here / "loop").symlink_to("loop")
+    made_up_run(here / "run", 3)
+    expect_mistake(scalenas(*command), "loop")
+
+
+def test_the_largest_seed_grows_too(scalenas: Run, here: Path) -> None:
+    del here
+    options = ("--run", "r", *QUICK, *GRID, "--evaluator", "tests.helpers.evaluators:formula_for", "--plot-phi", "0")
+    status, _, err = scalenas("scale", "digits", *options, "--budget", "30", "--seed", 2**31 - 1)
+    assert status == 0, err
+    seeds = pd.read_csv("r/grid.csv").seed
+    assert (seeds.min(), seeds.max() > 2**31) == (2**31 - 1, True)
+
+
+def test_a_folder_with_more_trials_than_asked_for(scalenas: Run, here: Path) -> None:
+    options = ("--run", "r", *QUICK, "--epochs", "1", "--confirm", "0", "--evaluator",
+               "tests.helpers.evaluators:formula_for")  # fmt: skip
+    assert scalenas("discover", "digits", *options, "--trials", "3")[0] == 0
+    journal = here / "r" / "discover.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-1]))  # as a kill before the end of the last trial
+    status, _, err = scalenas("discover", "digits", *options, "--trials", "1")
+    assert status == 0, err
+    assert "[search] 3/3, 0:00 left" in err
+
+
+@pytest.mark.parametrize("command", [("report", "run", "-o"), ("frontier", "run", "-o"), ("export", "run", "-o")])
+def test_a_pipe_is_not_replaced_by_what_is_written(scalenas: Run, here: Path, command: tuple[str, ...]) -> None:
+    made_up_run(here / "run", 3)
+    pipe = here / ("pipe.html" if command[0] != "export" else "pipe.json")
+    os.mkfifo(pipe)
+    expect_mistake(scalenas(*command, pipe), "pipe", "no regular file")
+    assert pipe.is_fifo()

@@ -172,6 +172,18 @@ def test_pictures_show_what_was_found() -> None:
         assert image.getvalue().startswith(b"\x89PNG")
 
 
+def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
+    found = searched(3, (0.3, 0.3, 0.4))
+    assert found.analysis is not None
+    triangle = triangle_plot(trainings_of(found.results), found.analysis, metric="macro f1")
+    assert triangle.axes[1].get_ylabel() == "macro f1 relative to the surface's top (points)"
+    plot = scaling_plot({"odd\x1b\n$way$": [Measured(1e6, 0.5, None, 1)]}, metric="macro f1").axes[0]
+    assert plot.get_ylabel() == "macro f1 (%)"
+    legend = plot.get_legend()
+    assert legend is not None
+    assert [(text.get_text(), text.get_parse_math()) for text in legend.get_texts()] == [("odd\\x1b $way$", False)]
+
+
 def test_too_few_points_make_no_surface() -> None:
     points = grid("matched")[:3]
     few = search_coefficients(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nas.evaluation import Failure, Fidelity, Outcome, Request
+from nas.evaluation import Failure, Fidelity, Outcome, Request, metric_of
 from tests.helpers.evaluators import arch, request
 
 
@@ -78,3 +78,17 @@ def test_what_is_no_single_result_is_refused(given: dict[str, object]) -> None:
 def test_a_fidelity_that_cannot_be_is_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}"):
         Fidelity(**given)
+
+
+@pytest.mark.parametrize(
+    ("method", "metric"),
+    [
+        ("", "accuracy"),
+        ("metric=macro_f1", "macro_f1"),
+        ("loss=class weights,metric=top 5,teacher=ab12", "top 5"),
+        ("fast, metric=macro_f1, no flip", "macro_f1"),
+        ("module:symmetric=x", "accuracy"),
+    ],
+)
+def test_a_method_tells_its_metric(method: str, metric: str) -> None:
+    assert metric_of(method) == metric

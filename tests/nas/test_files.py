@@ -162,3 +162,19 @@ def test_a_json_file_is_read_within_bounds(tmp_path: Path, monkeypatch: pytest.M
 def test_bytes_of_a_path_that_are_no_text_are_written_as_text(tmp_path: Path) -> None:
     replace_text(tmp_path / "a", os.fsdecode(b"d\xe9ta"), durable=False)
     assert (tmp_path / "a").read_text() == "d\\udce9ta"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, make: Callable[[Path], None], linked: bool) -> None:
+    path = real = tmp_path / "a"
+    if linked:
+        real = tmp_path / "real"
+        path.symlink_to(real)
+    make(real)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match="no regular file"):
+        replace_text(path, "new", durable=False)
+    assert not real.is_file()
+    assert path.is_symlink() == linked
+    assert sorted(tmp_path.iterdir()) == before

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from nas import machine
+
+ROOT = Path(__file__).parents[2]
 
 
 def stat(*idle: int) -> str:
@@ -47,3 +52,23 @@ def test_where_the_system_does_not_tell_all_cores_are_free(monkeypatch: pytest.M
     monkeypatch.setattr(machine, "STAT", tmp_path / "none")
     monkeypatch.setattr(machine, "usable_cores", lambda: 4)
     assert machine.free_cores() == 4
+
+
+def test_onnx_runtime_sends_nothing_and_writes_nothing_at_home(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    program = "from nas.machine import quiet_onnxruntime; quiet_onnxruntime().SessionOptions()"
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "CI"))}
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=surroundings | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=120,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_there_onnx_runtime_is_loaded() -> None:
+    sources = [path for package in ("nas", "experiments") for path in (ROOT / package).rglob("*.py")]
+    loading = [path.name for path in sources if re.search(r"^\s*(import|from) onnxruntime", path.read_text(), re.M)]
+    assert len(sources) > 100
+    assert loading == []

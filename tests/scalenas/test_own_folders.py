@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -96,3 +97,16 @@ def test_a_search_of_ones_own(script: Command, module: Command) -> None:
 def test_workers_of_ray(module: Command) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
     assert json.loads(module(*SEARCH, *OWN, "--executor", "ray"))["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("arguments", [("inspect", "mobilenet_v2"), ("--version",)])
+def test_a_working_directory_that_was_removed(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"import os; os.rmdir({str(gone)!r}); from scalenas.__main__ import main; main()"
+    found = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=gone, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    said = "scalenas: the working directory cannot be used (No such file or directory): change to another\n"
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", said)

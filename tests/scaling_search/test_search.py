@@ -8,6 +8,7 @@ import pytest
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from scaling_search import ScalingPoint, scaling_points, search_coefficients
+from scaling_search.search import LEAST_SECONDS
 from search_spaces import fit_arch, reference_arch
 
 BASE = fit_arch(reference_arch("efficientnet_b0"), 22, 6.3e6, num_classes=10)
@@ -119,6 +120,12 @@ def test_seconds_buy_as_many_trainings_as_the_first_ones_say(seconds: float, tra
     evaluate = Timed()
     search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0, 1, 2), seconds=seconds)
     assert len({request.key for request in evaluate.asked}) == trainings
+
+
+def test_trainings_that_take_no_time_are_not_without_number() -> None:
+    evaluate = PlantedSurface()
+    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, seeds=(0,), seconds=2.0)
+    assert len({request.key for request in evaluate.asked}) == 2.0 / LEAST_SECONDS
 
 
 def test_seconds_cannot_be_spent_when_the_first_trainings_all_fail() -> None:

@@ -119,7 +119,7 @@ function searchSection(search) {
           log: true,
           height: 270,
           xLabel: label,
-          yLabel: "val accuracy, %",
+          yLabel: `val ${search.metric}, %`,
           yFormat: (v) => String(+(100 * v).toFixed(2)),
           points: cloud
             .filter((r) => r[key])

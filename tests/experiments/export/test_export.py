@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -336,6 +337,10 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, scalenas: Run) -> None:
         status, _, err = scalenas("export", "no such network", "-o", tmp_path / "a.json", "-o", tmp_path / wrong)
         assert (status, word in err, err.count("\n")) == (2, True, 1), err
         assert [file.name for file in tmp_path.iterdir()] == ["d.py"]
+    os.mkfifo(tmp_path / "pipe.json")
+    status, _, err = scalenas("export", "mobilenet_v2", "-o", tmp_path / "pipe.json")
+    assert (status, "no regular file" in err) == (2, True)
+    assert (tmp_path / "pipe.json").is_fifo()
     arch = json.loads(reference_arch("mobilenet_v2").to_json())
     record: object
     for record in ({}, [], {"arch": {}}, {"arch": arch}, {"arch": arch, "classes": ["a"], "weights": None}):

@@ -33,6 +33,11 @@ def crowd(count: int, role: str) -> list[FrontierPoint]:
     ]
 
 
+def texts(figure: Figure) -> str:
+    """All that is written anywhere in a picture."""
+    return "\n".join(found.get_text() for found in figure.findobj(Text))
+
+
 def names(figure: Figure) -> list[tuple[str, Bbox]]:
     """Every name with the box of its letters, the leader apart."""
     return [
@@ -63,3 +68,27 @@ def test_one_point_has_an_axis_to_read_it_from() -> None:
     axes = frontier_figure([BASELINE]).axes[0]
     low, high = axes.get_xlim()
     assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "axis"),
+    [
+        ("fast", "test accuracy, %"),
+        ("fast, metric=macro_f1, no flip", "test macro f1, %"),
+        ("fast, loss=class weights,metric=balanced_accuracy", "test balanced accuracy, %"),
+    ],
+)
+def test_the_axis_says_what_was_measured(recipe: str, axis: str) -> None:
+    assert frontier_figure([replace(BASELINE, recipe=recipe)]).axes[0].get_ylabel() == axis
+
+
+ODD = "a\x1b[31mb\u202ec\x00"
+
+
+def test_what_does_not_show_is_written_out_in_names() -> None:
+    other = replace(BASELINE, label=f"{ODD} phi 1", run=f"other {ODD}", data=ODD, macs=10**7, accuracy=0.9)
+    figure = frontier_figure([replace(BASELINE, data=ODD), other], title=ODD)
+    written = texts(figure)
+    assert not set(ODD) - {"a", "b", "c", "[", "3", "1", "m"} & set(written)
+    shown = "a\\x1b[31mb\\u202ec\\x00"
+    assert written.count(shown) >= 4, "in the heading, the data, the name and the legend"

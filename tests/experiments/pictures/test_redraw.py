@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from experiments.cli import main
 from experiments.run.folder import RunFolder
@@ -93,6 +94,29 @@ def test_what_an_older_run_does_not_tell_is_the_default(done: Path, tmp_path: Pa
     redraw(RunFolder(bare))
     with pytest.raises(AssertionError, match=r"drift\.png"):  # the line is drawn on to other epochs
         expect_same_pictures(done, bare)
+
+
+def test_pictures_drawn_again_say_what_the_run_measured(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tables_alone(done, tmp_path / "bare")
+    record = json.loads((bare / "run.json").read_text())
+    record["identity"]["recipe"] += ", metric=macro_f1"
+    (bare / "run.json").write_text(json.dumps(record))
+    table = pd.read_csv(bare / "frontier.csv")
+    table["recipe"] += ", metric=macro_f1"
+    table.to_csv(bare / "frontier.csv", index=False)
+    drawn: dict[str, str] = {}
+
+    def note(figure: Figure, path: Path) -> None:
+        drawn[path.stem] = "; ".join(f"{axes.get_xlabel()}, {axes.get_ylabel()}" for axes in figure.axes)
+
+    monkeypatch.setattr("experiments.pictures.run_folder.save_figure", note)
+    redraw(RunFolder(bare))
+    assert set(drawn) == set(PICTURES)
+    for name in set(PICTURES) - {"drift"}:
+        assert "macro f1" in drawn[name]
+        assert "accuracy" not in drawn[name]
 
 
 def test_parts_of_several_runs(done: Path, tmp_path: Path, scalenas: Run) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,70 @@ def test_a_cache_that_was_cut_short_is_one_line(tmp_path: Path, name: str) -> No
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DataError, match="not a whole image cache; remove it"):
         open_dataset(root, tmp_path / "cache")
+
+
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _other_shape(file: Path) -> None:
+    np.save(file, np.load(file)[:-1])
+
+
+def _other_type(file: Path) -> None:
+    np.save(file, np.load(file).astype(np.float32))
+
+
+def _objects(file: Path) -> None:
+    np.save(file, np.array([None, {}], dtype=object))
+
+
+def _odd_header(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b"{'descr'", b"{'descr\x00("))
+
+
+ARRAYS = ("images", "state", "digests", "spans")
+DAMAGE = (_pipe, _folder, _other_shape, _other_type, _objects, _odd_header)
+
+
+@pytest.mark.parametrize("partial", [False, True], ids=["finished", "partial"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((f"{name}.npy", damage) for name in ARRAYS for damage in DAMAGE),
+        *(("survey.json", each) for each in DAMAGE[:2]),
+    ],
+)
+def test_a_damaged_cache_is_one_line(tmp_path: Path, name: str, damage: Callable[[Path], None], partial: bool) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    cache = open_dataset(root, tmp_path / "cache").images_path.parent
+    if partial:
+        cache = cache.rename(cache.with_name(f"{cache.name}.partial"))
+    damage(cache / name)
+    with pytest.raises(DataError, match="not a whole image cache; remove it"):
+        open_dataset(root, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"{}", None])
+def test_damaged_splits_are_written_anew(tmp_path: Path, content: bytes | None) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    dataset = open_dataset(root, tmp_path / "cache")
+    labels = load_split(dataset, "train").labels
+    if content is None:
+        np.savez(dataset.splits_path, train_rows=np.zeros(3, int), train_labels=np.zeros(3, int))
+    else:
+        dataset.splits_path.write_bytes(content)
+    assert open_dataset(root, tmp_path / "cache") == dataset
+    assert load_split(dataset, "train").labels.tolist() == labels.tolist()
+    _pipe(dataset.splits_path)
+    assert open_dataset(root, tmp_path / "cache") == dataset
+    assert load_split(dataset, "train").labels.tolist() == labels.tolist()
 
 
 def test_a_cache_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,61 @@ def test_a_header_that_is_not_understood_is_told(tmp_path: Path, text: str, word
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(TableError, match=f"t.csv: .*{words}"):
         load_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.bz2", "csv.xz", "csv.zip"])
+def test_what_is_no_table_is_told(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    pd.read_csv(_plain(tmp_path)).to_csv(whole, index=False)
+    content = whole.read_bytes()
+    file = tmp_path / f"damaged.{suffix}"
+    for damaged in (b"", content[: len(content) // 2].replace(b",", b"\xff"), bytes(80)):
+        file.write_bytes(damaged)
+        with pytest.raises(TableError, match=r"damaged\.csv") as told:
+            load_table(file)
+        assert "\n" not in str(told.value)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(TableError, match="is no regular file"):
+        load_table(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "words"),
+    [
+        ("stage3_kernel", "", "column 'stage3_kernel' has an empty cell"),
+        ("stage3_kernel", "4.5", "column 'stage3_kernel': stages[2].kernel: must be an integer of at least 1, not 4.5"),
+        ("stage1_layers", "0", "column 'stage1_layers': stages[0].layers: must be an integer of at least 1, not 0"),
+        ("stage1_expand", "many", "column 'stage1_expand': 'many' is no number"),
+        ("stage7_se", "x", "column 'stage7_se': 'x' is no number"),
+        ("top1", "good", "column 'top1': 'good' is no accuracy"),
+        ("top1", "inf", "column 'top1': inf is no accuracy"),
+        ("top1", "-3", "column 'top1': -3.0 is no accuracy"),
+        ("top1", "101", "column 'top1': 101.0 is no accuracy"),
+    ],
+)
+def test_a_cell_that_no_network_has_is_named(tmp_path: Path, column: str, cell: str, words: str) -> None:
+    names = [f"stage{i}_{name}" for i in range(1, 8) for name in ("expand", "kernel", "layers", "se")]
+    frame = pd.DataFrame([[1, 3, 2, 0] * 7 + [70.5], [1, 5, 1, 1] * 7 + [71.5]], columns=[*names, "top1"])
+    file = tmp_path / "table.csv"
+    frame.to_csv(file, index=False)
+    assert len(load_table(file).frame) == 2
+    frame = frame.astype(object)
+    frame.loc[1, column] = cell
+    frame.to_csv(file, index=False)
+    with pytest.raises(TableError, match=f"table.csv: {re.escape(words)}"):
+        load_table(file)
+
+
+def test_numbers_that_stand_as_texts_are_numbers(tmp_path: Path) -> None:
+    names = [f"stage{i}_{name}" for i in range(1, 8) for name in ("expand", "kernel", "layers", "se")]
+    head, row = ",".join([*names, "top1"]), ",".join(map(str, [1, 3, 2, 0] * 7))
+    file = tmp_path / "table.csv"
+    # The last row, left out, has pandas read the columns as texts, or as numbers that are not whole.
+    for odd in ("x", "0.5"):
+        file.write_text(f"{head}\n{row},9.5\n{row.replace('1,', '4,', 1)},70.5\n{','.join([odd] * 28)},\n")
+        table = load_table(file, mode="exact")
+        assert table.space.choices[0].values == (1, 4)
+        assert [type(value) for value in table.space.choices[0].values] == [int, int]
+        params = {choice.name: choice.values[0] for choice in table.space.choices}
+        assert table.accuracy(table.params_of(table.space.decode(params))) == pytest.approx(0.095)

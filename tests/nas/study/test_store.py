@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 from nas.evaluation import FAILURE_KINDS, Failure, Outcome
 from nas.score import Score
 from nas.study.attributes import outcome_attrs, request_attrs, stored_outcome, stored_request
-from nas.study.store import JournalError, open_study, read_study, rescore, run_lock
+from nas.study.store import JournalError, driver_lives, open_study, read_study, rescore, run_lock
 from tests.helpers.evaluators import request
 
 
@@ -369,3 +372,29 @@ def test_the_lock_tells_its_holder_and_nothing_of_the_one_before(tmp_path: Path)
     (tmp_path / ".lock").write_text("123456789012345")
     with run_lock(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_driver_starts_while_somebody_looks_whether_one_lives(tmp_path: Path) -> None:
+    with run_lock(tmp_path):
+        pass
+    look = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(look, fcntl.LOCK_SH)
+    end = threading.Timer(0.05, os.close, [look])
+    end.start()
+    with run_lock(tmp_path):
+        assert driver_lives(tmp_path)
+    assert not driver_lives(tmp_path)
+
+
+def test_without_a_lock_there_is_no_driver_and_one_that_cannot_be_asked_may_have_one(tmp_path: Path) -> None:
+    assert not driver_lives(tmp_path)
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    assert driver_lives(tmp_path)
+
+
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "is no regular file"), (os.mkdir, "is no regular file"),
+                                            (lambda _: None, "no such file")])  # fmt: skip
+def test_what_is_no_journal_is_not_read(path: Path, make: Callable[[Path], None], said: str) -> None:
+    make(path)
+    with pytest.raises(JournalError, match=f"{re.escape(str(path))}: {said}"):
+        read_study(path, "s")
