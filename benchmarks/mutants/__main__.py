@@ -36,7 +36,6 @@ _STUDY = (
     "--deselect",
     f"{_STORE}::test_requests_and_outcomes_come_back_as_they_were",
 )
-_DEFAULT = "default or promising or equal_costs or value_alone or minimising or conditional"
 _MODEL = ("tests/nas/samplers/test_model.py",)
 _POSTERIOR = ("tests/scaling_search/test_posterior.py", "tests/scaling_search/test_analysis.py")
 TESTS = {
@@ -48,7 +47,7 @@ TESTS = {
     "search_spaces/cost.py": ("tests/search_spaces/test_cost.py", "tests/search_spaces/test_reference_published.py"),
     "scaling_search/surface/posterior.py": _POSTERIOR,
     "nas/samplers/grid.py": _MODEL,
-    "nas/samplers/model_based.py": ("tests/nas/samplers/test_samplers.py", "-k", _DEFAULT),
+    "nas/samplers/model_based.py": (*_MODEL, "tests/nas/samplers/test_conditions.py"),
     "nas/samplers/model/acquisition.py": _MODEL,
     "nas/samplers/model/covariance.py": _MODEL,
     "nas/samplers/model/gp.py": _MODEL,

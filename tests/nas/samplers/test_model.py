@@ -3,6 +3,7 @@ units, its acquisition, and the rows that all of these see."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy import stats
 
+from nas.samplers import make_sampler
 from nas.samplers.grid import INACTIVE, Axis, Grid, Rows, make_grid
 from nas.samplers.model.acquisition import candidates, expected_improvement, log_expected_improvement, maximise
 from nas.samplers.model.covariance import ALIKE, MISMATCH, NOISE, PAIRS, SHARED, Floats, Inputs, Kernel
@@ -576,3 +578,74 @@ def test_order_is_that_of_rising_numbers() -> None:
     assert [make_grid({"x": each}).axes[0].ordered for each in (IntDistribution(1, 2), FloatDistribution(0, 1))] == [
         True, True,
     ]  # fmt: skip
+
+
+# --- The suggestion ----------------------------------------------------------------------------------------------
+
+SMALL: dict[str, BaseDistribution] = {
+    "w": IntDistribution(1, 5), "k": IntDistribution(1, 4), "op": CategoricalDistribution(("a", "b", "c")),
+}  # fmt: skip
+TARGET = Score(6e6, -0.3)
+
+
+def cost_of(params: Mapping[str, Any]) -> float:
+    return float(1e6 * params["w"] * params["k"])
+
+
+def studied(n: int, **options: Any) -> tuple[optuna.Study, Grid, Rows, Rows]:
+    """A study of n finished trials and one that runs, its grid, all rows in the order in which it has had them, and
+    sorted."""
+    grid = make_grid(SMALL)
+    every = np.array(list(np.ndindex(*grid.sizes)))
+    rows = np.random.default_rng(3).permutation(every)
+    sampler = make_sampler("default", seed=1, macs=cost_of, score=TARGET, **options)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for row in rows[:n]:
+        params = grid.params(row)
+        accuracy = 0.4 + 0.05 * params["w"] + 0.1 * (params["op"] == "b") - 0.02 * params["k"]
+        value = TARGET(accuracy, cost_of(params))
+        study.add_trial(optuna.create_trial(params=params, distributions=SMALL, value=value))
+    study.enqueue_trial(grid.params(rows[n]))
+    study.ask(SMALL)
+    return study, grid, rows, every
+
+
+@pytest.mark.parametrize("n", [8, 20])
+@pytest.mark.parametrize("bound", [30e6, 5e6])
+@pytest.mark.parametrize("named", [False, True])
+def test_the_default_asks_where_most_improvement_is_expected(n: int, bound: float, named: bool) -> None:
+    def name(params: Mapping[str, Any]) -> str | None:
+        return f"{params['w']} {params['k']}" if params["op"] != "c" else None  # some have no name
+
+    options: dict[str, Any] = {"network": name} if named else {}
+    study, grid, rows, every = studied(n, feasible=lambda params: cost_of(params) <= bound, **options)
+    costs, all_costs = (np.array([cost_of(grid.params(row)) for row in some]) for some in (rows[: n + 1], every))
+    known, all_known = (np.log([TARGET(1, cost) for cost in some]) for some in (costs, all_costs))
+    values = np.array([trial.value for trial in study.trials[:n]], float)
+    data = Data(rows[:n], np.log(costs[:n]), np.log(values) - known[:n], known[:n])
+    model = Surrogates().build(grid, data, rows[n : n + 1], np.log(costs[n:]))
+    best = (model.mean(rows[: n + 1], np.log(costs)) + known).max()
+    mean, std = model.predict(every, np.log(all_costs))
+    gain = expected_improvement(mean + all_known, 1.5 * std, np.full(len(every), best))
+    had = {row.tobytes() for row in rows[: n + 1]}
+    names = {name(grid.params(row)) for row in rows[: n + 1]} - {None} if named else set()
+    for i, row in enumerate(every):
+        if row.tobytes() in had or all_costs[i] > bound or name(grid.params(row)) in names:
+            gain[i] = -1
+    assert study.ask(SMALL).params == grid.params(every[gain.argmax()])
+
+
+def test_the_default_draws_at_random_until_eight_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spy(*given: Any) -> Floats:
+        asked.append(1)
+        return log_expected_improvement(*given)
+
+    monkeypatch.setattr("nas.samplers.model_based.log_expected_improvement", spy)
+    study = studied(7)[0]
+    trial = study.ask(SMALL)
+    assert asked == []
+    study.tell(trial, 0.5)
+    study.ask(SMALL)
+    assert asked
