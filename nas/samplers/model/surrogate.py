@@ -169,9 +169,11 @@ class Surrogates:
 
 def _rung(n: int) -> int:
     """The largest number of the ladder 8, 10, 13, 16 ... that n has reached; below 8, n."""
-    rung = min(n, _FIRST_FIT)
-    while max(rung + 1, int(rung * _GROWTH)) <= n:
-        rung = max(rung + 1, int(rung * _GROWTH))
+    if n < _FIRST_FIT:
+        return n
+    rung = _FIRST_FIT
+    while (larger := int(rung * _GROWTH)) <= n:
+        rung = larger
     return rung
 
 

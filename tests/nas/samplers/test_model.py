@@ -213,6 +213,7 @@ MIXED = make_grid({
     "b3.op": CategoricalDistribution(("x", "y", "w")),  # unlike: other values
     "act": CategoricalDistribution(("relu", "gelu")),
     "fixed": CategoricalDistribution((3,)),
+    "named": CategoricalDistribution(("only",)),
 })  # fmt: skip
 LIKE = (("s2.width", "s10.width"), ("b1.op", "b2.op"))
 
