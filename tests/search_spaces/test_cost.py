@@ -173,6 +173,10 @@ def test_a_network_has_the_costs_of_its_stages_at_any_size_and_number_of_classes
     assert count_macs(at_resolution(arch, 64), num_classes=7) == network_cost(arch, 64, 7).macs
     assert count_macs(arch) - count_macs(arch, num_classes=999) == count_params(arch) - count_params(arch, 999) - 1
     assert input_shape(arch) == Shape(3, 32)
+    # Where nothing is said, it is the network's own resolution and ImageNet's 1000 classes.
+    assert network_cost(arch) == network_cost(arch, 32, 1000)
+    assert stage_costs(arch) == stage_costs(arch, 32, 1000)
+    assert (count_macs(arch), count_params(arch)) == network_cost(arch, 32, 1000)[:2]
     for wrong in (0, 1_000_001):
         with pytest.raises(ArchError, match="resolution"):
             count_macs(arch, wrong)
