@@ -179,9 +179,9 @@ def test_the_median_below_the_peak_is_that_of_every_fourth_surface() -> None:
 
 def test_the_least_squares_are_those_of_the_best_hill_at_its_best_height() -> None:
     rng = np.random.default_rng(7)
-    points = to_plane(lattice(5))
+    points = 0.3 * to_plane(lattice(5))  # where hills are so flat that their information is below 1
     hills = prior_hills(rng, 200)
-    accuracy = 0.6 - 0.02 * hills.drops(points)[17] + rng.normal(0, 0.001, len(points))
+    accuracy = 0.6 - 0.2 * hills.drops(points)[17] + rng.normal(0, 0.001, len(points))
     data = evidence(accuracy[:, None])
 
     def left(drops: Floats) -> float:
@@ -197,3 +197,28 @@ def test_the_least_squares_are_those_of_the_best_hill_at_its_best_height() -> No
     assert refined == pytest.approx(from_truth, rel=0.05)
     upside_down = evidence(1 - accuracy[:, None])
     assert least_squares(Hills(hills.values[[17]]), points, upside_down, refine=False) == upside_down.total
+
+
+def test_the_unit_of_accuracies_does_not_matter_even_where_a_hill_leaves_nothing_over() -> None:
+    points = to_plane(lattice(3))
+    hills = prior_hills(np.random.default_rng(8), 20)
+    accuracy = np.tile(-hills.drops(points)[4][:, None], 2)
+    expected = log_likelihood(hills.drops(points), evidence(accuracy))
+    assert expected.argmax() == 4
+    for unit in (0.03, 5.0):
+        np.testing.assert_allclose(log_likelihood(hills.drops(points), evidence(unit * accuracy)), expected, atol=1e-6)
+
+
+def test_what_is_known_well_is_drawn_as_it_is() -> None:
+    points = to_plane(lattice(4))
+    truth = Hills(np.array([[0.1, -0.05, 0.2, 0.1, 0.5]]))
+    noise = np.random.default_rng(9).normal(0, 0.0005, (len(points), 25))
+    data = evidence(0.6 - 0.05 * truth.drops(points)[0][:, None] + noise)
+    surfaces = draw_surfaces(points, data)
+    drops = surfaces.hills.drops(points)
+    estimated = -drops @ data.scores / np.einsum("nm,ml,nl->n", drops, data.information, drops)
+    assert (surfaces.heights / estimated).mean() == pytest.approx(1, abs=0.003)
+    best = surfaces.best_points()
+    assert (np.abs(best.mean(axis=0) - truth.values[0, :2]) < 3 * best.std(axis=0)).all()
+    assert best.std() < 0.15
+    assert surfaces.noise.mean() == pytest.approx(0.0005, rel=0.05)
