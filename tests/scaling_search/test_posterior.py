@@ -209,16 +209,16 @@ def test_the_unit_of_accuracies_does_not_matter_even_where_a_hill_leaves_nothing
         np.testing.assert_allclose(log_likelihood(hills.drops(points), evidence(unit * accuracy)), expected, atol=1e-6)
 
 
-def test_what_is_known_well_is_drawn_as_it_is() -> None:
+def test_what_is_known_well_is_drawn_as_it_is_and_not_all_alike() -> None:
     points = to_plane(lattice(4))
     truth = Hills(np.array([[0.1, -0.05, 0.2, 0.1, 0.5]]))
-    noise = np.random.default_rng(9).normal(0, 0.0005, (len(points), 25))
+    noise = np.random.default_rng(9).normal(0, 0.0005, (len(points), 3))
     data = evidence(0.6 - 0.05 * truth.drops(points)[0][:, None] + noise)
     surfaces = draw_surfaces(points, data)
     drops = surfaces.hills.drops(points)
     estimated = -drops @ data.scores / np.einsum("nm,ml,nl->n", drops, data.information, drops)
-    assert (surfaces.heights / estimated).mean() == pytest.approx(1, abs=0.003)
+    assert (surfaces.heights / estimated).mean() == pytest.approx(1, abs=0.006)
+    assert len(np.unique(surfaces.hills.values, axis=0)) > 500
     best = surfaces.best_points()
     assert (np.abs(best.mean(axis=0) - truth.values[0, :2]) < 3 * best.std(axis=0)).all()
-    assert best.std() < 0.15
-    assert surfaces.noise.mean() == pytest.approx(0.0005, rel=0.05)
+    assert (best.std(axis=0) < 0.02).all()
