@@ -3,7 +3,7 @@
 A mutant is a module with one place changed: another operator, comparison or number, a condition turned round, a call
 left out. The changes are Cosmic Ray's; it would start a process for each, which here is a fork of one that has loaded
 torch. The sample of a module is drawn with a seed. Results are kept in a CSV file by the changed line, so that a run
-that was stopped goes on; --again asks those that survived once more, after tests were added.
+that was stopped goes on; --again asks those that survived without a reason once more, after tests were added.
 
 The table says of each module how many there are, were tried and were killed (a test failed, or took too long), then
 names the survivors, each with the reason from reasons.csv why it may stay.
@@ -30,19 +30,14 @@ _HEADER = ("module", "before", "after", "line", "killed", "seconds")
 _REASONS = Path(__file__).with_name("reasons.csv")
 _SEARCH = "tests/nas/test_search.py"
 _STORE = "tests/nas/study/test_store.py"
-_STUDY = (
-    "tests/nas/study/test_journal.py",
-    _STORE,
-    "--deselect",
-    f"{_STORE}::test_requests_and_outcomes_come_back_as_they_were",
-)
+_STUDY = (_STORE, "--deselect", f"{_STORE}::test_requests_and_outcomes_come_back_as_they_were")
 _MODEL = ("tests/nas/samplers/test_model.py",)
 _POSTERIOR = ("tests/scaling_search/test_posterior.py", "tests/scaling_search/test_analysis.py")
 TESTS = {
     "nas/score.py": ("tests/nas/test_score.py",),
     "nas/search.py": (_SEARCH, "-k", "not two_workers and not identical"),
     "nas/study/store.py": _STUDY,
-    "nas/study/journal.py": _STUDY,
+    "nas/study/journal.py": ("tests/nas/study/test_journal.py", *_STUDY),
     "nas/study/passwords.py": ("tests/nas/study/test_passwords.py",),
     "search_spaces/cost.py": ("tests/search_spaces/test_cost.py", "tests/search_spaces/test_reference_published.py"),
     "scaling_search/surface/posterior.py": _POSTERIOR,
@@ -64,7 +59,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="CSV file of the results")
     parser.add_argument("--sample", type=int, default=60, help="mutants of a module")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="ask those that survived once more")
+    parser.add_argument("--again", action="store_true", help="ask those that survived without a reason once more")
     options = parser.parse_args()
     modules = options.modules or list(TESTS)
     for module in set(modules) - set(TESTS):
@@ -90,8 +85,11 @@ def main() -> None:
 
 def _try(copy: Copy, module: str, mutants: Sequence[Mutant], to: Path, again: bool) -> None:
     known = _killed(to)
-    settled = {key for key, killed in known.items() if killed or not again}
-    left = [each for each in mutants if _key(module, each) not in settled]
+    left = [
+        each
+        for each in mutants
+        if (killed := known.get(_key(module, each))) is None or (again and not killed and _reason(module, each) is None)
+    ]
     if not left:
         return
     begun = time.monotonic()
@@ -123,20 +121,22 @@ def _report(every: dict[str, int], drawn: dict[str, list[Mutant]], known: dict[K
     print("\nsurvivors")
     for module, mutants in alive.items():
         for each in sorted(mutants):
-            print(f"{module}:{each.line}: {_reason(module, each)}\n  - {each.before}\n  + {each.after}")
+            print(
+                f"{module}:{each.line}: {_reason(module, each) or 'NO REASON YET'}\n  - {each.before}\n  + {each.after}"
+            )
 
 
 def _line(module: str, every: int, tried: int, alive: int) -> None:
     print(f"{module:38}{every:8}{tried:8}{tried - alive:8}{1 - alive / max(tried, 1):8.1%}")
 
 
-def _reason(module: str, of: Mutant) -> str:
-    """Why it may survive, by the first row of reasons.csv for this module (or *) whose text is in the changed line and
-    was not in the line before."""
+def _reason(module: str, of: Mutant) -> str | None:
+    """Why it may survive, if there is a reason: the first row of reasons.csv of this module, or of all (*), whose text
+    is in the changed line and was not there before."""
     for row in read_rows(_REASONS):
         if row["module"] in ("*", module) and row["after"] in of.after and row["after"] not in of.before:
             return row["reason"]
-    return "NOT YET LOOKED AT"
+    return None
 
 
 if __name__ == "__main__":
