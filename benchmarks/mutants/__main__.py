@@ -31,6 +31,7 @@ _REASONS = Path(__file__).with_name("reasons.csv")
 _SEARCH = "tests/nas/test_search.py"
 _STORE = "tests/nas/study/test_store.py"
 _STUDY = (_STORE, "--deselect", f"{_STORE}::test_requests_and_outcomes_come_back_as_they_were")
+_SAMPLERS = "tests/nas/samplers/test_samplers.py"
 _MODEL = ("tests/nas/samplers/test_model.py",)
 _POSTERIOR = ("tests/scaling_search/test_posterior.py", "tests/scaling_search/test_analysis.py")
 TESTS = {
@@ -42,7 +43,7 @@ TESTS = {
     "search_spaces/cost.py": ("tests/search_spaces/test_cost.py", "tests/search_spaces/test_reference_published.py"),
     "scaling_search/surface/posterior.py": _POSTERIOR,
     "nas/samplers/grid.py": _MODEL,
-    "nas/samplers/model_based.py": (*_MODEL, "tests/nas/samplers/test_conditions.py"),
+    "nas/samplers/model_based.py": (*_MODEL, f"{_SAMPLERS}::test_pareto_search_covers_more_than_random_search"),
     "nas/samplers/model/acquisition.py": _MODEL,
     "nas/samplers/model/covariance.py": _MODEL,
     "nas/samplers/model/gp.py": _MODEL,
