@@ -386,7 +386,8 @@ def some_data(n: int, *, peaked: bool = True, costs: Floats | None = None) -> tu
     known = rng.normal(size=n)
     targets = rng.normal(3, 2, n)
     targets[: n // 10] -= 30  # went wrong
-    return grid, Data(grid.random(rng, n), rng.normal(16, 2, n) if costs is None else costs, targets, known, peaked)
+    rows, costs = grid.random(rng, n), rng.normal(16, 2, n) if costs is None else costs
+    return grid, Data(rows, costs, targets, known, **({} if peaked else {"peaked": False}))
 
 
 @pytest.mark.parametrize("peaked", [True, False])
