@@ -556,7 +556,7 @@ def levels(distribution: BaseDistribution) -> tuple[Any, ...]:
 
 
 def test_long_ranges_have_65_levels_from_end_to_end() -> None:
-    assert levels(IntDistribution(1, 65)) == tuple(range(1, 66))
+    assert levels(IntDistribution(1, 65)) == levels(IntDistribution(1, 65, log=True)) == tuple(range(1, 66))
     assert levels(IntDistribution(-3, 9, step=4)) == (-3, 1, 5, 9)
     assert levels(IntDistribution(0, 640)) == tuple(range(0, 641, 10))
     assert levels(IntDistribution(2, 2 + 128 * 3, step=3)) == tuple(range(2, 387, 6))
