@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAVASCRIPT := .ci/javascript
 BIOME := $(JAVASCRIPT)/node_modules/.package-lock.json
 
-.PHONY: setup demo cifar10 figures test check check-javascript clean
+.PHONY: setup demo cifar10 figures test check check-javascript mutants clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,13 @@ check-javascript:
 	@if ! command -v npm >/dev/null; then echo "no npm: the report's JavaScript is not checked"; \
 	elif ! $(MAKE) --silent $(BIOME); then echo "npm cannot install Biome: the report's JavaScript is not checked"; \
 	else npm --prefix $(JAVASCRIPT) run --silent check; fi
+
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m benchmarks.mutants --to runs/mutants.csv
+
+$(VENV)/.mutants: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group mutants
+	touch $@
 
 $(BIOME): $(JAVASCRIPT)/package-lock.json
 	npm --prefix $(JAVASCRIPT) ci --silent

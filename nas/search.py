@@ -16,7 +16,7 @@ from nas.evaluation import Outcome, Request
 from nas.figures import Figure
 from nas.pool.drive import TooManyFailuresError, drive
 from nas.pool.executor import Event, Executor, Finished
-from nas.study.attributes import DUPLICATE_OF, UNTRAINED_BECAUSE, measured, request_attrs, stored_cost
+from nas.study.attributes import COST, DUPLICATE_OF, UNTRAINED_BECAUSE, measured, request_attrs
 from nas.study.drivers import Alone
 from nas.study.ending import trained
 from nas.study.known import known_of
@@ -61,7 +61,7 @@ def _candidate(trials: list[FrozenTrial], score: Callable[[float, float], float]
     macs, params = first["macs"], first["params"]
     arch = ArchSpec.from_dict(first["arch"])
     return Candidate(
-        arch, accuracy, macs, params, score(accuracy, stored_cost(trials[0]) or macs), len(trials), trials[0].number
+        arch, accuracy, macs, params, score(accuracy, first.get(COST, macs)), len(trials), trials[0].number
     )
 
 

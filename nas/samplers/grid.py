@@ -132,7 +132,7 @@ def _floats(d: FloatDistribution) -> list[float]:
     if d.step is None:
         return _spread(d.low, d.high, d.log)
     count = round((d.high - d.low) / d.step) + 1
-    ranks = range(count) if count <= MAX_LEVELS else sorted({round(i) for i in np.linspace(0, count - 1, MAX_LEVELS)})
+    ranks = sorted({round(i) for i in np.linspace(0, count - 1, min(count, MAX_LEVELS))})
     return [min(d.high, d.low + i * d.step) for i in ranks]
 
 

@@ -46,6 +46,7 @@ def test_the_absolute_form_charges_for_the_distance() -> None:
     ("given", "words"),
     [
         ({"target_macs": 0}, "target_macs must be above 0"),
+        ({"target_macs": -1e6}, "target_macs must be above 0"),
         ({"target_macs": math.inf}, "target_macs must be above 0"),
         ({"target_macs": math.nan}, "target_macs must be above 0"),
         ({"target_macs": "20M"}, "target_macs must be above 0 .*'20M'"),

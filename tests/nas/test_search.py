@@ -15,9 +15,9 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.evaluation import Evaluator, Fidelity, Outcome, Request
+from nas.evaluation import Evaluator, Failure, Fidelity, Outcome, Request
 from nas.figures import Figure
 from nas.pool.executor import Executor
 from nas.pool.inline import InlineExecutor
@@ -36,7 +36,7 @@ from nas.search import (
     discover,
     evaluate_all,
 )
-from nas.study.attributes import REPEAT, stored_request
+from nas.study.attributes import REPEAT, outcome_attrs, request_attrs, stored_request
 from nas.study.ledger import OnEvent
 from nas.study.optuna_adapter import set_system_attr
 from nas.study.store import open_study
@@ -224,6 +224,71 @@ def test_candidates_come_best_first(path: Path) -> None:
     assert (found[0].arch.id, found[0].score) == (best.user_attrs["arch_id"], best.value)
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
     assert len(found) == len({trial.user_attrs["arch_id"] for trial in study.trials})
+
+
+def test_a_candidate_is_the_mean_of_its_trainings_and_its_score_that_of_the_mean() -> None:
+    study = optuna.create_study(direction="maximize")
+
+    def add(channels: int, value: float | None, seed: int = 0, **attrs: Any) -> None:
+        of = request_attrs(request(channels, seed=seed), {"macs": 100 * channels, "params": channels})
+        outcome = outcome_attrs(
+            Outcome(accuracy=value) if value is not None else Outcome(failure=Failure("oom", "full"))
+        )
+        state = TrialState.COMPLETE if value is not None else TrialState.FAIL
+        study.add_trial(create_trial(state=state, value=value, user_attrs={**of, **outcome, **attrs}))
+
+    add(24, 0.25)
+    add(16, 0.5)
+    add(8, 0.0)
+    add(8, 1.0, seed=1)
+    add(8, 0.875, seed=2, duplicate_of=3)
+    add(40, None)
+    add(32, 0.25, cost=2400)  # charged for another figure than its MACs
+    add(56, 0.125, cost=2400)
+    add(48, 0.125, cost=2400)
+    add(8, None, seed=3)
+
+    found = candidates(study, lambda accuracy, cost: accuracy * 2400 / cost if cost >= 2400 else accuracy)
+    assert [(c.arch, c.accuracy, c.macs, c.params, c.score, c.n, c.number) for c in found] == [
+        (arch(8), 0.5, 800, 8, 0.5, 2, 2),
+        (arch(16), 0.5, 1600, 16, 0.5, 1, 1),
+        (arch(24), 0.25, 2400, 24, 0.25, 1, 0),
+        (arch(32), 0.25, 3200, 32, 0.25, 1, 6),
+        (arch(48), 0.125, 4800, 48, 0.125, 1, 8),
+        (arch(56), 0.125, 5600, 56, 0.125, 1, 7),
+    ]
+    assert candidates(optuna.create_study(), SCORE) == []
+
+
+@pytest.mark.parametrize(
+    ("fates", "told"),
+    [
+        (["a"], "1 x a"),
+        (["a", "b", "b"], "2 x b; 1 x a"),
+        (["a", "b", "c", "b", "c", "c"], "3 x c; 2 x b ..."),
+        (["a", "", "fail"], "2 x fail; 1 x a"),  # one that nothing is known of beside its state
+    ],
+)
+def test_a_search_without_a_value_says_what_became_of_most_trials(fates: list[str], told: str) -> None:
+    study = optuna.create_study(direction="maximize")
+    for fate in fates:
+        attrs = {"failure_message": fate} if fate != "a" else {"pruned_because": fate}
+        study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attrs if fate else {}))
+    plan = SearchPlan(TINY, SCORE, FIDELITY, len(fates), FIGURES)
+    with pytest.raises(NoCandidateError) as error:
+        discover(plan, make_sampler("random", seed=0), InlineExecutor(Formula()), study)
+    assert str(error.value) == f"no trial came to a value: {told}"
+
+
+def test_a_study_is_refused_by_the_method_of_any_of_its_trials_either_way() -> None:
+    study = optuna.create_study(direction="maximize", study_name="mixed")
+    study.add_trial(create_trial(state=TrialState.FAIL))  # of no method
+    attrs = request_attrs(Request(arch(8), FIDELITY, method="teacher=b0"), {})
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attrs))
+    plan = SearchPlan(TINY, SCORE, FIDELITY, 3, FIGURES)
+    with pytest.raises(ValueError, match=r"^the study 'mixed' holds values of another method") as error:
+        discover(plan, make_sampler("random", seed=0), InlineExecutor(Formula()), study)
+    assert "(teacher=b0) than the plan asks for (accuracy of a training from scratch)" in str(error.value)
 
 
 def test_progress_counts_to_the_end(path: Path) -> None:
@@ -450,6 +515,39 @@ def test_a_list_is_trained_in_its_order_and_each_request_once(tmp_path: Path, pa
     trials = open_study(path, "scale").trials
     assert [stored_request(trial) for trial in trials] == [*requests, request(8, seed=2)]
     assert [trial.value for trial in trials] == [trial.user_attrs["accuracy"] for trial in trials]
+
+
+def test_a_list_tells_its_progress_with_what_was_known_before(path: Path) -> None:
+    evaluate(path, [request(8)], Formula())
+    seen: list[TrialEvent] = []
+    asked = [request(16), request(8), request(24)]
+    evaluate(path, asked, Formula(), on_event=seen.append)
+    assert {news.total for news in seen} == {3}
+    for number, (of, done) in enumerate([(request(16), 1), (request(24), 2)]):
+        told = [(news.epoch, news.value, news.done, news.finished) for news in seen if news.request == of]
+        curve = [formula(of) * epoch / 3 for epoch in (1, 2, 3)]
+        running = [(0, None), *enumerate(curve, 1)]
+        expected = [(epoch, value, done, False) for epoch, value in running]
+        assert told == [*expected, (0, None, done + 1, True)]
+        assert {news.number for news in seen if news.request == of} == {number}
+
+
+def test_the_score_of_a_list_charges_for_its_first_figure(path: Path) -> None:
+    study = open_study(path, "scale", ["maximize"])
+    for figures, channels in (((PARAMS, MACS), 8), ((MACS, PARAMS), 16)):
+        evaluate_all(
+            [request(channels)],
+            InlineExecutor(Formula()),
+            study,
+            figures=figures,
+            score=lambda value, cost: value + cost,
+        )
+    for trial, (figure, channels) in zip(study.trials, ((PARAMS, 8), (MACS, 16)), strict=True):
+        assert trial.value == formula(request(channels)) + figure.of(arch(channels))
+        assert (trial.user_attrs["macs"], trial.user_attrs["params"]) == (
+            MACS.of(arch(channels)),
+            PARAMS.of(arch(channels)),
+        )
 
 
 def test_a_list_holds_the_callers_parameters_attributes_and_values(path: Path) -> None:

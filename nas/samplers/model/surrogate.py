@@ -24,8 +24,8 @@ from nas.samplers.model.gp import Posterior, fit_hyperparameters, posterior
 from nas.samplers.model.objective import floor_of
 
 _FIRST_FIT, _GROWTH = 8, 1.3
-"""Hyperparameters are fitted at 8 points, with which modelling begins, then whenever there are 1.3 times as many: a fit
-takes dozens of likelihoods, and a few points more change it little."""
+"""Hyperparameters are fitted at 8 points, with which modelling begins, then whenever there are 1.3 times as many,
+rounded down: a fit takes dozens of likelihoods, and a few points more change it little."""
 _MOST_FITTED, _MOST_ROWS = 250, 500
 """Points that hyperparameters are fitted to, and that are conditioned on: time grows with their cube, and a suggestion
 is to take no more than seconds."""
@@ -168,10 +168,12 @@ class Surrogates:
 
 
 def _rung(n: int) -> int:
-    """The largest number of the ladder 8, 11, 15 ... that n has reached."""
-    rung = min(n, _FIRST_FIT)
-    while max(rung + 1, int(rung * _GROWTH)) <= n:
-        rung = max(rung + 1, int(rung * _GROWTH))
+    """The largest number of the ladder 8, 10, 13, 16 ... that n has reached; below 8, n."""
+    if n < _FIRST_FIT:
+        return n
+    rung = _FIRST_FIT
+    while (larger := int(rung * _GROWTH)) <= n:
+        rung = larger
     return rung
 
 

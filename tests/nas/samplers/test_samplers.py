@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
-from scipy import stats
 
 from nas.figures import InSpace, MultiplyAdds, keeps
 from nas.samplers import SAMPLERS, make_sampler, recommend
@@ -21,10 +18,7 @@ from nas.samplers.costs import RowCosts
 from nas.samplers.grid import INACTIVE, Grid, make_grid
 from nas.samplers.history import HistoryReader
 from nas.samplers.local import RESTART_KEY
-from nas.samplers.model.acquisition import expected_improvement, log_expected_improvement
-from nas.samplers.model.covariance import MISMATCH, NOISE, SHARED, Floats, Inputs, Kernel
-from nas.samplers.model.gp import negative_log_likelihood, posterior, prior
-from nas.samplers.model.surrogate import Data, Surrogates
+from nas.samplers.model.acquisition import log_expected_improvement
 from nas.score import Score
 from search_spaces import mbconv_space
 
@@ -296,178 +290,6 @@ def test_hill_climbing_tries_neighbours_of_the_best_and_restarts_when_they_are_s
         if found > best:
             best, where = found, dict(trial.params)
     assert len({tuple(t.params.items()) for t in study.trials}) == 6
-
-
-# --- The model ---------------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(mean=st.floats(-3, 3), std=st.floats(0.05, 2), best=st.floats(-3, 3))
-def test_expected_improvement_is_the_integral(mean: float, std: float, best: float) -> None:
-    # 200 Gauss-Legendre nodes on the part of the line that matters.
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    low, high = max(best, mean - 9 * std), max(best, mean + 9 * std)
-    f = low + (high - low) * (nodes + 1) / 2
-    expected = float(((f - best) * stats.norm(mean, std).pdf(f) * weights).sum() * (high - low) / 2)
-    found = expected_improvement(np.array([mean]), np.array([std]), np.array([best]))[0]
-    assert found == pytest.approx(expected, rel=1e-4, abs=1e-9)
-    if expected > 1e-7:
-        logged = log_expected_improvement(np.array([mean]), np.array([std]), best)[0]
-        assert np.exp(logged) == pytest.approx(expected, rel=1e-3)
-
-
-def test_log_expected_improvement_falls_steadily_into_the_tail() -> None:
-    mean = -np.linspace(0, 60, 400)
-    logged = log_expected_improvement(mean, np.ones(400), 0.0)
-    assert np.isfinite(logged).all()
-    assert (np.diff(logged) < 0).all()
-    # phi(z) / z^2 for z -> -inf
-    assert logged[-1] == pytest.approx(-0.5 * 60**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(60), abs=1e-2)
-
-
-def _model(n: int = 25) -> tuple[Grid, Kernel, Inputs, Floats, Floats, Floats]:
-    rng = np.random.default_rng(0)
-    grid = make_grid(SPACE)
-    rows = grid.random(rng, n)
-    rows[3, 4] = -1
-    kernel = Kernel(grid)
-    theta = prior(kernel)[0] + 0.3 * rng.normal(size=SHARED + len(grid.axes))
-    return grid, kernel, kernel.inputs(rows, rng.normal(size=n)), theta, rng.normal(size=n), rng.exponential(0.1, n)
-
-
-def test_likelihood_and_gradient() -> None:
-    _, kernel, x, theta, y, blur = _model()
-    found, gradient = negative_log_likelihood(kernel, theta, x, y, blur)
-    covariance = kernel(theta, x, x) + np.exp(theta[NOISE]) * np.eye(len(y)) + np.diag(blur)
-    exact = -stats.multivariate_normal(np.zeros(len(y)), covariance).logpdf(y)
-    assert found + 0.5 * len(y) * np.log(2 * np.pi) == pytest.approx(exact)
-    step = 1e-5
-    for i, each in enumerate(np.eye(len(theta)) * step):
-        up, down = (negative_log_likelihood(kernel, theta + change, x, y, blur)[0] for change in (each, -each))
-        slope = (up - down) / (2 * step)
-        assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-5)
-
-
-def test_posterior_is_the_normal_conditional_and_pending_points_move_no_mean() -> None:
-    grid, kernel, x, theta, y, blur = _model()
-    rng = np.random.default_rng(1)
-    new = kernel.inputs(grid.random(rng, 7), rng.normal(size=7))
-    gram = kernel(theta, x, x) + (np.exp(theta[NOISE]) + 1e-8) * np.eye(len(y)) + np.diag(blur)
-    cross = kernel(theta, new, x)
-    mean, std = posterior(kernel, theta, x, y, blur).predict(new)
-    np.testing.assert_allclose(mean, cross @ np.linalg.solve(gram, y), atol=1e-8)
-    covariance = kernel(theta, new, new) - cross @ np.linalg.solve(gram, cross.T)
-    np.testing.assert_allclose(std**2, np.diag(covariance), atol=1e-8)
-    waiting = posterior(kernel, theta, x, y, blur, pending=new)
-    np.testing.assert_allclose(waiting.mean(new), mean, atol=1e-8)
-    assert (waiting.predict(new)[1] < std).all()
-
-
-def test_near_values_of_an_ordered_parameter_mismatch_less() -> None:
-    grid = make_grid({"n": IntDistribution(1, 4), "op": CategoricalDistribution(("a", "b", "c"))})
-    kernel = Kernel(grid)
-    theta = prior(kernel)[0]
-    theta[:SHARED] = -50.0
-    theta[MISMATCH] = 0.0
-    rows = np.array([[0, 0], [1, 0], [3, 0], [0, 1], [0, 2]])
-    x = kernel.inputs(rows, np.zeros(5))
-    found = -np.log(kernel(theta, x, x)[0] - 1.0) / np.exp(theta[SHARED:])[[0, 0, 0, 1, 1]]  # both weights are equal
-    np.testing.assert_allclose(found, [0, 0.75, 1, 1, 1], atol=1e-9)
-
-
-def test_diagonal_is_that_of_the_covariance() -> None:
-    _, kernel, x, theta, _, _ = _model()
-    np.testing.assert_allclose(kernel.diagonal(theta, x), np.diag(kernel(theta, x, x)))
-
-
-@pytest.mark.parametrize(
-    ("levels", "places"),
-    [
-        ((1, 2, 4), (0, 0.5, 1)),
-        ((1, 4, 6), (0, np.log(4) / np.log(6), 1)),
-        ((0, 1, 4), (0, 0.25, 1)),
-        ((-1.0, 0.0, 3.0), (0, 0.25, 1)),
-        ((4, 1, 2), (0, 0.5, 1)),
-        (("a", "b", "c", "d", "e"), (0, 0.25, 0.5, 0.75, 1)),
-        ((7,), (0,)),
-        ((0.1, 1.0, 10.0, float("inf")), (0, 1 / 3, 2 / 3, 1)),
-        ((2**62, 2**62 + 1, 2**62 + 2), (0, 0.5, 1)),
-    ],
-)
-def test_levels_lie_by_their_ratio_where_they_have_one(levels: tuple[Any, ...], places: tuple[float, ...]) -> None:
-    grid = make_grid({"x": CategoricalDistribution(levels)})
-    np.testing.assert_allclose(grid.axes[0].places, places)
-
-
-def test_real_numbers_lie_evenly_on_the_scale_of_their_range() -> None:
-    grid = make_grid({"x": FloatDistribution(1e-6, 1), "y": FloatDistribution(1e-6, 1, log=True)})
-    for axis in grid.axes:
-        np.testing.assert_allclose(axis.places, np.linspace(0, 1, len(axis.levels)))
-
-
-def _learnt(names: list[str], effects: list[float]) -> float:
-    """What the model expects the last of some on/off parameters to do once it has seen the others change singly."""
-    grid = make_grid({name: CategoricalDistribution((0, 1)) for name in names})
-    singles = np.eye(len(names), dtype=np.int64)[:-1]
-    rows = np.concatenate([np.zeros((1, len(names)), np.int64), singles])
-    y = np.concatenate([[0.0], effects])
-    zero = np.zeros(len(rows))
-    model = Surrogates().build(grid, Data(rows, zero, y, zero, peaked=False), rows[:0], zero[:0])
-    probe = np.zeros((2, len(names)), np.int64)
-    probe[1, -1] = 1
-    low, high = model.mean(probe, np.zeros(2))
-    return float(high - low)
-
-
-def test_what_a_choice_does_in_the_other_stages_is_expected_of_the_next() -> None:
-    stages = [f"s{i}.se" for i in range(1, 9)]
-    strangers = [f"{letter}.se" for letter in "abcdefgh"]
-    steady, rising = [1.0] * 7, [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]
-    assert _learnt(stages, steady) > 0.6
-    assert _learnt(stages, steady) > 2 * _learnt(strangers, steady)
-    # Stages come in the order of their numbers, whatever the order of the parameters.
-    assert _learnt(stages, rising) > _learnt(stages, rising[::-1]) + 0.2
-    shuffled = [f"s{i}.se" for i in (3, 1, 7, 5, 2, 6, 4, 8)]
-    assert _learnt(shuffled, [rising[int(name[1]) - 1] for name in shuffled[:-1]]) == pytest.approx(
-        _learnt(stages, rising), abs=0.02
-    )
-
-
-def test_bad_points_are_learnt_less_exactly_than_good_ones() -> None:
-    grid = make_grid(SPACE)
-    rows = np.unique(grid.random(np.random.default_rng(0), 60), axis=0)
-    y = np.random.default_rng(1).normal(size=len(rows))  # nothing to learn: the model can but remember
-    zero = np.zeros(len(rows))
-    errors = {}
-    for peaked in (True, False):
-        data = Data(rows, zero, y, zero, peaked=peaked)
-        model = Surrogates().build(grid, data, rows[:0], zero[:0])
-        gap = np.abs(model.mean(rows, zero) - data.cut(data.floor))
-        top = y >= np.quantile(y, 0.9)
-        errors[peaked] = gap[~top].mean() / gap[top].mean()
-    assert errors[True] > 1.5 * errors[False]
-
-
-@settings(deadline=None)
-@given(st.integers(1, 200), st.integers(1, 7), st.booleans(), st.integers(0, 10**6))
-def test_rows_and_params_are_inverse(high: int, step: int, log: bool, seed: int) -> None:
-    whole = IntDistribution(1, high, log=True) if log else IntDistribution(1, 1 + high // step * step, step=step)
-    grid = make_grid(
-        {"n": whole, "x": FloatDistribution(1e-3, 2.0, log=log), "c": CategoricalDistribution(("a", None, 2))}
-    )
-    for row in grid.random(np.random.default_rng(seed), 5):
-        params = grid.params(row)
-        np.testing.assert_array_equal(grid.row(params), row)
-        assert whole._contains(whole.to_internal_repr(params["n"]))
-        assert 1e-3 <= params["x"] <= 2.0
-
-
-def test_neighbours_are_all_single_changes() -> None:
-    grid = make_grid(SPACE)
-    row = grid.random(np.random.default_rng(0), 1)[0]
-    near = grid.neighbours(row)
-    assert ((near != row).sum(1) == 1).all()
-    assert len(np.unique(near, axis=0)) == len(near) == (grid.sizes - 1).sum()
 
 
 # --- Recommendation and several objectives -----------------------------------------------------------------------

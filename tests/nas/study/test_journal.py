@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +168,10 @@ def test_a_deep_record_is_refused(depth: int) -> None:
         parse_record(b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"note":' + deep + b"}}\n")
 
 
-@pytest.mark.parametrize("durable", [True, False])
-def test_a_durable_batch_is_on_the_disk_at_its_end(path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
+@pytest.mark.parametrize("asked", [{}, {"durable": True}, {"durable": False}])
+def test_a_durable_batch_is_on_the_disk_at_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, bool]
+) -> None:
     study, synced, fsync = batching(path), list[int](), os.fsync
 
     def watched(descriptor: int) -> None:
@@ -175,8 +179,55 @@ def test_a_durable_batch_is_on_the_disk_at_its_end(path: Path, monkeypatch: pyte
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    with batch(study, durable=durable):
+    with batch(study, **asked):
         use(study)
-    assert synced == [path.stat().st_size] * durable
+    assert synced == [path.stat().st_size] * asked.get("durable", True)
+    journal = BatchingJournal(path)
+    synced.clear()
+    with journal.batch(**asked):
+        journal.append_logs([{"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"n": 1}}])
+    assert synced == [path.stat().st_size] * asked.get("durable", True)
     study.ask()
     assert synced[-1:] == [path.stat().st_size]
+
+
+@pytest.mark.parametrize("gone", ["lock", "folder"])
+def test_a_lock_or_folder_that_is_removed_meanwhile_is_told(tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = folder / "journal"
+    opened = batch(batching(path))
+    opened.__enter__()
+    if gone == "lock":
+        (folder / "journal.lock").unlink()
+    else:
+        shutil.rmtree(folder)
+    with pytest.raises(OSError, match="its folder or its lock was removed") as error:
+        opened.__exit__(None, None, None)
+    assert (error.value.errno, error.value.filename) == (errno.ENOENT, str(path))
+
+
+def test_a_journal_that_is_there_is_not_touched_by_opening_it(path: Path) -> None:
+    batching(path)
+    before = path.stat()
+    BatchingJournal(path)
+    assert path.stat() == before
+
+
+def test_reading_from_a_record_on_gives_the_rest_of_file_and_batch(path: Path) -> None:
+    study = batching(path)
+    use(study)
+    journal = BatchingJournal(path)
+    every = list(journal.read_logs(0))
+    for start in range(len(every) + 2):
+        assert list(BatchingJournal(path).read_logs(start)) == every[start:]  # before and after it has read all
+        assert list(journal.read_logs(start)) == every[start:]
+    more = [{"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"n": number}} for number in range(3)]
+    with journal.batch():
+        journal.append_logs(more[:1])
+        journal.append_logs(more[1:])
+        whole = [*every, *({**each, "line": len(every) + i} for i, each in enumerate(more, 1))]
+        for start in range(len(whole) + 1):
+            assert list(journal.read_logs(start)) == whole[start:]
+    assert list(BatchingJournal(path).read_logs(0)) == whole
+    assert list(journal.read_logs(len(every))) == whole[len(every) :]

@@ -103,3 +103,8 @@ def test_an_address_is_shown_and_written_without_its_password(storage: str, show
 )  # fmt: skip
 def test_a_servers_message_may_quote_the_password(storage: str) -> None:
     assert hide_password("no host 'p@S3CRET', nor p%40S3CRET", storage) == "no host '***', nor ***"
+
+
+def test_of_a_password_that_begins_with_another_nothing_is_left() -> None:
+    storage = "postgresql://u:abc@h/x?sslpassword=abcS3CRET"
+    assert hide_password("neither abcS3CRET nor abc", storage) == "neither *** nor ***"

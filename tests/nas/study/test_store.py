@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import optuna
@@ -22,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 from nas.evaluation import FAILURE_KINDS, Failure, Outcome
 from nas.score import Score
 from nas.study.attributes import outcome_attrs, request_attrs, stored_outcome, stored_request
-from nas.study.store import JournalError, driver_lives, open_study, read_study, rescore, run_lock
+from nas.study.store import JournalError, copy_study, driver_lives, open_study, read_study, rescore, run_lock
 from tests.helpers.evaluators import request
 
 
@@ -326,6 +326,52 @@ def test_another_score_changes_the_values_and_nothing_else(path: Path) -> None:
     assert len(optuna.study.get_all_study_names(read_study(path, "discover")._storage)) == 1
     assert [trial.value for trial in scored(path, first).trials] == [trial.value for trial in before]
     assert {file.name for file in path.parent.iterdir()} == {path.name}
+
+
+def test_a_rescoring_changes_what_the_score_decides_and_drops_what_pruners_noted_of_it(path: Path) -> None:
+    first, second = Score(1e6), Score(2e6, -0.5)
+    study = scored(path, first)
+    study.set_user_attr("note", "kept")
+    noted = {"completed_rung_0": 0.5, "sampler:note": 1}
+    told: list[tuple[TrialState, float | None, dict[str, float]]] = [
+        (TrialState.COMPLETE, 0.75, {"accuracy": 0.5, "macs": 1000}),
+        (TrialState.COMPLETE, 0.75, {"accuracy": 0.5, "macs": 1000, "cost": 3000}),
+        (TrialState.COMPLETE, 0.75, {"metric_value": 0.25, "macs": 1000}),
+        (TrialState.COMPLETE, 0.75, {"macs": 1000}),
+        (TrialState.COMPLETE, 0.75, {"accuracy": 0.5}),
+        (TrialState.PRUNED, None, {"expected_accuracy": 0.5, "expected_score": 0.75, "macs": 1000}),
+        (TrialState.PRUNED, None, {"expected_accuracy": 0.5, "expected_score": 0.75}),
+        (TrialState.FAIL, None, {"accuracy": 0.5, "macs": 1000}),
+    ]
+    for state, value, attrs in told:
+        study.add_trial(create_trial(state=state, value=value, user_attrs=attrs, system_attrs=noted))
+    for score, where in ((first, path.with_name("same")), (second, path.with_name("other")), (second, path)):
+        if where != path:
+            copy_study(study, where, "discover", score)
+        new = scored(where, score)
+        assert new.user_attrs == {"note": "kept", "score": asdict(score)}
+        assert [trial.value for trial in new.trials] == [
+            score(0.5, 1000), score(0.5, 3000), score(0.25, 1000), 0.75, 0.75, None, None, None,
+        ]  # fmt: skip
+        assert [trial.user_attrs.get("expected_score") for trial in new.trials[5:]] == [score(0.5, 1000), 0.75, None]
+        left = noted if score == first else {"sampler:note": 1}
+        assert [trial.system_attrs for trial in new.trials] == [left] * len(told)
+
+
+def test_a_rescored_journal_is_on_the_disk_under_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored(path, Score(1e6)).add_trial(create_trial(value=1.0, user_attrs={"accuracy": 0.5, "macs": 10}))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    rescore(path, "discover", Score(3e6))
+    assert synced[-2:] == [path.stat().st_ino, path.parent.stat().st_ino]
+
+
+def test_studies_of_several_objectives_keep_them(path: Path) -> None:
+    study = open_study(path, "discover", ["maximize", "minimize"])
+    study.add_trial(create_trial(values=[1.0, 2.0]))
+    again = open_study(path, "discover", ["maximize", "minimize"])
+    assert [direction.name for direction in again.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert again.trials[0].values == [1.0, 2.0]
 
 
 def test_the_same_score_leaves_the_journal_alone(path: Path) -> None:
