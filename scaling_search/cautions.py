@@ -10,11 +10,14 @@ from scaling_search.analysis import Analysis
 from scaling_search.grid import share_lattice
 from scaling_search.matching import ASTRAY
 from scaling_search.search import CoefficientSearch, trainings_of
+from scaling_search.surface.posterior import Surfaces
 
 SPREAD = 1.1
 ROUNDING = 1e-6
 TINY = 16
 """Images of fewer pixels a side leave hardly any steps to grow by."""
+DISTINCT = 100
+"""Fewer different hills among the draws do not make a 90 % interval."""
 WANTED = 0.005
 """The difference of accuracy that a search should be able to see: half a point."""
 
@@ -105,6 +108,11 @@ def _reach(found: CoefficientSearch) -> list[str]:
 
 def _surface(analysis: Analysis) -> list[str]:
     lines = []
+    if isinstance(analysis.draws, Surfaces) and analysis.draws.distinct < DISTINCT:
+        lines.append(
+            f"the surface could be drawn from {analysis.draws.distinct} different hills only: intervals and region are "
+            "too narrow; trainings at another seed of some points would help"
+        )
     if analysis.model != "hill":
         lines.append(
             f"one smooth hill does not explain the points (p = {analysis.lack_of_fit:.3g}): "

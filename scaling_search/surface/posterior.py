@@ -157,6 +157,11 @@ class Surfaces:
     heights: Floats
     noise: Floats
 
+    @property
+    def distinct(self) -> int:
+        """How many of the hills differ. Few do where the rounds of `draw_surfaces` have not settled."""
+        return len(np.unique(self.hills.values, axis=0))
+
     def best_points(self) -> Floats:
         return self.hills.best_points()
 

@@ -30,6 +30,8 @@ from scaling_search.analysis import Trainings, analyse
 from scaling_search.cautions import images_needed
 from scaling_search.coefficients import Coefficients
 from scaling_search.search import trainings_of
+from scaling_search.surface.hills import Hills
+from scaling_search.surface.posterior import Surfaces
 from search_spaces import count_macs, fit_arch, reference_arch
 
 BASE = fit_arch(reference_arch("efficientnet_b0"), 22, 6.3e6, num_classes=10)
@@ -88,6 +90,16 @@ def test_a_zigzag_is_not_drawn_on() -> None:
 def test_drift_needs_two_lengths() -> None:
     with pytest.raises(ValueError, match="two or more"):
         drift(analyses_of({2: (0.2, 0.3, 0.5)}), target=16)
+
+
+def test_draws_of_few_hills_are_told() -> None:
+    found = searched(3, (0.3, 0.3, 0.4))
+    assert found.analysis is not None
+    draws = found.analysis.draws
+    assert isinstance(draws, Surfaces)
+    few = replace(draws, hills=Hills(np.repeat(draws.hills.values[:5], 400, axis=0)))
+    (line,) = cautions(replace(found, analysis=replace(found.analysis, draws=few)), native_size=32, val_images=50_000)
+    assert "drawn from 5 different hills only: intervals and region are too narrow" in line
 
 
 def test_a_sound_search_has_no_cautions() -> None:

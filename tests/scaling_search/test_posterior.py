@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from scaling_search.cautions import DISTINCT
 from scaling_search.surface.hills import Hills, prior_hills
 from scaling_search.surface.posterior import (
     SIGNALS,
@@ -98,6 +99,15 @@ def test_drawn_noise_is_as_uncertain_as_its_degrees_of_freedom_say() -> None:
     data = evidence(accuracy)
     precision = draw_surfaces(to_plane(points), data).noise ** -2.0
     assert precision.std() / precision.mean() == pytest.approx((2 / data.dof) ** 0.5, rel=0.08)
+
+
+def test_draws_that_have_not_settled_are_seen_to_be_few() -> None:
+    """The same data as above: with one seed of the draws the rounds end before they settle."""
+    points = lattice(3)
+    surface = -0.2 * ((points - np.array([0.3, 0.3, 0.4])) ** 2).sum(axis=1)
+    accuracy = 0.6 + surface[:, None] + np.random.default_rng(2).normal(0, 0.002, (len(points), 2))
+    found = [draw_surfaces(to_plane(points), evidence(accuracy), seed=seed).distinct for seed in (0, 1)]
+    assert found[0] < DISTINCT < found[1]
 
 
 def test_sets_of_accuracies_that_are_held_at_once_have_the_likelihoods_of_each() -> None:
