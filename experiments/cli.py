@@ -253,7 +253,8 @@ def export(  # noqa: PLR0917  click passes all by name
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
     .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
-    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training.
+    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training, or a trained
+    network's .safetensors file.
     """
     from experiments.export import check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
@@ -287,7 +288,8 @@ def evaluate(  # noqa: PLR0917  click passes all by name
 ) -> None:
     """Measure a trained network on DATA: accuracy, each class, what is taken for what, the most confident mistakes.
 
-    MODEL is the run folder of a full training, or its weights.safetensors wherever that lies.
+    MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
+    .safetensors file, wherever that lies.
     """
     from experiments.run.progress import Narrator  # noqa: PLC0415
     from experiments.views.evaluation import evaluation_facts, evaluation_table, write_evaluation  # noqa: PLC0415
@@ -314,8 +316,8 @@ def evaluate(  # noqa: PLR0917  click passes all by name
 def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json: bool) -> None:
     """Name the class of each IMAGE by a trained network.
 
-    MODEL is the run folder of a full training, or its weights.safetensors wherever that lies. Images are read, resized
-    and normalised as those that it was trained on.
+    MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
+    .safetensors file, wherever that lies. Images are read, resized and normalised as those that it was trained on.
     """
     from experiments.views.prediction import predictions, predictions_csv  # noqa: PLC0415
     from experiments.views.trained import load_trained  # noqa: PLC0415

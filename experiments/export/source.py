@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
 from experiments.records import BaselineRecord, TrainingRecord, read_json, read_record
+from experiments.records.model import ModelRecord, read_model
 from experiments.records.record import named_record
 from experiments.records.values import Classes, needed, read_value
 from experiments.run.folder import RunFolder
@@ -73,15 +74,20 @@ class Exported:
 def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:
     """The network that `text` names, with its weights.
 
-    text: a run folder of a full training (its architecture and weights), or anything load_arch takes. weights: a file
+    text: a run folder with a trained network (that of a full training, or its baseline's of the frontier), a
+    .safetensors file that says what it is, or anything load_arch takes. weights: a file
     (.safetensors, .pth) in place of the run's. num_classes None: the weights', the run's or 1000. resolution None: the
     architecture's own. Without any weights they are drawn afresh from seed 0, which is said. Raises UserError.
     """
     trained = Path(text) / "train.json"
-    classes, file, record = num_classes, weights, None
+    classes, file = num_classes, weights
+    record: TrainingRecord | ModelRecord | None = None
     if trained.is_file():
         record, arch, names, trained_file = _training(trained)
         classes, file = num_classes or len(names), weights or trained_file
+    elif weights is None and (model := _model_of(text)) is not None:
+        record, file = read_model(model), str(model)
+        arch, classes = record.arch, num_classes or len(record.classes)
     else:
         arch = load_arch(text)
     if resolution is not None:
@@ -114,6 +120,19 @@ def _built(arch: ArchSpec, num_classes: int, file: str | None) -> Network:
     if file is not None:
         load_weights(network, file)
     return network.eval()
+
+
+def _model_of(text: str) -> Path | None:
+    """The file of a trained network that is given, or of the baseline of the run folder that is."""
+    path = Path(text)
+    if path.is_file() and path.suffix == ".safetensors":
+        return path
+    if not path.is_dir():
+        return None
+    folder = RunFolder(path)
+    baseline, file = folder.find(BaselineRecord), folder.models / "baseline.safetensors"
+    fits = baseline is not None and file.is_file() and read_model(file).arch.id == baseline.id
+    return file if fits else None
 
 
 def _training(path: Path) -> tuple[TrainingRecord, ArchSpec, tuple[str, ...], str]:

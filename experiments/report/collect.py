@@ -143,6 +143,9 @@ def _story(
         lines.append(told.training.sentence)
     elif "train" in steps and not folder.has(TrainingRecord):
         lines.append(story.training(record))
+    models = sorted(folder.models.glob("*.safetensors")) if folder.models.is_dir() else []
+    if models:
+        lines.append(story.models(folder.name, [file.stem for file in models]))
     return lines
 
 

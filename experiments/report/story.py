@@ -89,6 +89,17 @@ def trained(result: TrainingRecord) -> str:
     )
 
 
+def models(run: str, names: Sequence[str]) -> str:
+    """Which trained networks the run folder holds, and what to do with them."""
+    count = "one trained network" if len(names) == 1 else f"{len(names)} trained networks"
+    first = "baseline" if "baseline" in names else names[0]
+    file = f"{run}/models/{first}.safetensors"
+    return (
+        f"models/ has {count} of the frontier, of each the seed that is best on val: "
+        f"scalenas predict {file} IMAGE names images, scalenas evaluate {file} DATA has figures of each class."
+    )
+
+
 def _of(result: TrainingRecord) -> str:
     return "" if result.measured == "accuracy" else f"a {result.measured} of "
 

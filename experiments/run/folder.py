@@ -25,7 +25,8 @@ from nas.files import replace_text
 
 STUDIES = ("discover", "confirm", "scale", "plans", "compare", "fidelity")
 """The studies that a run may have, in the order of its steps."""
-CACHE, CHECKPOINTS, CHECKPOINT, TENSORBOARD = FOLDERS = ("cache", "checkpoints", "checkpoint", "tensorboard")
+FOLDERS = ("cache", "checkpoints", "checkpoint", "tensorboard", "models")
+CACHE, CHECKPOINTS, CHECKPOINT, TENSORBOARD, MODELS = FOLDERS
 """The folders that a run makes in its own."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
@@ -61,6 +62,16 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """Where a full training is kept while it runs."""
         return self.path / CHECKPOINT
+
+    @property
+    def models(self) -> Path:
+        """The trained networks of the frontier, each a file that says what it is."""
+        return self.path / MODELS
+
+    @property
+    def weights(self) -> Path:
+        """The weights of the frontier's trainings, of every seed, until the best of each network is a model."""
+        return self.models / "seeds"
 
     @property
     def tensorboard(self) -> Path:

@@ -19,9 +19,9 @@ from experiments.run.naming import Resolutions, largest_resolution, load_object,
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
-from nas.evaluation import ACCURACY, Evaluator
+from nas.evaluation import ACCURACY, Evaluator, Fidelity
 from nas.training.objective import METRICS, Objective, class_weighted
-from nas.training.proxy import ProxyEvaluator
+from nas.training.proxy import Keep, ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
 
@@ -81,7 +81,11 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         progress=progress,
         tell=remarks.append,
     )
-    evaluator = _evaluator(settings, dataset, folder.checkpoints)
+    final_split = "test" if dataset.counts.get("test") else "val"
+    keep = None
+    if final_split == "test":  # nothing but the frontier's trainings is measured on that
+        keep = Keep(folder.weights, Fidelity(settings.final.final_epochs), final_split)
+    evaluator = _evaluator(settings, dataset, folder.checkpoints, keep)
     method, metric = "", ACCURACY
     if isinstance(evaluator, ProxyEvaluator):
         method, metric = evaluator.method, evaluator.objective.metric.name
@@ -94,7 +98,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         resolutions=resolve_resolution(asked.resolution, dataset.native_size),
         native_size=dataset.native_size,
         cached_size=dataset.size,
-        final_split="test" if dataset.counts.get("test") else "val",
+        final_split=final_split,
         val_images=dataset.counts["val"],
         recipe=", ".join(
             filter(None, (settings.training.evaluator or fast().name, method, "no flip" if asked.no_flip else ""))
@@ -136,7 +140,7 @@ def open_table(path: str) -> Problem:
     )
 
 
-def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evaluator:
+def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path, keep: Keep | None) -> Evaluator:
     text = settings.training.evaluator
     if text is None:
         asked = settings.training
@@ -146,7 +150,13 @@ def _evaluator(settings: Settings, dataset: Dataset, checkpoints: Path) -> Evalu
             images = np.bincount(labels, minlength=dataset.num_classes).tolist()
             objective = replace(objective, loss=class_weighted(images))
         return ProxyEvaluator(
-            dataset, fast(), plain=asked.plain, numerics=asked.numerics, checkpoints=checkpoints, objective=objective
+            dataset,
+            fast(),
+            plain=asked.plain,
+            numerics=asked.numerics,
+            checkpoints=checkpoints,
+            objective=objective,
+            keep=keep,
         )
     make = load_object(text, "--evaluator", "left out")
     with from_users_code(f"--evaluator {text}"):

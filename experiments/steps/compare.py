@@ -14,6 +14,7 @@ from experiments.records.record import named_record
 from experiments.records.values import needed
 from experiments.run.context import RunContext
 from experiments.run.folder import RunFolder
+from experiments.run.models import keep_models
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.tables.standing import standing
@@ -122,9 +123,13 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
         for entry in entries
     }
     outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.arch.id], NAME)
-    measured = []
+    measured, trained = [], {}
     for entry in entries:
-        found = [outcomes[requests[entry.arch.id, seed].key] for seed in seeds]
+        asked = [requests[entry.arch.id, seed] for seed in seeds]
+        found = [outcomes[request.key] for request in asked]
+        trained[entry.label] = [
+            (request, outcome) for request, outcome in zip(asked, found, strict=True) if outcome.value is not None
+        ]
         values = [outcome.value for outcome in found if outcome.value is not None]
         if values:
             measured.append(
@@ -144,6 +149,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
             )
         else:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
+    keep_models(run, {label: tries for label, tries in trained.items() if tries})
     return measured
 
 

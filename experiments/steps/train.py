@@ -16,9 +16,9 @@ from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan, normalisation
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
-from experiments.records.model import ImageFormat, ModelRecord, OpenedData
 from experiments.records.training import Accuracies, ClassFigures, KeptWeights, TrainingData
 from experiments.run.context import RunContext
+from experiments.run.models import model_record
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
 from nas.data.dataset import Dataset
@@ -124,7 +124,7 @@ class _FullTraining:
         predicted = training.predict(final)
         test = None if self.test is None else self.objective.metric.of(predicted, final.labels)
         accuracy = Accuracies(state.curve[epoch - 1], test)
-        said = self._model(run, accuracy)
+        said = model_record(run, self.arch, self.dataset, self.objective.metric.name, accuracy)
         save_weights(training.result, run.folder.path / WEIGHTS, metadata=said.metadata)
         record = self._record(run, state, epoch, accuracy, self._by_class(predicted, final.labels))
         run.folder.write(record)
@@ -154,21 +154,6 @@ class _FullTraining:
         return tuple(
             ClassFigures(name, int(there), right / there if there else None, right / said if said else None)
             for name, right, there, said in rows
-        )
-
-    def _model(self, run: RunContext, accuracy: Accuracies) -> ModelRecord:
-        data, general, asked = self.dataset, run.settings.general, run.settings.data
-        return ModelRecord(
-            arch=self.arch,
-            classes=data.classes,
-            mean=data.mean,
-            std=data.std,
-            padding=self.arch.padding,
-            norm_eps=self.arch.norm_eps,
-            images=ImageFormat(data.size, data.channels, data.crop, data.levels.to_json()),
-            data=OpenedData(data.name, data.fingerprint, general.seed, asked.train_images, asked.group),
-            metric=self.objective.metric.name,
-            accuracy=accuracy,
         )
 
     def _record(

@@ -16,6 +16,7 @@ from torch import Tensor
 from experiments.errors import UserError, from_user, told
 from experiments.records.model import ModelRecord, read_model
 from experiments.records.training import ClassFigures
+from experiments.run.models import model_file
 from nas.data.augment import normalise, resize
 from nas.data.dataset import SPLITS, Dataset, load_split
 from nas.data.decode import Reading, UnreadableError
@@ -101,13 +102,9 @@ class Evaluation:
 
 
 def load_trained(text: str) -> Trained:
-    """The network of a training's run folder, or of a .safetensors file that says what it is. Raises UserError."""
-    path = Path(text)
-    file = path / ModelRecord.FILE if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        raise UserError(f"{path}: no {ModelRecord.FILE} in it; `scalenas train` writes it at its end")
-    if not file.is_file():
-        raise UserError(f"{path}: no such file or folder")
+    """The network of a run folder (that of a full training, or the baseline), or of a .safetensors file that says what
+    it is. Raises UserError."""
+    file = model_file(text)
     record = read_model(file)
     with from_user():
         network = build_network(record.arch, len(record.classes))

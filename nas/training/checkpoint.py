@@ -90,7 +90,7 @@ class Checkpoints:
         best = self._best(state)
         if self.keep_best and state.best == len(state.curve):
             save_weights(training.result, best, durable=False)
-        _save_tensors(_weights(training), self.folder / f"{name}.safetensors", durable=False)
+        save_tensors(_weights(training), self.folder / f"{name}.safetensors", durable=False)
         record = {
             "optimizer": training.optimizer.state_dict(),
             "average_steps": 0 if training.average is None else training.average.steps,
@@ -164,7 +164,7 @@ def save_weights(
 ) -> None:
     """Write a network's state dict as .safetensors in one step; durable: as for `nas.files.replacing`. metadata: what
     the file says about itself, in texts by name."""
-    _save_tensors(network.state_dict(), path, durable=durable, metadata=metadata)
+    save_tensors(network.state_dict(), path, durable=durable, metadata=metadata)
 
 
 def _networks(training: Training) -> dict[str, nn.Module]:
@@ -182,9 +182,10 @@ def _weights(training: Training) -> dict[str, Tensor]:
     }
 
 
-def _save_tensors(
+def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, *, durable: bool, metadata: Mapping[str, str] | None = None
 ) -> None:
+    """Write tensors by name as .safetensors; see save_weights."""
     plain: dict[str, Any] = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     replace_bytes(path, save(plain, None if metadata is None else dict(metadata)), durable=durable)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,10 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, forget, open_feed
-from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing
+from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
-from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, trial_checkpoints
+from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights, trial_checkpoints
 from nas.training.fit import Validation, fit
 from nas.training.loop import DivergedError, Training, place_network, prepare_network
 from nas.training.numerics import FLOAT32, method_of, repeatable
@@ -23,6 +24,21 @@ from nas.training.objective import FROM_SCRATCH, Objective
 from nas.training.recipe import Recipe, fast
 from nas.training.speed import time_training
 from search_spaces import ArchSpec, build_network, network_cost
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The trainings whose weights are kept in `folder`: those of `fidelity` that are measured on `split`."""
+
+    folder: Path
+    fidelity: Fidelity
+    split: str
+
+    def file(self, request: Request) -> Path | None:
+        """Where the weights of a request's training are kept; None where they are not."""
+        if (request.fidelity, request.split) != (self.fidelity, self.split):
+            return None
+        return self.folder / f"{request.arch.id}-{request.seed}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,8 @@ class ProxyEvaluator:
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
     stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too. objective: what is
     minimised and measured. numerics: of `nas.training.numerics.NUMERICS`. Requests must ask for the evaluator's
-    `method`, in Request(method=...) or SearchPlan(method=...).
+    `method`, in Request(method=...) or SearchPlan(method=...). keep: the trainings whose weights are kept; where they
+    cannot be written, the training counts all the same.
     """
 
     dataset: Dataset
@@ -47,6 +64,7 @@ class ProxyEvaluator:
     plain: bool = False
     objective: Objective = FROM_SCRATCH
     numerics: str = FLOAT32
+    keep: Keep | None = None
 
     @property
     def method(self) -> str:
@@ -152,6 +170,11 @@ class ProxyEvaluator:
         if final is not val:
             metrics[f"val_{metric.name}"] = value
             value = training.measure(final, metric)
+        file = None if self.keep is None else self.keep.file(request)
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_weights(training.result, file, durable=False)
         return Outcome(value=value, metric=metric.name, curve=state.curve, seconds=state.earlier, metrics=metrics)
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:

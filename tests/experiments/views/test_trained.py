@@ -19,6 +19,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from experiments.views.trained import load_trained
+from nas.data.source import open_dataset
+from nas.evaluation import Fidelity, Request
+from nas.study.attributes import stored_outcome
+from nas.study.store import read_study
+from nas.training.proxy import Keep, ProxyEvaluator
 from search_spaces import ArchSpec, StageSpec, StemSpec
 from tests.conftest import Run
 from tests.helpers.command import expect_mistake
@@ -156,7 +161,7 @@ def test_another_folder_of_some_of_the_classes(scalenas: Run, trained: Path, tmp
 def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path: Path) -> None:
     image = trained / "photos" / "red" / "0.png"
     (tmp_path / "empty").mkdir()
-    expect_mistake(scalenas("predict", tmp_path / "empty", image), "no weights.safetensors in it", "scalenas train")
+    expect_mistake(scalenas("predict", tmp_path / "empty", image), "no trained network in it", "scalenas train")
     expect_mistake(scalenas("predict", tmp_path / "none", image), "no such file or folder")
     save_file({"a": torch.ones(1)}, tmp_path / "bare.safetensors")
     expect_mistake(scalenas("predict", tmp_path / "bare.safetensors", image), "holds no network that says what it is")
@@ -190,3 +195,90 @@ def test_a_file_that_says_what_cannot_be(
     file = tmp_path / "weights.safetensors"
     save_file(load_file(trained / "r" / "weights.safetensors"), file, metadata={"scalenas": json.dumps(said)})
     expect_mistake(scalenas("evaluate", file, trained / "photos"), *words)
+
+
+# --- Networks of a frontier ------------------------------------------------------------------------------------------
+
+
+RUN = ("digits", "--devices", "cpu", "--workers", "1", "--seed", "5", "--final-epochs", "2", "--final-seeds", "2")
+ARCHS = ("--arch", "arch.json", "--arch", "plain_resnet", "--target-macs", "100k", "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run (r) of two networks that were compared."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "arch.json").write_text(replace(ARCH, resolution=8, input_channels=1).to_json())
+    command = ("compare", *RUN, *ARCHS, "--run", "r")
+    subprocess.run([sys.executable, "-m", "scalenas", *command], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def points_of(folder: Path) -> dict[str, dict[str, str]]:
+    return {row["label"]: row for row in csv.DictReader((folder / "r" / "frontier.csv").open())}
+
+
+def test_each_network_of_the_frontier_is_a_model(scalenas: Run, compared: Path) -> None:
+    models = sorted((compared / "r" / "models").iterdir())
+    assert [path.name for path in models] == ["arch.safetensors", "plain_resnet.safetensors"]
+    for path, label in zip(models, ("arch.json", "plain_resnet"), strict=True):
+        found = answer(scalenas("evaluate", path, "digits", "--json"))
+        assert found["value"] == found["measured_in_training"]
+        val = answer(scalenas("evaluate", path, "digits", "--split", "val", "--json"))
+        assert val["value"] == val["measured_in_training"]
+        # Of two seeds one is kept; the table has the mean and the deviation, which tell both.
+        row = points_of(compared)[label]
+        both = [float(row["accuracy"]) + sign * float(row["std"]) / 2**0.5 for sign in (1, -1)]
+        assert min(abs(found["value"] - each) for each in both) < 1e-4
+    assert "2 trained networks of the frontier" in (compared / "r" / "report.html").read_text()
+
+
+def test_the_seed_that_is_best_on_val_is_kept(compared: Path) -> None:
+    study = read_study(compared / "r" / "compare.journal", "compare")
+    record = load_trained(str(compared / "r" / "models" / "plain_resnet.safetensors")).record
+    trials = [trial for trial in study.get_trials() if trial.user_attrs["arch_id"] == record.arch.id]
+    outcomes = [outcome for trial in trials if (outcome := stored_outcome(trial)) is not None]
+    assert len(outcomes) == 2
+    best = max(outcomes, key=lambda each: each.metrics["val_accuracy"])
+    assert (record.accuracy.val, record.accuracy.test) == (best.metrics["val_accuracy"], best.value)
+
+
+def test_going_on_leaves_models_and_says_what_has_none(scalenas: Run, compared: Path, tmp_path: Path) -> None:
+    shutil.copytree(compared, tmp_path / "again")
+    models = tmp_path / "again" / "r" / "models"
+    before = {path.name: path.read_bytes() for path in models.iterdir()}
+    (models / "plain_resnet.safetensors").unlink()
+    command = ("compare", *RUN, *ARCHS[2:], "--arch", tmp_path / "again" / "arch.json", "--run", models.parent)
+    status, _, err = scalenas(*command)
+    assert status == 0, err
+    assert "no trained weights of plain_resnet" in err
+    assert "arch.safetensors" in before
+    assert (models / "arch.safetensors").read_bytes() == before["arch.safetensors"]
+    assert not (models / "plain_resnet.safetensors").exists()
+
+
+def test_an_export_has_the_trained_weights(scalenas: Run, compared: Path, tmp_path: Path) -> None:
+    model = compared / "r" / "models" / "plain_resnet.safetensors"
+    said = answer(scalenas("export", model, "-o", tmp_path / "net.py", "--json"))[0]
+    assert said["num_classes"] == 10
+    assert said["weights"] == str(model)
+    text = (tmp_path / "net.py").read_text()
+    assert "NAMES = ['0'" in text or 'NAMES = ["0"' in text or "NAMES = ('0'" in text
+    expect_mistake(scalenas("predict", compared / "r", tmp_path / "net.py"), "no baseline", "models/arch.safetensors")
+
+
+def test_weights_that_cannot_be_written_lose_no_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    dataset = open_dataset("digits", tmp_path / "cache", train_images=200)
+    keep = Keep(tmp_path / "file" / "models", Fidelity(1), "test")
+    asked = Request(replace(ARCH, resolution=8, input_channels=1), Fidelity(1), 0, "test")
+    outcome = ProxyEvaluator(dataset, threads=1, keep=keep).evaluate(asked, "cpu", lambda *_: True)
+    assert outcome.value is not None
+
+
+def test_only_trainings_of_the_frontier_are_kept(tmp_path: Path) -> None:
+    keep = Keep(tmp_path, Fidelity(2), "test")
+    arch = replace(ARCH, resolution=8, input_channels=1)
+    assert keep.file(Request(arch, Fidelity(2), 0, "val")) is None
+    assert keep.file(Request(arch, Fidelity(1), 0, "test")) is None
+    assert keep.file(Request(arch, Fidelity(2), 3, "test")) == tmp_path / f"{arch.id}-3.safetensors"

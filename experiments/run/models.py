@@ -1,0 +1,114 @@
+"""The trained networks of a run: what each says of itself, and the best seed's weights of every network compared."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.errors import UserError
+from experiments.records.model import ImageFormat, ModelRecord, OpenedData, read_model
+from experiments.records.training import Accuracies
+from experiments.run.context import RunContext
+from experiments.run.folder import RunFolder
+from nas.data.dataset import Dataset
+from nas.evaluation import Outcome, Request
+from nas.training.checkpoint import save_tensors
+from nas.training.proxy import ProxyEvaluator
+from search_spaces import ArchSpec
+from search_spaces.weights_file import WeightsError, read_weights
+
+_NAME = re.compile(r"[^\w.+-]+")
+
+
+def model_record(run: RunContext, arch: ArchSpec, dataset: Dataset, metric: str, accuracy: Accuracies) -> ModelRecord:
+    """What the weights of a network of this run say of themselves; dataset: with the normalisation used."""
+    general, asked = run.settings.general, run.settings.data
+    return ModelRecord(
+        arch=arch,
+        classes=dataset.classes,
+        mean=dataset.mean,
+        std=dataset.std,
+        padding=arch.padding,
+        norm_eps=arch.norm_eps,
+        images=ImageFormat(dataset.size, dataset.channels, dataset.crop, dataset.levels.to_json()),
+        data=OpenedData(dataset.name, dataset.fingerprint, general.seed, asked.train_images, asked.group),
+        metric=metric,
+        accuracy=accuracy,
+    )
+
+
+def model_file(text: str) -> Path:
+    """The trained network of a run folder: that of a full training, or the baseline as the frontier has it; a file as
+    it is. Raises UserError where there is none."""
+    path = Path(text)
+    if not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"{path}: no such file or folder")
+        return path
+    folder = RunFolder(path)
+    for file in (path / ModelRecord.FILE, folder.models / "baseline.safetensors"):
+        if file.is_file():
+            return file
+    others = sorted(folder.models.glob("*.safetensors")) if folder.models.is_dir() else []
+    if others:
+        raise UserError(f"{path}: has trained networks, but no baseline: give one of them, such as {others[0]}")
+    raise UserError(f"{path}: no trained network in it; `scalenas train`, `run` and `compare` make some")
+
+
+def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, Outcome]]]) -> list[Path]:
+    """Write models/NAME.safetensors for each network of `trained`, by its name: the seed that is best on val.
+
+    Says which networks have none, as those that were trained before weights were kept. Returns all that are there.
+    """
+    evaluator = run.problem.evaluator
+    if not isinstance(evaluator, ProxyEvaluator) or evaluator.keep is None:
+        return []
+    files, without = [], []
+    for name, tries in trained.items():
+        file = run.folder.models / f"{_NAME.sub('_', name.removesuffix('.json'))}.safetensors"
+        ranked = sorted(tries, key=lambda each: _accuracy(*each).val, reverse=True)
+        kept = [(request, outcome) for request, outcome in ranked if _weights(evaluator, request) is not None]
+        if kept and kept[0][0] == ranked[0][0]:
+            _write(run, evaluator, file, *kept[0])
+        elif not _is_of(file, ranked[0][0].arch):
+            without.append(name)
+            continue
+        files.append(file)
+    shutil.rmtree(run.folder.weights, ignore_errors=True)
+    if without:
+        run.narrator.say(f"no trained weights of {', '.join(without)}: trained before weights were kept, or elsewhere")
+    return files
+
+
+def _write(run: RunContext, evaluator: ProxyEvaluator, file: Path, request: Request, outcome: Outcome) -> None:
+    source = _weights(evaluator, request)
+    assert source is not None
+    record = model_record(
+        run, request.arch, evaluator.dataset, evaluator.objective.metric.name, _accuracy(request, outcome)
+    )
+    try:
+        save_tensors(read_weights(source), file, durable=True, metadata=record.metadata)
+    except WeightsError as error:
+        raise UserError(f"{error}; remove it") from None
+
+
+def _weights(evaluator: ProxyEvaluator, request: Request) -> Path | None:
+    file = None if evaluator.keep is None else evaluator.keep.file(request)
+    return file if file is not None and file.is_file() else None
+
+
+def _accuracy(request: Request, outcome: Outcome) -> Accuracies:
+    value = outcome.value or 0.0
+    if request.split == "val":
+        return Accuracies(value, None)
+    return Accuracies(outcome.metrics.get(f"val_{outcome.metric}", 0.0), value)
+
+
+def _is_of(file: Path, arch: ArchSpec) -> bool:
+    """Whether a model is there already, of this network."""
+    try:
+        return file.is_file() and read_model(file).arch.id == arch.id
+    except UserError:
+        return False
