@@ -32,7 +32,7 @@ figures: setup
 	$(BIN)/scalenas redraw $(dir $(wildcard experiments/results/*/run.json))
 
 test: setup $(VENV)/.extras
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup check-javascript
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ from experiments.records.record import Record, named_record
 from experiments.records.training import Accuracies
 from experiments.records.values import Classes, Count
 from nas.data.decode import CROPS
-from nas.training.objective import METRICS
 from search_spaces import ArchSpec
 from search_spaces.weights_file import as_metadata, read_metadata
 
@@ -58,8 +57,6 @@ class ModelRecord(Record):
     accuracy: Accuracies
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ValueError(f"metric must be one of {', '.join(METRICS)}")
         if self.images.crop not in CROPS:
             raise ValueError(f"images.crop must be one of {', '.join(CROPS)}")
         if not len(self.mean) == len(self.std) == self.images.channels:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from experiments.errors import RunFailedError, UserError
@@ -91,12 +93,14 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
 
 
 def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure, seed: int) -> list[ArchSpec]:
-    """Up to `count` networks of the space, spread evenly in log MACs over the band around `target`.
+    """Up to `count` networks of the space, drawn from `seed`, spread evenly in log MACs over the band around `target`.
 
-    Each is the unused one, of a fixed number drawn from `seed`, that is nearest to the next point of a van der Corput
-    sequence over the band: so more candidates include the fewer.
+    Each is the unused one, of a fixed number drawn, that is nearest to the next point of a van der Corput sequence over
+    the band: so more candidates include the fewer. Where all networks of the space cost the target they come as drawn.
     """
     rows = space.sample(np.random.default_rng(seed), _POOL)
+    if space.equal_macs is not None:
+        return list(itertools.islice(_distinct(space, rows), count))
     places = np.log(macs.of_rows(space, rows) / target) / math.log(BAND)  # -1..1 within the band
     places[np.abs(places) > 1] = np.nan
     found: dict[str, ArchSpec] = {}
@@ -110,6 +114,17 @@ def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure,
             found[arch.id] = arch
             point = next(points, None)
     return list(found.values())
+
+
+def _distinct(space: SearchSpace, rows: NDArray[np.int64]) -> Iterator[ArchSpec]:
+    """The networks of encodings that are ones, each once."""
+    met = set()
+    for row in rows:
+        with suppress(ValueError):  # no network at this cost
+            arch = space.decode(space.params(row))
+            if arch.id not in met:
+                met.add(arch.id)
+                yield arch
 
 
 def forecast_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:

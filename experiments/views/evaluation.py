@@ -22,11 +22,10 @@ _MISTAKES, _SHOWN_MISTAKES = 100, 5
 
 def summary(found: Evaluation) -> str:
     """The figure in a sentence, beside what the training measured."""
-    record = found.model.record
     images = f"{len(found.labels):,} images of {', '.join(found.splits)}"
     before = "" if found.before is None else f"; the training measured {100 * found.before:.2f} %"
     other = "" if found.same_data else "; not the images that it was trained on"
-    return f"{record.metric.replace('_', ' ')} {100 * found.value:.2f} % on {images}{before}{other}"
+    return f"{found.metric.replace('_', ' ')} {100 * found.value:.2f} % on {images}{before}{other}"
 
 
 def evaluation_table(found: Evaluation) -> Group:
@@ -65,9 +64,8 @@ def class_rows(found: Evaluation) -> list[dict[str, Any]]:
 
 def evaluation_facts(found: Evaluation) -> dict[str, Any]:
     """For programs."""
-    record = found.model.record
     return {
-        "metric": record.metric,
+        "metric": found.metric,
         "value": found.value,
         "measured_in_training": found.before,
         "splits": list(found.splits),

@@ -24,7 +24,7 @@ from nas.data.feed import open_feed
 from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.training.loop import place_network, probabilities
-from nas.training.objective import METRICS, class_counts
+from nas.training.objective import ACCURACY, METRICS, class_counts
 from search_spaces import build_network, load_weights
 from search_spaces.network import Network
 
@@ -62,14 +62,19 @@ class Evaluation:
         return self.probabilities.argmax(1)
 
     @property
+    def metric(self) -> str:
+        """What `value` is: the metric that the network was trained for, or accuracy in place of one of the user's."""
+        return self.model.record.metric if self.model.record.metric in METRICS else ACCURACY.name
+
+    @property
     def value(self) -> float:
-        """The metric that the network was trained for, in 0..1."""
-        return METRICS[self.model.record.metric].of(self.predicted, self.labels)
+        """The metric over all images, in 0..1."""
+        return METRICS[self.metric].of(self.predicted, self.labels)
 
     @property
     def before(self) -> float | None:
         """What the training measured on the same images; None where it did not."""
-        if not self.same_data or len(self.splits) > 1:
+        if not self.same_data or len(self.splits) > 1 or self.metric != self.model.record.metric:
             return None
         return {"val": self.model.record.accuracy.val, "test": self.model.record.accuracy.test}.get(self.splits[0])
 

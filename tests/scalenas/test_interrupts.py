@@ -47,8 +47,8 @@ def ended(program: str, *, ignoring: bool = False) -> tuple[int, str, str]:
     """Status, output and errors of a Python program. ignoring: started with interrupts ignored, as scripts do with
     what they leave in the background."""
 
-    def ignore() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def set_up() -> None:  # not as these tests themselves were started: they may be in the background
+        signal.signal(signal.SIGINT, signal.SIG_IGN if ignoring else signal.default_int_handler)
 
     found = subprocess.run(
         [sys.executable, "-c", program],
@@ -57,7 +57,7 @@ def ended(program: str, *, ignoring: bool = False) -> tuple[int, str, str]:
         text=True,
         check=False,
         timeout=120,
-        preexec_fn=ignore if ignoring else None,
+        preexec_fn=set_up,
     )
     return found.returncode, found.stdout, found.stderr
 

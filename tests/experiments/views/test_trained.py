@@ -175,6 +175,14 @@ def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path
     expect_mistake(scalenas("evaluate", trained / "r", tmp_path / "none"), "no such folder")
 
 
+def test_a_metric_of_ones_own_gives_way_to_accuracy(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    said = load_trained(str(trained / "r")).record.to_json() | {"metric": "beauty"}
+    file = tmp_path / "weights.safetensors"
+    save_file(load_file(trained / "r" / "weights.safetensors"), file, metadata={"scalenas": json.dumps(said)})
+    found = answer(scalenas("evaluate", file, trained / "photos", "--json"))
+    assert (found["metric"], found["measured_in_training"]) == ("accuracy", None)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -184,7 +192,6 @@ def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path
         ({"images": {"size": 0, "channels": 3, "crop": "pad", "levels": "{}"}}, ("images.size",)),
         ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": "{}"}}, ("levels",)),
         ({"images": {"size": 16, "channels": 3, "crop": "round", "levels": "{}"}}, ("crop",)),
-        ({"metric": "beauty"}, ("metric",)),
         ({"std": [0.1, 0.1]}, ("std",)),
     ],
 )

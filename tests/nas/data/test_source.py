@@ -377,9 +377,14 @@ def test_damaged_splits_are_written_anew(tmp_path: Path, content: bytes | None) 
         dataset.splits_path.write_bytes(content)
     assert open_dataset(root, tmp_path / "cache") == dataset
     assert load_split(dataset, "train").labels.tolist() == labels.tolist()
+
+
+def test_a_pipe_in_the_place_of_splits_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    dataset = open_dataset(root, tmp_path / "cache")
     _pipe(dataset.splits_path)
-    assert open_dataset(root, tmp_path / "cache") == dataset
-    assert load_split(dataset, "train").labels.tolist() == labels.tolist()
+    with pytest.raises(DataError, match="no regular file"):
+        open_dataset(root, tmp_path / "cache")
 
 
 def test_a_cache_folder_that_is_a_file(tmp_path: Path) -> None:
