@@ -125,7 +125,10 @@ def open_feed(
     """
     dataset.check_resolution(resolution)
     if dataset.channels not in (channels, 1):
-        raise ValueError(f"the network takes {channels} channels, {dataset.name} has {dataset.channels}")
+        hint = "; with `grey` they have one" if (channels, dataset.channels) == (1, 3) else ""
+        raise ValueError(
+            f"the network's input channels are {channels}, those of {dataset.name}'s images {dataset.channels}{hint}"
+        )
     total = dataset.counts[split]
     count = min(total, max(dataset.num_classes, round(total * share)))
     images, rows, labels, mapping = _load(dataset, split, count, resolution, device)

@@ -360,6 +360,28 @@ def test_images_are_normalised_as_the_weights_say(scalenas: Run, arch: Path, pre
     expect_mistake(scalenas(*command, *given, tmp_path / "asked", "--normalise", "data"), "normalisation")
 
 
+def test_grey_weights_of_another_width_on_photos(scalenas: Run, tmp_path: Path) -> None:
+    """As people find them: narrower than the name says, for one channel, without a classifier, padded as TensorFlow."""
+    published = reference_arch("mobilenet_v1")
+    narrow = replace(
+        published,
+        input_channels=1,
+        stem=replace(published.stem, channels=4),
+        stages=tuple(replace(stage, channels=8) for stage in published.stages),
+    )
+    network = build_network(narrow, 1000)
+    state = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier_name(network))}
+    save_file(state, tmp_path / "grey.weights")
+    (tmp_path / "grey.json").write_text('{"padding": "same"}')
+    data = images(tmp_path / "data")
+    options = ("--resolution", "32", "--devices", "cpu", "--epochs", "1")
+    command = ("train", "mobilenet_v1", data, "--weights", tmp_path / "grey.weights", *options)
+    expect_mistake(scalenas(*command, "--run", tmp_path / "colour"), "input channels are 1", "--grey")
+    record = result_of(scalenas(*command, "--grey", "--run", tmp_path / "r", "--json"))
+    arch = ArchSpec.from_dict(record["arch"])
+    assert (arch.padding, arch.stem.channels, [stage.channels for stage in arch.stages]) == ("same", 4, [8] * 5)
+
+
 @pytest.mark.parametrize("text", ["imagenett", "0.5", "0.5/", "0.5/0", "0.5/x", "1.5/0.5", "nan/0.5", "1/2/3"])
 def test_a_normalisation_that_cannot_be(text: str) -> None:
     with pytest.raises(ValueError, match="`normalise`"):
