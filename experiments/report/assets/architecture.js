@@ -2,11 +2,11 @@
 // behind it: the inner width after expansion; its texture the operation; a square for the kernel; a dot for
 // squeeze-excite.
 
-const FILLS = { mbconv: "#3b6ea5", sepconv: "#6aa84f", conv: "#c98a2b", end: "#9a9a9a" };
+const FILLS = { mbconv: "#3b6ea5", sepconv: "#6aa84f", conv: "#c98a2b", end: "#9a9a9a", other: "#7b5ea7" };
 
 function drawArchitecture(arch, widest) {
   const narrow = window.innerWidth < 640,
-    left = 60,
+    left = 70,
     full = narrow ? 72 : 200,
     width = left + full + (narrow ? 246 : 270),
     bar = 9,
@@ -19,7 +19,7 @@ function drawArchitecture(arch, widest) {
     const bars = Math.min(stage.layers, 8),
       height = Math.max(bars * (bar + gap) - gap, 27),
       top = y;
-    const color = FILLS[stage.family] || "#7b5ea7";
+    const color = FILLS[stage.family] || FILLS.other;
     parts.push(
       svg("text", { x: 0, y: top + 11, class: "strong" }, stage.name),
       svg("text", { x: 0, y: top + 25, class: "quiet" }, `${stage.size} px`),
@@ -134,6 +134,7 @@ function architectureKey() {
     item(box("mbconv"), "MBConv, pale: width after expansion"),
     item(box("sepconv", "dash"), "separable"),
     item(box("conv", "full"), "plain convolution"),
+    item(box("other"), "residual and other blocks"),
     item(icon(svg("rect", { x: 2, y: 1, width: 12, height: 12, fill: "none", stroke: "#333" })), "kernel, to scale"),
     item(icon(svg("circle", { cx: 8, cy: 7, r: 5, fill: "#b5121b" })), "squeeze-excite"),
     item(icon(svg("path", { d: "M3,2h9l-4.5,10z", fill: "#444" })), "stride 2"),
