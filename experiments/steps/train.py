@@ -208,7 +208,8 @@ def _prepare(
             f"{dataset.native_size}: add --resolution {arch.resolution} and choose another --run"
         )
     dataset = _normalised(run, dataset, plan)
-    network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
+    with from_user():  # it may be too large
+        network = prepare_network(build_network, arch, dataset.num_classes, recipe, epochs)
     assert isinstance(network, Network)
     initial = None if plan.weights is None else InitialWeights(plan.weights, plan.new_head)
     objective = replace(evaluator.objective, initial=initial)

@@ -393,6 +393,14 @@ def test_a_normalisation_for_other_channels(scalenas: Run, arch: Path, tmp_path:
     expect_mistake(scalenas(*command), "for 3 channels", "have 1", "--normalise")
 
 
+def test_a_network_too_large_to_be_built(scalenas: Run, tmp_path: Path) -> None:
+    command = ("digits", *COMMON, "--run", tmp_path / "r")
+    expect_mistake(scalenas("train", "mobilenet_v2", *command, "--target-macs", "99999999999"), "too large to be built")
+    huge = replace(ARCH, stages=tuple(replace(stage, channels=400_000) for stage in ARCH.stages))
+    (tmp_path / "huge.json").write_text(huge.to_json())
+    expect_mistake(scalenas("train", tmp_path / "huge.json", *command), "too large to be built")
+
+
 def test_options_and_files_that_cannot_be(scalenas: Run, arch: Path, pretrained: Path, tmp_path: Path) -> None:
     command = ("train", arch, "digits", *COMMON, "--run", tmp_path / "r")
     expect_mistake(scalenas(*command, "--recipe", "slow"), "recipe", "fast, paper", "slow")
