@@ -277,11 +277,11 @@ def export(  # noqa: PLR0917  click passes all by name
 
 
 @cli.command()
-@click.argument("model")
-@click.argument("data")
-@click.option("-o", "--output", metavar="DIR", help="Also write tables of these, and the confusion matrix, there.")
+@click.argument("model", type=TEXT)
+@click.argument("data", type=TEXT)
+@click.option("-o", "--output", type=TEXT, metavar="DIR", help="Also write these there, as tables and a picture.")
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), help=_SPLIT)
-@click.option("--cache", metavar="DIR", help="Where decoded images are kept. [nowhere]")
+@click.option("--cache", type=TEXT, metavar="DIR", help="Where decoded images are kept. [nowhere]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(  # noqa: PLR0917  click passes all by name
     model: str, data: str, output: str | None, split: str | None, cache: str | None, as_json: bool
@@ -296,21 +296,24 @@ def evaluate(  # noqa: PLR0917  click passes all by name
     from experiments.views.trained import evaluate as measure  # noqa: PLC0415
     from experiments.views.trained import load_trained  # noqa: PLC0415
 
+    if output is not None and Path(output).exists() and not Path(output).is_dir():
+        raise UserError(f"-o {output}: is a file, not a folder")
     narrator, trained = Narrator(), load_trained(model)
     with narrator.counting("decode") as progress:
         found = measure(trained, data, split=split, cache=cache, progress=progress, tell=narrator.say)
-    for file in [] if output is None else write_evaluation(found, Path(output)):
-        narrator.say(str(file))
+    if output is not None:
+        for file in write_evaluation(found, Path(output)):
+            narrator.say(str(file))
     if as_json:
         _answer(evaluation_facts(found), as_json)
     else:
-        SafeConsole().print(evaluation_table(found))
+        SafeConsole().print(evaluation_table(found), soft_wrap=True)
 
 
 @cli.command()
-@click.argument("model")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--top", type=click.IntRange(1, MOST_CLASSES), default=3, show_default=True, help="Classes to name.")
+@click.argument("model", type=TEXT)
+@click.argument("images", type=TEXT, nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--top", type=CLASSES, default=3, show_default=True, metavar="N", help="Classes to name.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: image, class, probability.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from experiments.records.model import ModelRecord, read_model
 from experiments.records.record import named_record
 from experiments.records.values import Classes, needed, read_value
 from experiments.run.folder import RunFolder
+from experiments.run.models import baseline_model
 from experiments.run.naming import is_reference, load_arch
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network
@@ -127,12 +128,7 @@ def _model_of(text: str) -> Path | None:
     path = Path(text)
     if path.is_file() and path.suffix == ".safetensors":
         return path
-    if not path.is_dir():
-        return None
-    folder = RunFolder(path)
-    baseline, file = folder.find(BaselineRecord), folder.models / "baseline.safetensors"
-    fits = baseline is not None and file.is_file() and read_model(file).arch.id == baseline.id
-    return file if fits else None
+    return baseline_model(RunFolder(path)) if path.is_dir() else None
 
 
 def _training(path: Path) -> tuple[TrainingRecord, ArchSpec, tuple[str, ...], str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from experiments.errors import UserError
 from experiments.records.record import Record, named_record
 from experiments.records.training import Accuracies
-from experiments.records.values import Classes, Count
+from experiments.records.values import Count, Within
 from nas.data.decode import CROPS
+from nas.data.levels import Levels
 from search_spaces import ArchSpec
 from search_spaces.weights_file import as_metadata, read_metadata
+
+Positive = Annotated[int, Within(1)]
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class ImageFormat:
     """How files became the images that the network was trained on, before they were resized to its resolution; see
     nas.data.decode.Reading. levels: as Levels.to_json gives them."""
 
-    size: Classes
-    channels: Classes
+    size: Positive
+    channels: Positive
     crop: str
     levels: str
 
@@ -59,6 +63,10 @@ class ModelRecord(Record):
     def __post_init__(self) -> None:
         if self.images.crop not in CROPS:
             raise ValueError(f"images.crop must be one of {', '.join(CROPS)}")
+        try:
+            Levels.from_json(self.images.levels)
+        except ValueError as error:
+            raise ValueError(f"images.levels: {error}") from None
         if not len(self.mean) == len(self.std) == self.images.channels:
             raise ValueError(f"mean and std must have {self.images.channels} numbers, one for each channel")
         if not all(each > 0 for each in self.std):
@@ -74,6 +82,9 @@ def read_model(path: Path) -> ModelRecord:
     """What a .safetensors file says of its network. Raises UserError where it says nothing, or not what it should."""
     said = read_metadata(path)
     if "arch" not in said:
-        raise UserError(f"{path}: holds no network that says what it is; `scalenas train` writes one that does")
+        raise UserError(
+            f"{path}: holds no network that says what it is, as `scalenas train` writes it; "
+            "weights of others it takes with --weights"
+        )
     with named_record(ModelRecord, path):
         return ModelRecord.from_json(said)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.records import BaselineRecord
 from experiments.records.model import ImageFormat, ModelRecord, OpenedData, read_model
 from experiments.records.training import Accuracies
 from experiments.run.context import RunContext
@@ -48,13 +49,22 @@ def model_file(text: str) -> Path:
             raise UserError(f"{path}: no such file or folder")
         return path
     folder = RunFolder(path)
-    for file in (path / ModelRecord.FILE, folder.models / "baseline.safetensors"):
-        if file.is_file():
-            return file
+    if (path / ModelRecord.FILE).is_file():
+        return path / ModelRecord.FILE
+    if (file := baseline_model(folder)) is not None:
+        return file
     others = sorted(folder.models.glob("*.safetensors")) if folder.models.is_dir() else []
     if others:
         raise UserError(f"{path}: has trained networks, but no baseline: give one of them, such as {others[0]}")
     raise UserError(f"{path}: no trained network in it; `scalenas train`, `run` and `compare` make some")
+
+
+def baseline_model(folder: RunFolder) -> Path | None:
+    """The trained network of a run's baseline; None where the frontier has not trained it. Raises UserError where a
+    file is damaged."""
+    baseline, file = folder.find(BaselineRecord), folder.models / "baseline.safetensors"
+    fits = baseline is not None and file.is_file() and read_model(file).arch.id == baseline.id
+    return file if fits else None
 
 
 def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, Outcome]]]) -> list[Path]:
@@ -67,8 +77,8 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
         return []
     files, without = [], []
     for name, tries in trained.items():
-        file = run.folder.models / f"{_NAME.sub('_', name.removesuffix('.json'))}.safetensors"
         ranked = sorted(tries, key=lambda each: _accuracy(*each).val, reverse=True)
+        file = _file(run.folder, name, ranked[0][0].arch)
         kept = [(request, outcome) for request, outcome in ranked if _weights(evaluator, request) is not None]
         if kept and kept[0][0] == ranked[0][0]:
             _write(run, evaluator, file, *kept[0])
@@ -80,6 +90,16 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
     if without:
         run.narrator.say(f"no trained weights of {', '.join(without)}: trained before weights were kept, or elsewhere")
     return files
+
+
+def _file(folder: RunFolder, name: str, arch: ArchSpec) -> Path:
+    """Where the model of a network goes: under its name, and where another network has a name that is written alike,
+    with its id."""
+    written = _NAME.sub("_", name)
+    file = folder.models / f"{written}.safetensors"
+    if written != name and file.exists() and not _is_of(file, arch):
+        return folder.models / f"{written}_{arch.id[:8]}.safetensors"
+    return file
 
 
 def _write(run: RunContext, evaluator: ProxyEvaluator, file: Path, request: Request, outcome: Outcome) -> None:

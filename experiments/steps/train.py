@@ -228,7 +228,8 @@ def _prepare(
         freeze_body(network)
     identity = _identity(arch, recipe, epochs, plan, objective)
     of_data = (dataset.mean, dataset.std) == (evaluator.dataset.mean, evaluator.dataset.std)
-    identity["normalisation"] = None if of_data else f"mean {_numbers(dataset.mean)}, std {_numbers(dataset.std)}"
+    given = f"mean {_numbers(dataset.mean)}, std {_numbers(dataset.std)}"
+    identity["normalisation"] = "by the training images" if of_data else given
     run.claim(NAME, identity, {"training": dataclasses.asdict(plan)})
     place_network(network, device, plain=run.settings.training.plain)
     seed = run.settings.general.seed

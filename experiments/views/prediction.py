@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.tables.csv_rows import to_csv
 from experiments.views.trained import Trained, predict
+from nas.data.summary import shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Prediction:
     classes: tuple[Guess, ...]
 
     def __str__(self) -> str:
-        return f"{self.image}: " + ", ".join(f"{each.name} {100 * each.probability:.1f} %" for each in self.classes)
+        classes = ", ".join(f"{each.name} {100 * each.probability:.1f} %" for each in self.classes)
+        return f"{shown(self.image)}: {classes}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

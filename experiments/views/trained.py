@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from experiments.records.model import ModelRecord, read_model
 from experiments.records.training import ClassFigures
 from experiments.run.models import model_file
 from nas.data.augment import normalise, resize
-from nas.data.dataset import SPLITS, Dataset, load_split
-from nas.data.decode import Reading, UnreadableError
+from nas.data.dataset import SPLITS, DataError, Dataset, load_split
+from nas.data.decode import Reading, Reason, UnreadableError
 from nas.data.feed import open_feed
 from nas.data.levels import Levels
 from nas.data.source import open_dataset
+from nas.data.summary import shown
+from nas.files import read_bounded
 from nas.training.loop import place_network, probabilities
 from nas.training.objective import ACCURACY, METRICS, class_counts
 from search_spaces import build_network, load_weights
@@ -170,13 +173,13 @@ def predict(model: Trained, files: Sequence[str]) -> Tensor:
 
 
 def _square(reading: Reading, file: str) -> NDArray[np.uint8]:
-    path = Path(file)
     try:
-        if path.is_file() and path.stat().st_size > _LARGEST:
-            raise UserError(f"{file}: too large for an image")
-        return reading.square(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd files that it reads all the same
+            return reading.square(read_bounded(Path(file), _LARGEST))
     except UnreadableError as error:
-        raise UserError(f"{file}: {error}") from None
+        taken = f" (the network takes {reading.channels})" if error.reason is Reason.OTHER_CHANNELS else ""
+        raise UserError(f"{shown(file)}: {error}{taken}") from None
     except OSError as error:
         raise UserError(told(error)) from None
 
@@ -189,21 +192,35 @@ def _opened(
     progress: Callable[[int, int], None],
     tell: Callable[[str], None],
 ) -> Iterator[Dataset]:
-    """The images of `data`, read and divided as the network's own were, and normalised as it expects."""
+    """The images of `data`, read as the network's own were, and normalised as it expects; divided likewise where they
+    are these, else with all images in some split."""
     with tempfile.TemporaryDirectory(prefix="scalenas-") as room, from_user():
-        dataset = open_dataset(
-            data,
-            Path(cache or room),
-            max_resolution=record.images.size,
-            seed=record.data.seed,
-            train_images=record.data.train_images,
-            group=record.data.group,
-            crop=record.images.crop,
-            grey=record.images.channels == 1 and data != "digits",
-            levels=Levels.from_json(record.images.levels),
-            progress=progress,
-            tell=tell,
-        )
+        as_trained = (record.data.train_images, record.data.group)
+        told: list[str] = []
+
+        def opened(train_images: int | None, group: str | None) -> Dataset:
+            told.clear()
+            return open_dataset(
+                data,
+                Path(cache or room),
+                max_resolution=record.images.size,
+                seed=record.data.seed,
+                train_images=train_images,
+                group=group,
+                crop=record.images.crop,
+                grey=record.images.channels == 1 and data != "digits",
+                levels=Levels.from_json(record.images.levels),
+                progress=progress,
+                tell=told.append,
+            )
+
+        dataset = None
+        with suppress(DataError):  # other images may have no such groups
+            dataset = opened(*as_trained)
+        if dataset is None or (dataset.fingerprint != record.data.fingerprint and as_trained != (None, None)):
+            dataset = opened(None, None)
+        for line in told:
+            tell(line)
         if dataset.channels != record.images.channels:
             raise UserError(
                 f"{data}: has {dataset.channels} channels, the network was trained on {record.images.channels}"

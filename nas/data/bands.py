@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ def has_more_channels(image: Image.Image) -> bool:
 
 
 def open_array(file: BinaryIO) -> Bands:
-    """A .npy file of two axes, or of three: that of channels is the last, or the first where that is shorter.
+    """A .npy file of two axes, or of three: that of channels is the last, or else the first.
+
+    It is the first where only the last two axes are alike, and, where no two are, where the first is the shorter.
 
     Raises NotBandsError: other axes, objects or text in place of numbers, fewer bytes than the header says.
     """
@@ -68,9 +71,9 @@ def open_array(file: BinaryIO) -> Bands:
     except (ValueError, EOFError):
         raise NotBandsError from None
     needed = file.tell() + math.prod(shape) * dtype.itemsize
-    if dtype.kind not in "buif" or len(shape) not in (2, 3) or not all(shape) or file.seek(0, 2) < needed:
+    if dtype.kind not in "buif" or len(shape) not in (2, 3) or min(shape) < 1 or file.seek(0, 2) < needed:
         raise NotBandsError
-    first = len(shape) == 3 and shape[0] < shape[2]
+    first = len(shape) == 3 and shape[0] != shape[1] and (shape[1] == shape[2] or shape[0] < shape[2])
 
     def values() -> Values:
         file.seek(0)
@@ -88,6 +91,7 @@ def open_tiff(file: BinaryIO) -> Bands:
     except ImportError:
         raise NoTiffReaderError from None
     try:
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of odd files, the reason says
         page = tifffile.TiffFile(file).pages.first
         axes, shape = page.axes, dict(zip(page.axes, page.shape, strict=True))
     except Exception:  # it raises nearly anything on hostile bytes
@@ -114,11 +118,14 @@ def seen_of(values: Values) -> Seen:
 
 
 def planes_of(values: Values, levels: Levels) -> list[Image.Image]:
-    """The channels of an image (H, W, C), each as 8-bit grey; true of truth values is white."""
+    """The channels of an image (H, W, C), each as 8-bit grey; true of truth values is white.
+
+    Where the levels have none for several channels, as those of photographs, they are the image's own.
+    """
     planes = [values[..., channel] for channel in range(values.shape[2])]
     if values.dtype == np.bool_:
         planes = [plane * np.uint8(255) for plane in planes]
     elif values.dtype != np.uint8:
-        ranges = levels.channels if len(planes) > 1 else [None]
+        ranges = [None] if len(planes) == 1 else levels.channels or Levels.of([seen_of(values)]).channels
         planes = [levels.to_grey(plane, own) for plane, own in zip(planes, ranges, strict=True)]
     return [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]

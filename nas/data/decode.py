@@ -65,7 +65,7 @@ class Reason(IntEnum):
             Reason.EMPTY: "empty",
             Reason.TOO_LARGE: f"too large: over {MOST_PIXELS // 10**6} million pixels, or half of that transparent",
             Reason.NEEDS_READER: "a TIFF that Pillow does not read whole (pip install tifffile imagecodecs)",
-            Reason.OTHER_CHANNELS: "of another number of channels than most",
+            Reason.OTHER_CHANNELS: "of another number of channels",
         }[self]
 
 
@@ -139,7 +139,7 @@ def look(file: BinaryIO, channels: int = 3) -> Seen:
     """What a file adds to the levels of its data set, whose images have so many channels; nothing where they make no
     difference to it, for which its header is enough. Raises UnreadableError.
     """
-    return _guarded(file, _seen, lambda bands: seen_of(_numbers(bands)) if bands.shape[2] in (1, channels) else Seen())
+    return _guarded(file, _seen, lambda bands: seen_of(_numbers(bands)) if _suit(bands.shape[2], channels) else Seen())
 
 
 def decode_square(
@@ -165,7 +165,7 @@ def decode_square(
             return _colours(_fit(to_plain(image, chosen), size, crop), channels)
 
     def square_of_bands(bands: Bands) -> NDArray[np.uint8]:
-        if bands.shape[2] != channels and not {bands.shape[2], channels} <= {1, 3}:
+        if not _suit(bands.shape[2], channels):
             raise UnreadableError(Reason.OTHER_CHANNELS)
         values = _numbers(bands)
         chosen = Levels.of([seen_of(values)]) if levels is None else levels
@@ -262,6 +262,11 @@ def _reason_of(error: Exception) -> Reason:
     if isinstance(error, NoTiffReaderError):
         return Reason.NEEDS_READER
     return Reason.NOT_AN_IMAGE if isinstance(error, UnidentifiedImageError | NotBandsError) else Reason.DAMAGED
+
+
+def _suit(channels: int, wanted: int) -> bool:
+    """Whether so many channels can be made of those an image has: grey and colours of each other."""
+    return channels == wanted or {channels, wanted} <= {1, 3}
 
 
 def _numbers(bands: Bands) -> NDArray[Any]:

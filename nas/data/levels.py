@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -101,9 +102,14 @@ class Levels:
             for name in ("integers", "floats"):
                 value[name] = None if value[name] is None else tuple(value[name])
             value["channels"] = tuple(map(tuple, value["channels"]))
-            return cls(**value)
-        except (KeyError, TypeError):
-            raise ValueError("the image cache has no levels; remove it, and it is made anew") from None
+            levels = cls(**value)
+            ranges = [each for each in (levels.integers, levels.floats, *levels.channels) if each is not None]
+            sound = all(-math.inf < low < high < math.inf for low, high in ranges) and levels.background in range(256)
+        except (KeyError, TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise ValueError("no levels, which are ranges of numbers and a grey, as this version writes them")
+        return levels
 
     def to_grey(self, values: NDArray[Any], own: tuple[float, float] | None = None) -> NDArray[np.uint8]:
         """Numbers (H, W) of any kind as 8-bit grey of the same shape; what is no number is black.

@@ -142,7 +142,7 @@ class _Folder:
             place = self.cache_dir / f"images-{_key(self.root, used, told)}"
             cache = open_cache(place, (len(used), size, size, channels), reading.survey, reading.reader(size), progress)
         unread = _check_unread(plan, used, cache, reading.failed, self.max_bad_share)
-        levels = Levels.from_json(cache.survey)
+        levels = _levels_of(cache)
         read_as = (levels.mark, "" if self.crop == CROPS[0] else self.crop, "grey" if self.grey else "")
         mark = ", ".join(filter(None, read_as))
         names = np.array([shown(file.name) for file in used])
@@ -169,6 +169,14 @@ class _Folder:
         if self.grey:
             raise DataError(f"{self.root}: these images have {commonest} channels, of which no grey is made: no `grey`")
         return commonest
+
+
+def _levels_of(cache: Cache) -> Levels:
+    try:
+        return Levels.from_json(cache.survey)
+    except ValueError as error:
+        where = cache.images_path.parent
+        raise DataError(f"{where}: the image cache has {error}; remove it, and it is made anew") from None
 
 
 def _plan_folder(name: str, listing: Listing, division: Division) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from experiments.views.trained import load_trained
+from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.study.attributes import stored_outcome
@@ -30,6 +32,7 @@ from tests.helpers.command import expect_mistake
 
 ARCH = ArchSpec((StageSpec("conv", channels=8, stride=2),), StemSpec(8), resolution=12)
 NAMES = ("dark", "light", "red")
+BAD_LEVELS = Levels(integers=(0.0, 9.0)).to_json().replace("9.0", '"9"')
 COMMON = ("--devices", "cpu", "--epochs", "12")
 
 
@@ -148,6 +151,20 @@ def test_grey_digits_and_their_files(scalenas: Run, tmp_path: Path) -> None:
     assert len(answer(scalenas("predict", tmp_path / "r", tmp_path / "a.png", "--json"))[0]["classes"]) == 3
 
 
+def test_of_other_images_none_is_left_out(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    """Though the training was on some of its images alone, in groups that others do not have."""
+    few = tmp_path / "few"
+    command = ("train", trained / "arch.json", trained / "photos", *COMMON, "--run", few)
+    assert scalenas(*command, "--train-images", "12", "--group", r"(\d)\.png")[0] == 0
+    same = answer(scalenas("evaluate", few, trained / "photos", "--json"))
+    assert same["value"] == same["measured_in_training"]
+    others = photos(tmp_path / "others", 9, first=300)
+    for path in list(others.glob("*/*.png")):
+        path.rename(path.with_suffix(".jpg.png"))
+    found = answer(scalenas("evaluate", few, others, "--json"))
+    assert (found["images"], found["same_data"]) == (27, False)
+
+
 def test_another_folder_of_some_of_the_classes(scalenas: Run, trained: Path, tmp_path: Path) -> None:
     root = photos(tmp_path / "new", 8, first=200)
     shutil.rmtree(root / "dark")
@@ -171,6 +188,15 @@ def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path
     expect_mistake(scalenas("predict", trained / "r", image, tmp_path / "a.png"), "a.png", "not an image")
     expect_mistake(scalenas("predict", trained / "r", tmp_path / "b.png"), "b.png", "No such file")
     expect_mistake(scalenas("predict", trained / "r", tmp_path), "directory")
+    expect_mistake(scalenas("predict", trained / "r", "/dev/zero"), "/dev/zero", "no regular file")
+    os.mkfifo(tmp_path / "pipe")
+    expect_mistake(scalenas("predict", trained / "r", tmp_path / "pipe"), "no regular file")
+    np.save(tmp_path / "a.npy", np.zeros((8, 8, 5)))
+    expect_mistake(scalenas("predict", trained / "r", tmp_path / "a.npy"), "channels (the network takes 3)")
+    for words in (("evaluate", "", "digits"), ("evaluate", trained / "r", ""), ("predict", "", image)):
+        expect_mistake(scalenas(*words), "empty")
+    expect_mistake(scalenas("evaluate", trained / "r", trained / "photos", "-o", ""), "empty")
+    expect_mistake(scalenas("evaluate", trained / "r", trained / "photos", "-o", image), "is a file, not a folder")
     expect_mistake(scalenas("predict", trained / "r", image, "--csv", "--json"), "exclude each other")
     expect_mistake(scalenas("evaluate", trained / "r", tmp_path / "none"), "no such folder")
 
@@ -190,7 +216,9 @@ def test_a_metric_of_ones_own_gives_way_to_accuracy(scalenas: Run, trained: Path
         ({"mean": "grey"}, ("mean", "must be a list")),
         ({"metric": None}, ("metric",)),
         ({"images": {"size": 0, "channels": 3, "crop": "pad", "levels": "{}"}}, ("images.size",)),
-        ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": "{}"}}, ("levels",)),
+        ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": "{}"}}, ("images.levels",)),
+        ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": "[]"}}, ("images.levels",)),
+        ({"images": {"size": 16, "channels": 3, "crop": "pad", "levels": BAD_LEVELS}}, ("images.levels",)),
         ({"images": {"size": 16, "channels": 3, "crop": "round", "levels": "{}"}}, ("crop",)),
         ({"std": [0.1, 0.1]}, ("std",)),
     ],
@@ -227,7 +255,7 @@ def points_of(folder: Path) -> dict[str, dict[str, str]]:
 
 def test_each_network_of_the_frontier_is_a_model(scalenas: Run, compared: Path) -> None:
     models = sorted((compared / "r" / "models").iterdir())
-    assert [path.name for path in models] == ["arch.safetensors", "plain_resnet.safetensors"]
+    assert [path.name for path in models] == ["arch.json.safetensors", "plain_resnet.safetensors"]
     for path, label in zip(models, ("arch.json", "plain_resnet"), strict=True):
         found = answer(scalenas("evaluate", path, "digits", "--json"))
         assert found["value"] == found["measured_in_training"]
@@ -259,8 +287,7 @@ def test_going_on_leaves_models_and_says_what_has_none(scalenas: Run, compared: 
     status, _, err = scalenas(*command)
     assert status == 0, err
     assert "no trained weights of plain_resnet" in err
-    assert "arch.safetensors" in before
-    assert (models / "arch.safetensors").read_bytes() == before["arch.safetensors"]
+    assert (models / "arch.json.safetensors").read_bytes() == before["arch.json.safetensors"]
     assert not (models / "plain_resnet.safetensors").exists()
 
 
@@ -271,7 +298,25 @@ def test_an_export_has_the_trained_weights(scalenas: Run, compared: Path, tmp_pa
     assert said["weights"] == str(model)
     text = (tmp_path / "net.py").read_text()
     assert "NAMES = ['0'" in text or 'NAMES = ["0"' in text or "NAMES = ('0'" in text
-    expect_mistake(scalenas("predict", compared / "r", tmp_path / "net.py"), "no baseline", "models/arch.safetensors")
+    expect_mistake(scalenas("predict", compared / "r", tmp_path / "net.py"), "no baseline", "models/arch.json")
+
+
+def test_models_of_names_that_are_written_alike_stay_apart(compared: Path, tmp_path: Path) -> None:
+    shutil.copytree(compared, tmp_path / "again")
+    models = tmp_path / "again" / "r" / "models"
+    before = (models / "arch.json.safetensors").read_bytes()
+    wide = {"plain_resnet.json": 12, "arch_json": 16, "arch json": 20}
+    command = (sys.executable, "-m", "scalenas", "compare", *RUN, "--run", "r")
+    for name, channels in wide.items():
+        arch = replace(ARCH, stages=(replace(ARCH.stages[0], channels=channels),), resolution=8, input_channels=1)
+        (tmp_path / "again" / name).write_text(arch.to_json())
+        subprocess.run([*command, "--arch", name], cwd=tmp_path / "again", check=True, capture_output=True)
+    kept = {path.name: load_trained(str(path)).record.arch for path in models.iterdir()}
+    assert len(kept) == 5
+    assert (models / "arch.json.safetensors").read_bytes() == before
+    assert kept["arch_json.safetensors"].stages[0].channels == 16
+    (apart,) = (arch for name, arch in kept.items() if name.startswith("arch_json_"))
+    assert apart.stages[0].channels == 20
 
 
 def test_weights_that_cannot_be_written_lose_no_training(tmp_path: Path) -> None:

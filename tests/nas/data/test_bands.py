@@ -15,6 +15,7 @@ from PIL import Image, TiffImagePlugin
 from nas.data.auto_augment import blend, color
 from nas.data.dataset import DataError, Dataset
 from nas.data.decode import Frame, Reason, UnreadableError, begins_as_image, decode_square, frame_of
+from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.training.proxy import ProxyEvaluator
@@ -145,6 +146,14 @@ def test_objects_are_never_loaded() -> None:
     assert refused(npy(array)) is Reason.NOT_AN_IMAGE
 
 
+@pytest.mark.parametrize("shape", [b"(-4, -4)", b"(-2, 4, 2)"])
+def test_axes_below_nothing(shape: bytes) -> None:
+    data = npy(np.zeros((4, 4), dtype=np.uint8))
+    end = data.index(b"\n")
+    begin = data.index(b"(4, 4)")
+    assert refused(data[:begin] + (shape + b", }").ljust(end - begin) + data[end:]) is Reason.NOT_AN_IMAGE
+
+
 def test_a_header_that_promises_too_much_takes_no_memory() -> None:
     data = npy(np.zeros((4, 4), dtype=np.uint8)).replace(b"(4, 4), }" + 8 * b" ", b"(40000, 40000), }")
     assert b"(40000, 40000), }" in data
@@ -173,7 +182,15 @@ def test_what_pillow_shows_of_a_tiff_is_all_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "frame"),
-    [((8, 6), Frame(6, 1)), ((8, 6, 3), Frame(6, 3)), ((7, 8, 9), Frame(8, 7)), ((9, 8, 7), Frame(8, 7))],
+    [
+        ((8, 6), Frame(6, 1)),
+        ((8, 6, 3), Frame(6, 3)),
+        ((7, 8, 9), Frame(8, 7)),
+        ((9, 8, 7), Frame(8, 7)),
+        ((16, 16, 60), Frame(16, 60)),
+        ((60, 16, 16), Frame(16, 60)),
+        ((5, 5, 5), Frame(5, 5)),
+    ],
 )
 def test_the_header_tells_side_and_channels(tmp_path: Path, shape: tuple[int, ...], frame: Frame) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape))
@@ -209,6 +226,22 @@ def test_an_image_of_other_channels_is_left_out_and_named(tmp_path: Path) -> Non
 def test_many_channels_have_no_grey(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"have 4 channels, of which no grey is made"):
         opened(data_set(tmp_path / "data", channels=4), tmp_path, grey=True)
+
+
+def test_colours_of_more_than_8_bits_become_grey_or_stay(tmp_path: Path) -> None:
+    root = data_set(tmp_path / "data", channels=3)
+    colours, grey = opened(root, tmp_path)[0], opened(root, tmp_path, grey=True)[0]
+    assert (colours.channels, grey.channels) == (3, 1)
+    assert len(colours.levels.channels) == 3
+    expected = [np.asarray(Image.fromarray(each).convert("L")) for each in np.load(colours.images_path)]
+    assert np.array_equal(np.load(grey.images_path)[..., 0], np.stack(expected))
+
+
+def test_where_levels_know_no_such_images_they_are_their_own() -> None:
+    values = (np.arange(48).reshape(4, 4, 3) * 80).astype("uint16")
+    by_itself = decode_square(npy(values), 4)
+    assert by_itself.max() > 200
+    assert np.array_equal(decode_square(npy(values), 4, Levels()), by_itself)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "bool", "float32"])
