@@ -17,7 +17,7 @@ from nas.data.levels import Levels, Seen, extremes
 NPY = ".npy"
 _NPY_BEGINS = b"\x93NUMPY"
 _TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SAMPLES, _EXTRA = 277, 338  # tags of a TIFF: its number of channels, and what those beyond the colours are
+_BITS, _SAMPLES, _EXTRA = 258, 277, 338  # tags of a TIFF: bits, channels, and what those beyond the colours are
 _UNSPECIFIED = 0  # an extra channel that is no transparency
 Values = NDArray[Any]
 
@@ -49,11 +49,14 @@ def begins_as_tiff(head: bytes) -> bool:
     return head.startswith(_TIFF_BEGINS)
 
 
-def has_more_channels(image: Image.Image) -> bool:
-    """Whether a file has channels that Pillow leaves out, or takes for transparency without being told so."""
+def is_shown_in_part(image: Image.Image) -> bool:
+    """Whether a file has channels that Pillow leaves out or takes for transparency without being told so, or colours of
+    more than the 8 bits that it gives."""
     tags = getattr(image, "tag_v2", None)  # of TIFFs alone
     if tags is None:
         return False
+    if len(image.getbands()) > 1 and max(tags.get(_BITS, (8,))) > 8:
+        return True
     return _UNSPECIFIED in tags.get(_EXTRA, ()) or tags.get(_SAMPLES, 1) > len(image.getbands())
 
 

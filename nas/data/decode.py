@@ -24,7 +24,7 @@ from nas.data.bands import (
     NoTiffReaderError,
     begins_as_array,
     begins_as_tiff,
-    has_more_channels,
+    is_shown_in_part,
     open_array,
     open_tiff,
     planes_of,
@@ -80,10 +80,11 @@ class UnreadableError(Exception):
 @dataclass(frozen=True)
 class Frame:
     """What a file's header says. side: of the square that is made of it, in pixels; channels: 1, 3, or as many as its
-    numbers have."""
+    numbers have; pages: of a TIFF, 1 of others."""
 
     side: int
     channels: int
+    pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,13 @@ def frame_of(path: Path, crop: str = "center") -> Frame:
     Raises OSError or UnreadableError.
     """
     of_sides = max if crop == "pad" else min
+
+    def of_picture(image: Image.Image) -> Frame:
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        return Frame(of_sides(image.size), 1 if image.mode in ("1", "L") or _is_deep(image) else 3, pages)
+
     with path.open("rb") as file:
-        return _guarded(
-            file,
-            lambda image: Frame(of_sides(image.size), 1 if image.mode in ("1", "L") or _is_deep(image) else 3),
-            lambda bands: Frame(of_sides(bands.shape[:2]), bands.shape[2]),
-        )
+        return _guarded(file, of_picture, lambda bands: Frame(of_sides(bands.shape[:2]), bands.shape[2]))
 
 
 def look(file: BinaryIO, channels: int = 3) -> Seen:
@@ -243,7 +245,7 @@ def _guarded(file: BinaryIO, of: Callable[[Image.Image], T], of_bands: Callable[
             return of_bands(open_array(file))
         try:
             with Image.open(file) as image:
-                if not has_more_channels(image):
+                if not is_shown_in_part(image):
                     return of(image)
         except UnidentifiedImageError:
             if not begins_as_tiff(head):

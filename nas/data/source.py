@@ -150,13 +150,14 @@ class _Folder:
         dataset = _describe(plan, cache, native, image, names, flip=self.flip, mark=mark)
         items = _items(plan, used, cache)
         cut = [split for split in SPLITS[1:] if split not in listing.files and dataset.counts[split]]
+        paged = sum(frame.pages > 1 for frame in frames)
         alike = _alike(dataset.mean) and _alike(dataset.std)
         return dataset, [
             *summary.of_layout(listing, cut),
             *summary.of_groups(items),
             *unread,
             *summary.of_classes(items, plan.classes, listing.empty),
-            *(summary.of_values(levels, channels, alike=alike) if self.levels is None else ()),
+            *(summary.of_values(levels, channels, paged, alike=alike) if self.levels is None else ()),
             *summary.of_looks(items),
             *summary.of_duplicates(items),
         ]

@@ -88,8 +88,9 @@ def of_unread(reasons: Mapping[str, str]) -> str:
     return some(named)
 
 
-def of_values(levels: Levels, channels: int, *, alike: bool) -> list[Remark]:
-    """How numbers became levels of grey, where files leave it open; alike: whether all channels hold the same."""
+def of_values(levels: Levels, channels: int, paged: int = 0, *, alike: bool) -> list[Remark]:
+    """How numbers became levels of grey, where files leave it open; paged: how many files, of those looked at, have
+    several pages; alike: whether all channels hold the same."""
     said = [f"{channels} channels, kept as they are"] if channels not in (1, 3) else []
     if levels.channels:
         own = [f"{low:.6g} to {high:.6g}" for low, high in levels.channels]
@@ -105,9 +106,11 @@ def of_values(levels: Levels, channels: int, *, alike: bool) -> list[Remark]:
             levels.background, "grey, since black and white are drawn on them"
         )
         said.append(f"{levels.transparent} transparent, laid on {ground}")
+    if paged:
+        said.append(f"{paged} TIFFs of several pages, of each the first is used")
     if channels == 3 and alike:
         said.append("all grey, held as three equal channels (`grey`: as one)")
-    return [Remark(f"values: {'; '.join(said)}", warning=levels.holes > 0)] if said else []
+    return [Remark(f"values: {'; '.join(said)}", warning=levels.holes > 0 or paged > 0)] if said else []
 
 
 def of_looks(items: Items) -> list[Remark]:

@@ -73,6 +73,25 @@ def test_all_channels_are_kept(channels: int, form: str) -> None:
     assert begins_as_image(data[:16])
 
 
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_colours_of_more_than_8_bits_keep_them(white: int) -> None:
+    values = numbers((16, 16, 3), white, "uint16")
+    data = tiff(values, photometric="rgb", planarconfig="contig")
+    assert np.abs(decode_square(data, 16) - values * (255 / white)).max() <= 0.5
+
+
+def test_pages_beyond_the_first_are_told(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for i in range(4):
+            pages = [Image.fromarray(numbers((8, 8), 100 + 20 * i)) for _ in range(3)]
+            pages[0].save(tmp_path / "data" / label / f"{i}.tif", save_all=True, append_images=pages[1:])
+    _, told = opened(tmp_path / "data", tmp_path)
+    assert any(
+        line.startswith("warning: values: ") and "TIFFs of several pages, of each the first" in line for line in told
+    )
+
+
 def test_infrared_beside_colours_is_not_dropped() -> None:
     values = numbers((16, 16, 4))
     data = tiff(values, photometric="rgb", extrasamples=["unspecified"], planarconfig="contig")
