@@ -279,7 +279,7 @@ def export(  # noqa: PLR0917  click passes all by name
 @cli.command()
 @click.argument("model", type=TEXT)
 @click.argument("data", type=TEXT)
-@click.option("-o", "--output", type=TEXT, metavar="DIR", help="Also write these there, as tables and a picture.")
+@click.option("-o", "--output", type=TEXT, metavar="DIR", help="Write tables and the confusion matrix there, too.")
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), help=_SPLIT)
 @click.option("--cache", type=TEXT, metavar="DIR", help="Where decoded images are kept. [nowhere]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

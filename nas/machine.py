@@ -16,8 +16,8 @@ STAT = Path("/proc/stat")
 
 
 def quiet_onnxruntime() -> Any:
-    """The package onnxruntime, which is told beforehand to keep to itself: it else reports each network to its maker
-    over the internet, and keeps files in the home folder for that. What the user's environment says stands.
+    """The package onnxruntime, told beforehand to collect nothing about its use: otherwise it writes files for that
+    into the home folder, and by its documentation sends them to its maker. What the user's environment says stands.
 
     Raises ImportError where it is not installed.
     """

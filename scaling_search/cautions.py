@@ -110,8 +110,8 @@ def _surface(analysis: Analysis) -> list[str]:
     lines = []
     if isinstance(analysis.draws, Surfaces) and analysis.draws.distinct < DISTINCT:
         lines.append(
-            f"the surface could be drawn from {analysis.draws.distinct} different hills only: intervals and region are "
-            "too narrow; trainings at another seed of some points would help"
+            f"only {analysis.draws.distinct} different surfaces were found to agree with the trainings: intervals and "
+            "region are too narrow; training some points at another seed would help"
         )
     if analysis.model != "hill":
         lines.append(

@@ -45,7 +45,7 @@ class TrainPlan:
     new_head: bool = field(default=False, metadata=Option(
         help="A new classifier even where the file's fits.", needs=_TUNED))
     normalise: str | None = field(default=None, metadata=Option(
-        help="imagenet, data or MEAN/STD, in 0..1.", metavar="HOW", unset="as the weights expect, or data"))
+        help="Images by imagenet, data or MEAN/STD.", metavar="HOW", unset="as the weights expect, or data"))
 
     def __post_init__(self) -> None:
         check(self)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.errors import UserError
+from experiments.errors import UserError, from_user
 from experiments.records import BaselineRecord
 from experiments.records.model import ImageFormat, ModelRecord, OpenedData, read_model
 from experiments.records.training import Accuracies
@@ -18,7 +18,7 @@ from nas.evaluation import Outcome, Request
 from nas.training.checkpoint import save_tensors
 from nas.training.proxy import ProxyEvaluator
 from search_spaces import ArchSpec
-from search_spaces.weights_file import WeightsError, read_weights
+from search_spaces.weights_file import read_weights
 
 _NAME = re.compile(r"[^\w.+-]+")
 
@@ -67,29 +67,28 @@ def baseline_model(folder: RunFolder) -> Path | None:
     return file if fits else None
 
 
-def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, Outcome]]]) -> list[Path]:
+def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, Outcome]]]) -> None:
     """Write models/NAME.safetensors for each network of `trained`, by its name: the seed that is best on val.
 
-    Says which networks have none, as those that were trained before weights were kept. Returns all that are there.
+    Says which networks have none, as those that were trained before weights were kept.
     """
     evaluator = run.problem.evaluator
     if not isinstance(evaluator, ProxyEvaluator) or evaluator.keep is None:
-        return []
-    files, without = [], []
+        return
+    without = []
     for name, tries in trained.items():
-        ranked = sorted(tries, key=lambda each: _accuracy(*each).val, reverse=True)
-        file = _file(run.folder, name, ranked[0][0].arch)
-        kept = [(request, outcome) for request, outcome in ranked if _weights(evaluator, request) is not None]
-        if kept and kept[0][0] == ranked[0][0]:
-            _write(run, evaluator, file, *kept[0])
-        elif not _is_of(file, ranked[0][0].arch):
+        request, outcome = max(tries, key=lambda each: _accuracy(each[1]).val)
+        file, weights = _file(run.folder, name, request.arch), evaluator.keep.file(request)
+        if weights is not None and weights.is_file():
+            accuracy, metric = _accuracy(outcome), evaluator.objective.metric.name
+            record = model_record(run, request.arch, evaluator.dataset, metric, accuracy)
+            with from_user():
+                save_tensors(read_weights(weights), file, durable=True, metadata=record.metadata)
+        elif not _is_of(file, request.arch):
             without.append(name)
-            continue
-        files.append(file)
     shutil.rmtree(run.folder.weights, ignore_errors=True)
     if without:
         run.narrator.say(f"no trained weights of {', '.join(without)}: trained before weights were kept, or elsewhere")
-    return files
 
 
 def _file(folder: RunFolder, name: str, arch: ArchSpec) -> Path:
@@ -102,28 +101,9 @@ def _file(folder: RunFolder, name: str, arch: ArchSpec) -> Path:
     return file
 
 
-def _write(run: RunContext, evaluator: ProxyEvaluator, file: Path, request: Request, outcome: Outcome) -> None:
-    source = _weights(evaluator, request)
-    assert source is not None
-    record = model_record(
-        run, request.arch, evaluator.dataset, evaluator.objective.metric.name, _accuracy(request, outcome)
-    )
-    try:
-        save_tensors(read_weights(source), file, durable=True, metadata=record.metadata)
-    except WeightsError as error:
-        raise UserError(f"{error}; remove it") from None
-
-
-def _weights(evaluator: ProxyEvaluator, request: Request) -> Path | None:
-    file = None if evaluator.keep is None else evaluator.keep.file(request)
-    return file if file is not None and file.is_file() else None
-
-
-def _accuracy(request: Request, outcome: Outcome) -> Accuracies:
-    value = outcome.value or 0.0
-    if request.split == "val":
-        return Accuracies(value, None)
-    return Accuracies(outcome.metrics.get(f"val_{outcome.metric}", 0.0), value)
+def _accuracy(outcome: Outcome) -> Accuracies:
+    """Of a training that succeeded and was measured on test."""
+    return Accuracies(outcome.metrics.get(f"val_{outcome.metric}", 0.0), outcome.value)
 
 
 def _is_of(file: Path, arch: ArchSpec) -> bool:

@@ -127,11 +127,10 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     for entry in entries:
         asked = [requests[entry.arch.id, seed] for seed in seeds]
         found = [outcomes[request.key] for request in asked]
-        trained[entry.label] = [
-            (request, outcome) for request, outcome in zip(asked, found, strict=True) if outcome.value is not None
-        ]
         values = [outcome.value for outcome in found if outcome.value is not None]
         if values:
+            tries = zip(asked, found, strict=True)
+            trained[entry.label] = [each for each in tries if each[1].value is not None]
             measured.append(
                 measured_point(
                     entry.label,
@@ -149,7 +148,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
             )
         else:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
-    keep_models(run, {label: tries for label, tries in trained.items() if tries})
+    keep_models(run, trained)
     return measured
 
 

@@ -15,6 +15,7 @@ from experiments.pictures.confusion import confusion_figure
 from experiments.pictures.save import save_figure
 from experiments.tables.csv_rows import to_csv
 from experiments.views.trained import Evaluation
+from experiments.wording import metric_words
 from nas.files import replace_text
 
 _MISTAKES, _SHOWN_MISTAKES = 100, 5
@@ -25,7 +26,7 @@ def summary(found: Evaluation) -> str:
     images = f"{len(found.labels):,} images of {', '.join(found.splits)}"
     before = "" if found.before is None else f"; the training measured {100 * found.before:.2f} %"
     other = "" if found.same_data else "; not the images that it was trained on"
-    return f"{found.metric.replace('_', ' ')} {100 * found.value:.2f} % on {images}{before}{other}"
+    return f"{metric_words(found.metric)} {100 * found.value:.2f} % on {images}{before}{other}"
 
 
 def evaluation_table(found: Evaluation) -> Group:

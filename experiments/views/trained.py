@@ -18,10 +18,9 @@ from experiments.errors import UserError, from_user, told
 from experiments.records.model import ModelRecord, read_model
 from experiments.records.training import ClassFigures
 from experiments.run.models import model_file
-from nas.data.augment import normalise, resize
 from nas.data.dataset import SPLITS, DataError, Dataset, load_split
 from nas.data.decode import Reading, Reason, UnreadableError
-from nas.data.feed import open_feed
+from nas.data.feed import Feed, open_feed
 from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.data.summary import shown
@@ -164,11 +163,10 @@ def predict(model: Trained, files: Sequence[str]) -> Tensor:
     mean, std = (torch.tensor(values) * 255 for values in (record.mean, record.std))
     found = []
     for start in range(0, len(files), _AT_ONCE):
-        squares = np.stack([_square(reading, file) for file in files[start : start + _AT_ONCE]])
-        batch = normalise(resize(torch.from_numpy(squares), record.arch.resolution), mean, std)
-        batch = batch.expand(-1, record.arch.input_channels, -1, -1).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            found.append(model.network(batch).softmax(1))
+        squares = torch.from_numpy(np.stack([_square(reading, file) for file in files[start : start + _AT_ONCE]]))
+        rows = torch.arange(len(squares))
+        feed = Feed(squares, rows, rows, mean, std, record.arch.resolution, record.arch.input_channels)
+        found.append(probabilities(model.network, feed))
     return torch.cat(found)
 
 

@@ -129,6 +129,6 @@ def planes_of(values: Values, levels: Levels) -> list[Image.Image]:
     if values.dtype == np.bool_:
         planes = [plane * np.uint8(255) for plane in planes]
     elif values.dtype != np.uint8:
-        ranges = [None] if len(planes) == 1 else levels.channels or Levels.of([seen_of(values)]).channels
+        ranges = [None] if len(planes) == 1 else levels.ranges or Levels.of([seen_of(values)]).ranges
         planes = [levels.to_grey(plane, own) for plane, own in zip(planes, ranges, strict=True)]
     return [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]

@@ -141,7 +141,9 @@ def look(file: BinaryIO, channels: int = 3) -> Seen:
     """What a file adds to the levels of its data set, whose images have so many channels; nothing where they make no
     difference to it, for which its header is enough. Raises UnreadableError.
     """
-    return _guarded(file, _seen, lambda bands: seen_of(_numbers(bands)) if _suit(bands.shape[2], channels) else Seen())
+    return _guarded(
+        file, _seen, lambda bands: seen_of(_numbers(bands)) if _can_become(bands.shape[2], channels) else Seen()
+    )
 
 
 def decode_square(
@@ -167,7 +169,7 @@ def decode_square(
             return _colours(_fit(to_plain(image, chosen), size, crop), channels)
 
     def square_of_bands(bands: Bands) -> NDArray[np.uint8]:
-        if not _suit(bands.shape[2], channels):
+        if not _can_become(bands.shape[2], channels):
             raise UnreadableError(Reason.OTHER_CHANNELS)
         values = _numbers(bands)
         chosen = Levels.of([seen_of(values)]) if levels is None else levels
@@ -266,7 +268,7 @@ def _reason_of(error: Exception) -> Reason:
     return Reason.NOT_AN_IMAGE if isinstance(error, UnidentifiedImageError | NotBandsError) else Reason.DAMAGED
 
 
-def _suit(channels: int, wanted: int) -> bool:
+def _can_become(channels: int, wanted: int) -> bool:
     """Whether so many channels can be made of those an image has: grey and colours of each other."""
     return channels == wanted or {channels, wanted} <= {1, 3}
 

@@ -47,7 +47,7 @@ class Levels:
     """How the images of a data set are read where their files leave it open.
 
     integers, floats: the values that become black and white in images of more than 8 bits, and in those of floats.
-    channels: these values for each channel, of images of several channels of more than 8 bits; () where there are none.
+    ranges: these values for each channel, of images of several channels of more than 8 bits; () where there are none.
     background: the grey, 0..255, that transparency is laid on. deep, holes, transparent: how many images have more than
     8 bits, values that are no numbers (they become black), transparent pixels.
     """
@@ -58,7 +58,7 @@ class Levels:
     deep: int = 0
     holes: int = 0
     transparent: int = 0
-    channels: tuple[tuple[float, float], ...] = ()
+    ranges: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, images: Iterable[Seen]) -> Levels:
@@ -70,7 +70,7 @@ class Levels:
         return cls(
             integers=_range_of([seen for seen in deep if not seen.floats], _integer_range),
             floats=_range_of([seen for seen in deep if seen.floats], _float_range),
-            channels=_ranges_of(several),
+            ranges=_ranges_of(several),
             background=_background(shades),
             deep=len(deep) + len(several),
             holes=sum(seen.holes or any(each.holes for each in seen.channels) for seen in images),
@@ -85,8 +85,8 @@ class Levels:
             parts.append(f"integers {self.integers}")
         if self.floats is not None:
             parts.append(f"floats {self.floats}")
-        if self.channels:
-            parts.append(f"channels {self.channels}")
+        if self.ranges:
+            parts.append(f"channels {self.ranges}")
         if self.background != WHITE:
             parts.append(f"background {self.background}")
         return ", ".join(parts)
@@ -101,10 +101,10 @@ class Levels:
         try:
             for name in ("integers", "floats"):
                 value[name] = None if value[name] is None else tuple(value[name])
-            value["channels"] = tuple(map(tuple, value["channels"]))
+            value["ranges"] = tuple(map(tuple, value["ranges"]))
             levels = cls(**value)
-            ranges = [each for each in (levels.integers, levels.floats, *levels.channels) if each is not None]
-            sound = all(-math.inf < low < high < math.inf for low, high in ranges) and levels.background in range(256)
+            every = [each for each in (levels.integers, levels.floats, *levels.ranges) if each is not None]
+            sound = all(-math.inf < low < high < math.inf for low, high in every) and levels.background in range(256)
         except (KeyError, TypeError, ValueError):
             sound = False
         if not sound:

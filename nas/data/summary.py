@@ -92,8 +92,8 @@ def of_values(levels: Levels, channels: int, paged: int = 0, *, alike: bool) -> 
     """How numbers became levels of grey, where files leave it open; paged: how many files, of those looked at, have
     several pages; alike: whether all channels hold the same."""
     said = [f"{channels} channels, kept as they are"] if channels not in (1, 3) else []
-    if levels.channels:
-        own = [f"{low:.6g} to {high:.6g}" for low, high in levels.channels]
+    if levels.ranges:
+        own = [f"{low:.6g} to {high:.6g}" for low, high in levels.ranges]
         said.append(f"{levels.deep} of more than 8 bits, each channel scaled by itself: {some(own)}")
     elif levels.deep:
         ranges = [each for each in (levels.integers, levels.floats) if each is not None]

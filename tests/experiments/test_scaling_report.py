@@ -100,7 +100,7 @@ def test_draws_of_few_hills_are_told() -> None:
     five = np.unique(draws.hills.values, axis=0)[:5]
     few = replace(draws, hills=Hills(np.repeat(five, 400, axis=0)))
     (line,) = cautions(replace(found, analysis=replace(found.analysis, draws=few)), native_size=32, val_images=50_000)
-    assert "drawn from 5 different hills only: intervals and region are too narrow" in line
+    assert "only 5 different surfaces were found to agree with the trainings" in line
 
 
 def test_a_sound_search_has_no_cautions() -> None:

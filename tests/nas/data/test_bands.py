@@ -251,7 +251,7 @@ def test_colours_of_more_than_8_bits_become_grey_or_stay(tmp_path: Path) -> None
     root = data_set(tmp_path / "data", channels=3)
     colours, grey = opened(root, tmp_path)[0], opened(root, tmp_path, grey=True)[0]
     assert (colours.channels, grey.channels) == (3, 1)
-    assert len(colours.levels.channels) == 3
+    assert len(colours.levels.ranges) == 3
     expected = [np.asarray(Image.fromarray(each).convert("L")) for each in np.load(colours.images_path)]
     assert np.array_equal(np.load(grey.images_path)[..., 0], np.stack(expected))
 

@@ -22,15 +22,7 @@ from nas.samplers.model.gp import fit_hyperparameters, negative_log_likelihood, 
 from nas.samplers.model.objective import Objective, floor_of
 from nas.samplers.model.surrogate import Data, Surrogates
 from nas.score import Score
-
-SPACE = {
-    "s1.kernel": IntDistribution(3, 5, step=2),
-    "s1.expand": CategoricalDistribution((1, 4, 6)),
-    "s2.kernel": IntDistribution(3, 5, step=2),
-    "s2.expand": CategoricalDistribution((1, 4, 6)),
-    "op": CategoricalDistribution(("conv", "mbconv", "pool")),
-    "layers": IntDistribution(1, 4),
-}
+from tests.nas.samplers.space import SPACE
 
 
 @settings(deadline=None)

@@ -21,17 +21,10 @@ from nas.samplers.local import RESTART_KEY
 from nas.samplers.model.acquisition import log_expected_improvement
 from nas.score import Score
 from search_spaces import mbconv_space
+from tests.nas.samplers.space import SPACE
 
 KEEP_BOUNDS = ("default", "random", "hill_climbing", "evolution", "ppo")
 """Samplers that suggest nothing above a bound, but for a study's first trial."""
-SPACE = {
-    "s1.kernel": IntDistribution(3, 5, step=2),
-    "s1.expand": CategoricalDistribution((1, 4, 6)),
-    "s2.kernel": IntDistribution(3, 5, step=2),
-    "s2.expand": CategoricalDistribution((1, 4, 6)),
-    "op": CategoricalDistribution(("conv", "mbconv", "pool")),
-    "layers": IntDistribution(1, 4),
-}
 OPS = {"conv": 0.2, "mbconv": 1.0, "pool": -0.5}
 
 
