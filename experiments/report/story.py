@@ -91,12 +91,12 @@ def trained(result: TrainingRecord) -> str:
 
 def models(run: str, names: Sequence[str]) -> str:
     """Which trained networks the run folder holds, and what to do with them."""
-    count = "one trained network" if len(names) == 1 else f"{len(names)} trained networks"
+    count = "one network" if len(names) == 1 else f"{len(names)} networks"
     first = "baseline" if "baseline" in names else names[0]
     file = f"{run}/models/{first}.safetensors"
     return (
-        f"models/ has {count} of the frontier, of each the seed that is best on val: "
-        f"scalenas predict {file} IMAGE names images, scalenas evaluate {file} DATA has figures of each class."
+        f"The trained weights of {count} are in models/, each from the seed that is best on val. To name the class of "
+        f"an image: scalenas predict {file} IMAGE. For figures of each class: scalenas evaluate {file} DATA."
     )
 
 
