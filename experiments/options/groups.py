@@ -141,6 +141,9 @@ class TrainingOptions:
     train_fraction: float = field(default=1.0, metadata=Option(
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
+    inherit: str | None = field(default=None, metadata=Option(
+        help="The networks are parts of NAME and begin with its weights in FILE.", commands=POOLED,
+        metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
         help="accuracy, balanced_accuracy or macro_f1.", commands=TRAINING, metavar="NAME",
         known=("accuracy", "balanced_accuracy", "macro_f1"), needs=(_IMAGES, Without("evaluator"))))
@@ -168,7 +171,7 @@ class SearchOptions:
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
         help="macro, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
-        unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
+        unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"), Without("inherit"),
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
@@ -297,6 +300,9 @@ class FinalOptions:
     rivals: bool = field(default=False, metadata=Option(
         help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
+    pretrained: tuple[str, ...] = field(default=(), metadata=Option(
+        help="Fine-tune NAME from the weights in FILE beside them; repeatable.", commands=COMPARING,
+        metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from experiments.options.declaration import EPOCHS, MOST_SEEDS, SEEDS, SHARE, Option, Range, With, check
 
-FULL_EPOCHS = {"fast": 100, "paper": 350}
+FULL_EPOCHS = {"fast": 100, "paper": 350, "fine_tune": 20}
 """The recipes of nas.training.recipe with their full lengths; those load torch, for which help should not wait."""
 KEEP = ("best", "last")
 LONG_SEEDS = MOST_SEEDS
@@ -29,7 +29,7 @@ class TrainPlan:
     """
 
     recipe: str = field(default="fast", metadata=Option(
-        help="fast or paper.", metavar="NAME", known=tuple(FULL_EPOCHS)))
+        help="fast, paper or fine_tune.", metavar="NAME", known=tuple(FULL_EPOCHS)))
     epochs: int | None = field(default=None, metadata=Option(
         help="Length of the training.", metavar="N", unit="epochs", range=EPOCHS,
         unset=", ".join(f"{name}: {epochs}" for name, epochs in FULL_EPOCHS.items())))

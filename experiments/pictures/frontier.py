@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
-from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points
+from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points, protocol
 from experiments.terminal import printable
 from experiments.wording import in_units, measured_by
 from nas.pareto import knee, pareto_front
@@ -36,6 +36,7 @@ _STYLE = {
     "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
     "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
     "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
+    "pretrained": Style("P", "#5b3a8e", 55, "pretrained on other images, fine-tuned"),
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
 }
@@ -43,7 +44,16 @@ Runs = dict[str, tuple[str, Any]]
 """Colour and line of each run."""
 _RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
 """Where there are several runs they are told apart by lightness and dashes, in grey too."""
-_RANKS = {"baseline": 4, "family": 3, "rival": 1, "reference": 1, "published": 1, "own": 1, "candidate": 0}
+_RANKS = {
+    "baseline": 4,
+    "family": 3,
+    "rival": 1,
+    "reference": 1,
+    "pretrained": 2,
+    "published": 1,
+    "own": 1,
+    "candidate": 0,
+}
 _GROWN = ("baseline", "family")
 _FADED = 0.35
 _RING = 330
@@ -63,7 +73,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     measured = measured_points(points)
     if not measured:
         raise ValueError(f"no points to plot against {axis.label}")
-    protocols = {(point.data, point.split, point.epochs, point.recipe) for point in measured}
+    protocols = {protocol(point) for point in measured}
     if len(protocols) > 1:
         listed = "; ".join(f"{d} {s}, {e} epochs of {r}" for d, s, e, r in sorted(protocols))
         raise ValueError(f"points measured differently do not share an axis: {listed}")

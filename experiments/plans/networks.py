@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import torch
+
 from experiments.errors import UserError, from_user
 from experiments.records import BaselineRecord, CoefficientsRecord
 from experiments.run.context import RunContext
@@ -17,18 +19,25 @@ from search_spaces.plans import NetworkPlan, fitting_plans
 
 
 def baseline_arch(run: RunContext) -> ArchSpec:
-    """What is to grow: `--arch`, else this run's baseline, else B0 fitted to the target.
+    """What is to grow: `--arch`, else this run's baseline, else the whole network of --inherit or B0 fitted to the
+    target.
 
     A known network's name is fitted to the data and the target, with pixels left to grow into; a file or another run is
-    taken as it is.
+    taken as it is. Raises UserError where it cannot begin with the weights of --inherit.
     """
-    given = run.settings.general.arch
+    given, parent = run.settings.general.arch, run.problem.parent
     if not given and (found := run.folder.find(BaselineRecord)) is not None:
         return found.arch
     if len(given) > 1:
         raise UserError("give one --arch to scale")
+    if parent is not None and not given:
+        return replace(parent.arch, resolution=run.resolution)
     text = given[0] if given else "efficientnet_b0"
-    return fitted_arch(run, text, target_of(run), (run.resolution,))
+    arch = fitted_arch(run, text, target_of(run), (run.resolution,))
+    if parent is not None:
+        with from_user(f"{text} is no part of {parent.name}"):
+            parent.evaluator.network(arch, 1, torch.device("cpu"))
+    return arch
 
 
 def grid_points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:

@@ -15,7 +15,7 @@ from experiments.plans.networks import network_plans, target_of
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference
 from experiments.tables.differences import SAME_COST
-from experiments.wording import percent
+from experiments.wording import in_units, percent
 from nas.evaluation import Outcome, Request
 from nas.study.store import read_study
 from search_spaces import ArchSpec
@@ -25,6 +25,7 @@ PLANS, FRONTIER = "plans", "compare"
 """The studies of the trainings that choose plans, and of those that the frontier shows."""
 _MISSED = 0.1
 """By such a share of its target the cost of a network that was fitted to it may be off."""
+_SMALLEST, _STEP = 24, 4  # pixels
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Entry:
     """One network of a comparison and the part it plays; role: see frontier.ROLES.
 
     plans: the ways in which it may be fitted, the most promising first; the first is the one that is compared.
+    method: how it is trained (see Request), None as all others.
     """
 
     label: str
     role: str
     plans: tuple[NetworkPlan, ...]
+    method: str | None = None
 
     @classmethod
     def of(cls, label: str, role: str, arch: ArchSpec) -> Entry:
@@ -70,11 +73,12 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     if before is not None:
         if not before.words:
             run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
-        return Entry(name, "reference", (before,))
+        return Entry(name, "reference", (before,), run.problem.from_scratch)
     plans = network_plans(run, name, target, run.resolutions)
     cost = {plan: run.macs.of(plan.arch) / target - 1 for plan in plans}
     same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
-    return Entry(name, "reference", same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans)
+    chosen = same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans
+    return Entry(name, "reference", chosen, run.problem.from_scratch if is_reference(name) else None)
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
@@ -86,6 +90,39 @@ def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) 
         except UserError as error:  # a network found may be smaller than the known one can be made
             run.narrator.say(f"warning: left out of the comparison: {error}")
     return entries
+
+
+def pretrained_entries(run: RunContext, costs: Sequence[float]) -> list[Entry]:
+    """Each network of --pretrained at those of its resolutions that come to about each of the `costs`, in MACs, and
+    not above; one that is dearer than all at any is left out, which is said.
+
+    Its widths are those of its weights, so that the resolution alone can be chosen: the largest up to that which it was
+    made for. Images may be enlarged for it, where they have no more pixels.
+    """
+    entries = []
+    for each in run.problem.pretrained:
+        sized = [replace(each.arch, resolution=pixels) for pixels in _sizes(run, each.arch.resolution)]
+        macs = {arch: run.macs.of(arch) for arch in sized}
+        fitting = [[arch for arch in sized if macs[arch] <= (1 + SAME_COST) * cost] for cost in costs]
+        chosen = dict.fromkeys(max(archs, key=macs.__getitem__) for archs in fitting if archs)
+        if not chosen:
+            least = f"{in_units(min(macs.values()))} multiply-adds at {sized[0].resolution} pixels"
+            run.narrator.say(
+                f"warning: left out of the comparison: {each.name} with its weights costs {least}, above the others"
+            )
+        for arch in chosen:
+            enlarged = ", to which images are enlarged" if arch.resolution > run.problem.native_size else ""
+            plan = NetworkPlan(arch, f"fine-tuned at {arch.resolution} px{enlarged}")
+            label = f"{each.name}, pretrained, {arch.resolution} px"
+            entries.append(Entry(label, "pretrained", (plan,), each.evaluator.method))
+    return entries
+
+
+def _sizes(run: RunContext, largest: int) -> list[int]:
+    """Resolutions at which pretrained weights can be used, the smallest first."""
+    problem = run.problem
+    most = largest if problem.cached_size == problem.native_size else min(largest, problem.cached_size)
+    return list(range(min(_SMALLEST, most), most + 1, _STEP))
 
 
 def _trained_before(run: RunContext, name: str, target_macs: float) -> NetworkPlan | None:
@@ -100,18 +137,18 @@ def _trained_before(run: RunContext, name: str, target_macs: float) -> NetworkPl
 def plan_requests(run: RunContext, entries: Sequence[Entry]) -> dict[Request, dict[str, str]]:
     """The trainings that choose among plans, with what the journal notes of each."""
     each = [replace(entry, plans=(plan,)) for entry in entries if len(entry.plans) > 1 for plan in entry.plans]
-    return {_short_training(run, entry.arch): entry.noted for entry in each}
+    return {_short_training(run, entry): entry.noted for entry in each}
 
 
-def _short_training(run: RunContext, arch: ArchSpec) -> Request:
-    return run.request(arch, run.proxy, run.settings.general.seed)
+def _short_training(run: RunContext, entry: Entry) -> Request:
+    return run.request(entry.arch, run.proxy, run.settings.general.seed, method=entry.method)
 
 
 def decided(run: RunContext, entry: Entry, outcomes: Mapping[str, Outcome]) -> Entry:
     """An entry with its best plan alone, which is said. outcomes: of `plan_requests`, by key."""
     told = entry.plan
     if len(entry.plans) > 1:
-        found = [outcomes[_short_training(run, plan.arch).key].value for plan in entry.plans]
+        found = [outcomes[_short_training(run, replace(entry, plans=(plan,))).key].value for plan in entry.plans]
         best = best_plan(found)
         entry, value = replace(entry, plans=(entry.plans[best],)), found[best]
         reached = "none of them could be trained" if value is None else f"val {percent(value)}"

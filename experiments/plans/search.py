@@ -9,6 +9,7 @@ from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
 from nas.score import Score
 from search_spaces import SPACES, SearchSpace
+from search_spaces.spaces import SIZES, around_space
 from search_spaces.spaces.equal_cost import MOST
 
 STUDY = "discover"
@@ -39,13 +40,21 @@ def plan_search(run: RunContext) -> Search:
     begun = run.folder.journal(STUDY).exists()
     before = run.folder.read().space if begun else None
     fitted_to = target if before is None else before.fitted_to
-    held = run.folder.read().space_name
-    name = settings.search.space or (held if held in SPACES else DEFAULT_SPACE)
-    space = run.problem.space or resolve_space(
-        name, fitted_to, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels,
-        sized=settings.figures.cost != "macs",
-    )  # fmt: skip
+    space = run.problem.space or _space(run, fitted_to)
     return Search(score, space, fitted_to, target, _max_macs(run, space))
+
+
+def _space(run: RunContext, target_macs: float) -> SearchSpace:
+    asked, parent, sized = run.settings, run.problem.parent, run.settings.figures.cost != "macs"
+    if parent is not None:
+        with from_user():
+            sizes = {"sizes": SIZES} if sized else {}
+            return around_space(parent.arch, target_macs, run.resolutions, num_classes=run.num_classes, **sizes)
+    held = run.folder.read().space_name
+    name = asked.search.space or (held if held in SPACES else DEFAULT_SPACE)
+    return resolve_space(
+        name, target_macs, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels, sized=sized
+    )
 
 
 def _max_macs(run: RunContext, space: SearchSpace) -> int | None:

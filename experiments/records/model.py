@@ -67,7 +67,8 @@ class ModelRecord(Record):
             Levels.from_json(self.images.levels)
         except ValueError as error:
             raise ValueError(f"images.levels: {error}") from None
-        if not len(self.mean) == len(self.std) == self.images.channels:
+        in_grey = (self.arch.input_channels, self.images.channels) == (1, 3)
+        if not len(self.mean) == len(self.std) == (1 if in_grey else self.images.channels):
             raise ValueError(f"mean and std must have {self.images.channels} numbers, one for each channel")
         if not all(each > 0 for each in self.std):
             raise ValueError("std must be above 0")

@@ -110,9 +110,12 @@ class RunContext:
             self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, self.macs.of
         )
 
-    def request(self, arch: ArchSpec, fidelity: Fidelity, seed: int, split: str = "val") -> Request:
-        """A training of this run; all that its steps list are made here, so that each says the evaluator's method."""
-        return Request(arch, fidelity, seed, split, method=self.problem.method)
+    def request(
+        self, arch: ArchSpec, fidelity: Fidelity, seed: int, split: str = "val", method: str | None = None
+    ) -> Request:
+        """A training of this run; all that its steps list are made here, so that each says the evaluator's method, or
+        that of an evaluator beside it."""
+        return Request(arch, fidelity, seed, split, method=self.problem.method if method is None else method)
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""

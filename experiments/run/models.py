@@ -81,7 +81,8 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
         file, weights = _file(run.folder, name, request.arch), evaluator.keep.file(request)
         if weights is not None and weights.is_file():
             accuracy, metric = _accuracy(outcome), evaluator.objective.metric.name
-            record = model_record(run, request.arch, evaluator.dataset, metric, accuracy)
+            dataset = evaluator.of_method(request.method).dataset
+            record = model_record(run, request.arch, dataset, metric, accuracy)
             with from_user():
                 save_tensors(read_weights(weights), file, durable=True, metadata=record.metadata)
         elif not _is_of(file, request.arch):

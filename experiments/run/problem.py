@@ -16,6 +16,7 @@ from experiments.options.settings import Settings
 from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
 from experiments.run.naming import Resolutions, largest_resolution, load_object, resolve_resolution
+from experiments.run.pretrained import Pretrained, inheriting, open_pretrained
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
@@ -33,10 +34,11 @@ class Problem:
     fingerprint: changes with the content. resolutions: of networks; native_size: the images' own;
     cached_size: that at which they are kept.
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
-    counting). method: how the evaluator gets its values (see Request); metric: what they are; recipe: how it trains,
-    the method included. space: given by the problem itself, or None where the user chooses. noisy: whether another
-    seed gives another accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is
-    to be known of them.
+    counting). trains: the recipe's name, and what is special of the images, in words. method: how the evaluator gets
+    its values (see Request), from_scratch: those of networks that begin without weights; metric: what they are. space:
+    given by the problem itself, or None where the user chooses. noisy: whether another seed gives another accuracy.
+    facts: for run.json; summary: for people, the data first, then a line for whatever is to be known of them. parent:
+    the network as parts of which the run's own begin; pretrained: those that are fine-tuned beside them.
     """
 
     name: str
@@ -48,7 +50,7 @@ class Problem:
     cached_size: int
     final_split: str
     val_images: int | None
-    recipe: str
+    trains: tuple[str, str]
     evaluator: Evaluator
     summary: tuple[str, ...]
     facts: DataFacts
@@ -56,6 +58,19 @@ class Problem:
     metric: str = ACCURACY
     space: SearchSpace | None = None
     noisy: bool = True
+    from_scratch: str = ""
+    parent: Pretrained | None = None
+    pretrained: tuple[Pretrained, ...] = ()
+
+    @property
+    def recipe(self) -> str:
+        """How the run's networks are trained, the method included."""
+        return self.recipe_of(self.method)
+
+    def recipe_of(self, method: str) -> str:
+        """How networks are trained by a method, in words."""
+        recipe, images = self.trains
+        return ", ".join(filter(None, (recipe, method, images)))
 
 
 def open_images(data: str, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]) -> Problem:
@@ -86,9 +101,17 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     if final_split == "test":  # nothing but the frontier's trainings is measured on that
         keep = Keep(folder.weights, Fidelity(settings.final.final_epochs), final_split)
     evaluator = _evaluator(settings, dataset, folder.checkpoints, keep)
-    method, metric = "", ACCURACY
+    pretrained: tuple[Pretrained, ...] = ()
+    parent, method, scratch, metric = None, "", "", ACCURACY
     if isinstance(evaluator, ProxyEvaluator):
-        method, metric = evaluator.method, evaluator.objective.metric.name
+        scratch, metric = evaluator.method, evaluator.objective.metric.name
+        pretrained = open_pretrained(settings.final.pretrained, evaluator)
+        others = [each.evaluator for each in pretrained]
+        if settings.training.inherit is not None:
+            parent = inheriting(settings.training.inherit, evaluator)
+            evaluator, others = parent.evaluator, [evaluator, *others]
+        method = evaluator.method
+        evaluator = replace(evaluator, beside=tuple(others))
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)
     return Problem(
         name=dataset.name,
@@ -100,9 +123,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         cached_size=dataset.size,
         final_split=final_split,
         val_images=dataset.counts["val"],
-        recipe=", ".join(
-            filter(None, (settings.training.evaluator or fast().name, method, "no flip" if asked.no_flip else ""))
-        ),
+        trains=(settings.training.evaluator or fast().name, "no flip" if asked.no_flip else ""),
         evaluator=evaluator,
         summary=(
             f"{dataset.num_classes} classes, {counts} images of {dataset.native_size} pixels"
@@ -111,7 +132,10 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         ),
         facts=_describe(dataset),
         method=method,
+        from_scratch=scratch,
         metric=metric,
+        parent=parent,
+        pretrained=pretrained,
     )
 
 
@@ -131,7 +155,7 @@ def open_table(path: str) -> Problem:
         cached_size=base.resolution,
         final_split="val",
         val_images=None,
-        recipe="published table",
+        trains=("published table", ""),
         evaluator=TableEvaluator(table),
         summary=(f"a table of {len(table.frame)} networks, answered through a fit",),
         facts=DataFacts(name=Path(path).name, rows=len(table.frame)),

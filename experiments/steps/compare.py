@@ -7,7 +7,16 @@ from pathlib import Path
 
 from experiments.errors import RunFailedError
 from experiments.pictures.run_folder import frontier_pictures
-from experiments.plans.opponents import FRONTIER, PLANS, Entry, decided, opponent, opponents, plan_requests
+from experiments.plans.opponents import (
+    FRONTIER,
+    PLANS,
+    Entry,
+    decided,
+    opponent,
+    opponents,
+    plan_requests,
+    pretrained_entries,
+)
 from experiments.plans.outlook import outlook_list
 from experiments.records import BaselineRecord, FamilyRecord, RunRecord
 from experiments.records.record import named_record
@@ -46,8 +55,14 @@ def run_entries(run: RunContext) -> list[Entry]:
         entries += [Entry.of(f"trial {c.number}", "candidate", c.arch) for c in best[: settings.final.top - 1]]
     if settings.final.rivals:
         entries += rival_entries(run, grown[0].arch)
-    base_macs = run.macs.of(grown[0].arch)
-    return entries + opponents(run, settings.final.references, base_macs)
+    entries += opponents(run, settings.final.references, run.macs.of(grown[0].arch))
+    return entries + _pretrained(run, entries)
+
+
+def _pretrained(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
+    """Pretrained networks at the costs of the others, known ones aside unless there are no others."""
+    own = [entry for entry in entries if entry.role in ("baseline", "family")] or entries
+    return pretrained_entries(run, sorted({float(run.macs.of(entry.arch)) for entry in own}))
 
 
 def _score(folder: RunFolder) -> Score:
@@ -70,10 +85,12 @@ def compare_entries(run: RunContext) -> list[Entry]:
     """What `compare` trains: every --arch, or without any the run's baseline, if it has one, and known networks."""
     target = compare_target(run)
     if run.settings.general.arch:
-        return [opponent(run, name, target) for name in dict.fromkeys(run.settings.general.arch)]
-    found = run.folder.find(BaselineRecord)
-    own = [] if found is None else [Entry.of("baseline", "baseline", found.arch)]
-    return own + opponents(run, run.settings.final.references, target)
+        entries = [opponent(run, name, target) for name in dict.fromkeys(run.settings.general.arch)]
+    else:
+        found = run.folder.find(BaselineRecord)
+        own = [] if found is None else [Entry.of("baseline", "baseline", found.arch)]
+        entries = own + opponents(run, run.settings.final.references, target)
+    return entries + _pretrained(run, entries)
 
 
 def compare_target(run: RunContext) -> float | None:
@@ -115,17 +132,17 @@ def _decide(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
 def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """A point for each entry that could be trained."""
     problem, final = run.problem, run.settings.final
-    labels = {entry.arch.id: entry.noted for entry in entries}
     seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
     requests = {
-        (entry.arch.id, seed): run.request(entry.arch, run.final, seed, problem.final_split)
+        (entry.label, seed): run.request(entry.arch, run.final, seed, problem.final_split, entry.method)
         for seed in seeds
         for entry in entries
     }
-    outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.arch.id], NAME)
+    labels = {requests[entry.label, seed].key: entry.noted for entry in entries for seed in seeds}
+    outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.key], NAME)
     measured, trained = [], {}
     for entry in entries:
-        asked = [requests[entry.arch.id, seed] for seed in seeds]
+        asked = [requests[entry.label, seed] for seed in seeds]
         found = [outcomes[request.key] for request in asked]
         values = [outcome.value for outcome in found if outcome.value is not None]
         if values:
@@ -141,7 +158,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
                     data=Path(problem.name).name,
                     split=problem.final_split,
                     epochs=final.final_epochs,
-                    recipe=problem.recipe,
+                    recipe=problem.recipe if entry.method is None else problem.recipe_of(entry.method),
                     num_classes=run.num_classes,
                     plan=entry.plan,
                 )

@@ -15,7 +15,7 @@ from experiments.tables.frontier import FrontierPoint
 LEVEL = 0.95
 SAME_COST = 0.05
 """MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
-_OWN, OTHERS = ("baseline", "family"), ("reference", "rival")
+_OWN, OTHERS = ("baseline", "family"), ("reference", "rival", "pretrained")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from experiments.errors import UserError
 from experiments.tables.csv_rows import COUNTED, number, read_rows, read_table, to_csv
 from search_spaces import ArchSpec, count_macs, count_params
 
-ROLES = ("baseline", "family", "candidate", "rival", "reference", "published", "own")
+ROLES = ("baseline", "family", "candidate", "rival", "reference", "pretrained", "published", "own")
+_OF_WEIGHTS = ("from=", "recipe=", "normalised=")
 OVERLAID = ("published", "own")
 """Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
 
@@ -26,7 +28,8 @@ class FrontierPoint:
 
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
     at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
-    on the machine at hand, where it was measured. plan: how a known network was fitted, in words. Of points from
+    on the machine at hand, where it was measured. recipe: with the method (see Request).
+    plan: how a known network was fitted, in words. Of points from
     elsewhere an unknown count is 0.
     """
 
@@ -66,6 +69,13 @@ AXES = {
 def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """The points that were trained by the runs themselves."""
     return [point for point in points if point.role not in OVERLAID]
+
+
+def protocol(point: FrontierPoint) -> tuple[str, str, int, str]:
+    """How a point was measured: data, split, epochs, and the recipe but for the weights that the network began with and
+    what goes with them. Only points of one protocol compare."""
+    parts = (part for part in re.split(", ?", point.recipe) if not part.startswith(_OF_WEIGHTS))
+    return point.data, point.split, point.epochs, ", ".join(parts)
 
 
 def measured_point(  # noqa: PLR0913  public: columns of the table, each by its name

@@ -87,6 +87,14 @@ def resize(images: Tensor, size: int) -> Tensor:
     return small.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def to_grey(images: Tensor) -> Tensor:
+    """The brightness (B, S, S, 1) uint8 of images (B, S, S, 3) uint8: luma of ITU-R BT.601, as Pillow's mode L."""
+    red, green, blue = (0.299, 0.587, 0.114)
+    planes = images.float()
+    luma = red * planes[..., 0:1] + green * planes[..., 1:2] + blue * planes[..., 2:3]
+    return luma.round_().clamp_(0, 255).to(torch.uint8)
+
+
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """(B, S, S, C) uint8 to (B, C, S, S) float32 in channels_last layout; mean and std (C,) are in 0..255."""
     return images.float().sub_(mean).div_(std).permute(0, 3, 1, 2)

@@ -26,7 +26,8 @@ class Dataset:
     the images as they came, in pixels. size: that of the cached squares, at most native_size. channels: 1, 3, or as
     many as the images have. counts: images of each split, 0 where there is none. fingerprint: 16 hexadecimal digits
     over the content of every used image with its class, split and place, the same on every machine. mean, std: of
-    the training images, per channel in 0..1. flip: whether a mirrored image still shows its class (not so for
+    the training images, per channel in 0..1, or of their brightness alone (one number) where networks of one channel
+    are to see images of three in grey. flip: whether a mirrored image still shows its class (not so for
     characters). images_path, splits_path: the files of the cache. crop, levels: how they were read, see Reading.
     """
 

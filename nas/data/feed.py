@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nas.data.ahead import ahead
-from nas.data.augment import Augmentation, Draws, crop_flip, cut_out, normalise, resize
+from nas.data.augment import Augmentation, Draws, crop_flip, cut_out, normalise, resize, to_grey
 from nas.data.auto_augment import Part, augment_batch, plan_batches
 from nas.data.dataset import Dataset, load_split
 
@@ -27,7 +27,8 @@ class Feed:
     """Images of a split, `count` of them, on their way to a network of `channels` inputs at `resolution` on `device`.
 
     images (N, S, S, C) uint8: on the device at the resolution, or the mapped file at the cache's size. rows (n,): their
-    places in `images`; labels (n,) on the device; mean, std (C,) in 0..255 on the device. mapping: that of the file.
+    places in `images`; labels (n,) on the device; mean, std (C,) in 0..255 on the device, or (1,) of the brightness
+    where a network of one channel sees colours in grey. mapping: that of the file.
     """
 
     images: Tensor
@@ -109,7 +110,8 @@ class Feed:
             self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def _to_float(self, images: Tensor) -> Tensor:
-        batch = normalise(resize(images.to(self.device), self.resolution), self.mean, self.std)
+        sized = resize(images.to(self.device), self.resolution)
+        batch = normalise(to_grey(sized) if self.channels < sized.shape[-1] else sized, self.mean, self.std)
         if batch.shape[1] == self.channels:
             return batch
         return batch.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -124,7 +126,8 @@ def open_feed(
     where the network's input channels do not suit the images.
     """
     dataset.check_resolution(resolution)
-    if dataset.channels not in (channels, 1):
+    in_grey = (channels, dataset.channels, len(dataset.mean)) == (1, 3, 1)
+    if dataset.channels not in (channels, 1) and not in_grey:
         hint = "; with `grey` they have one" if (channels, dataset.channels) == (1, 3) else ""
         raise ValueError(
             f"the network's input channels are {channels}, those of {dataset.name}'s images {dataset.channels}{hint}"
@@ -136,6 +139,16 @@ def open_feed(
         torch.tensor(values, dtype=torch.float32, device=device) * 255 for values in (dataset.mean, dataset.std)
     )
     return Feed(images, rows, labels, mean, std, resolution, channels, mapping)
+
+
+def in_grey(dataset: Dataset) -> Dataset:
+    """Images of three channels for networks that see their brightness alone, normalised by up to 1024 of the training
+    images; those of one channel as they are."""
+    if dataset.channels != 3:
+        return dataset
+    part = load_split(dataset, "train")
+    seen = to_grey(torch.from_numpy(part.images[part.rows[:CHUNK]])).double() / 255
+    return replace(dataset, mean=(float(seen.mean()),), std=(max(float(seen.std()), 1 / 255),))
 
 
 _Loaded = tuple[Tensor, Tensor, Tensor, mmap.mmap | None]  # images, rows, labels, mapping of a Feed

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from nas import evaluation
-from search_spaces import load_weights
+from search_spaces import ArchError, ArchSpec, build_network, load_weights
+from search_spaces.inherit import inherit
+from search_spaces.network import Network
 from search_spaces.weights_file import WeightsError
 
 _DIGITS = 16  # of a digest
@@ -127,12 +129,53 @@ class InitialWeights:
             head = False
         return head
 
+    @property
+    def words(self) -> str:
+        """What a method says of it."""
+        return self.digest + "+new_head" * self.new_head
+
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over the file, or over the tensors of a state dict."""
         if isinstance(self.source, Mapping):
             return _digest(self.source)
         return hashlib.sha256(Path(self.source).read_bytes()).hexdigest()[:_DIGITS]
+
+
+@dataclass(frozen=True, eq=False)
+class Inherited:
+    """A network starts as a part of `parent`, whose weights are in the file `source`, with a fresh classifier."""
+
+    parent: ArchSpec
+    source: str
+
+    def load_into(self, network: nn.Module) -> bool:
+        """Fill the network (see search_spaces.inherit); its classifier never, so False.
+
+        Raises WeightsError for the file and ArchError for a network that is no part of the parent.
+        """
+        if not isinstance(network, Network):
+            raise ArchError("only networks that are built of an architecture can inherit weights")
+        inherit(network, _read_parent(self.parent, self.source, self.digest))
+        return False
+
+    @property
+    def words(self) -> str:
+        """What a method says of it."""
+        return f"{self.digest}+part"
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits over the file."""
+        return hashlib.sha256(Path(self.source).read_bytes()).hexdigest()[:_DIGITS]
+
+
+@lru_cache(maxsize=2)
+def _read_parent(arch: ArchSpec, source: str, digest: str) -> Network:  # noqa: ARG001  another file, another network
+    """Once a process, since every trial of a search begins as a part of it."""
+    network = build_network(arch, 2)
+    load_weights(network, source, head=False)
+    return network
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +216,7 @@ class Objective:
 
     loss: Loss = CROSS_ENTROPY
     metric: Metric = ACCURACY
-    initial: InitialWeights | None = None
+    initial: InitialWeights | Inherited | None = None
     teacher: Teacher | None = None
 
     @cached_property
@@ -185,7 +228,7 @@ class Objective:
         parts = {
             "loss": None if self.loss.name == CROSS_ENTROPY.name else self.loss.name,
             "metric": None if self.metric.name == ACCURACY.name else self.metric.name,
-            "from": None if self.initial is None else self.initial.digest + "+new_head" * self.initial.new_head,
+            "from": None if self.initial is None else self.initial.words,
             "teacher": None
             if self.teacher is None
             else f"{self.teacher.digest}*{self.teacher.weight:g}@{self.teacher.temperature:g}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from nas.data.dataset import Dataset
-from nas.data.feed import Feed, forget, open_feed
+from nas.data.feed import Feed, forget, in_grey, open_feed
 from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
@@ -38,7 +39,8 @@ class Keep:
         """Where the weights of a request's training are kept; None where they are not."""
         if (request.fidelity, request.split) != (self.fidelity, self.split):
             return None
-        return self.folder / f"{request.arch.id}-{request.seed}.safetensors"
+        method = f"-{hashlib.sha256(request.method.encode()).hexdigest()[:8]}" if request.method else ""
+        return self.folder / f"{request.arch.id}-{request.seed}{method}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class ProxyEvaluator:
     after each epoch, so that the same request goes on from there after a kill (see trial_checkpoints); whoever has
     stored its outcome removes it. plain: with torch's own depthwise gradients on the CPU too. objective: what is
     minimised and measured. numerics: of `nas.training.numerics.NUMERICS`. Requests must ask for the evaluator's
-    `method`, in Request(method=...) or SearchPlan(method=...). keep: the trainings whose weights are kept; where they
-    cannot be written, the training counts all the same.
+    `method`, in Request(method=...) or SearchPlan(method=...), or for that of one of the evaluators `beside` it, which
+    then answers. noted: what its method says besides, such as another recipe. keep: the trainings whose weights are
+    kept; where they cannot be written, the training counts all the same.
     """
 
     dataset: Dataset
@@ -65,11 +68,20 @@ class ProxyEvaluator:
     objective: Objective = FROM_SCRATCH
     numerics: str = FLOAT32
     keep: Keep | None = None
+    noted: str = ""
+    beside: tuple[ProxyEvaluator, ...] = ()
 
     @property
     def method(self) -> str:
         """What tells its figures from the accuracy of a training from scratch in float32, which is ""."""
-        return ",".join(filter(None, (self.objective.method, method_of(self.numerics))))
+        return ",".join(filter(None, (self.objective.method, method_of(self.numerics), self.noted)))
+
+    def of_method(self, method: str) -> ProxyEvaluator:
+        """That of this one and those beside it which answers requests for `method`. Raises ValueError for others."""
+        found = next((each for each in (self, *self.beside) if each.method == method), None)
+        if found is None:
+            raise ValueError(f"the request asks for the method {method!r}, the evaluator's is {self.method!r}")
+        return found
 
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
         """Train, reporting the objective's metric on val after each epoch, and return it on the request's split.
@@ -82,8 +94,9 @@ class ProxyEvaluator:
         `diverged` when the loss is not finite, `oom` when memory runs out. Raises ValueError where the request asks for
         another method than the evaluator's.
         """
-        if request.method != self.method:
-            raise ValueError(f"the request asks for the method {request.method!r}, the evaluator's is {self.method!r}")
+        asked = self.of_method(request.method)
+        if asked is not self:
+            return asked.evaluate(request, device, report)
         start = time.perf_counter()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -114,7 +127,8 @@ class ProxyEvaluator:
     def release(self, device: str) -> None:
         """Take the images, and the teacher if there is one, off the device."""
         forget(torch.device(device))
-        self.objective.place(torch.device("cpu"))
+        for each in (self, *self.beside):
+            each.objective.place(torch.device("cpu"))
 
     def time(self, probe: Probe, device: str) -> Timing:
         """How fast full batches of the probe's network are trained and evaluated."""
@@ -122,9 +136,10 @@ class ProxyEvaluator:
         macs = float(network_cost(arch, None, self.dataset.num_classes).macs)
 
         def make() -> Training:
-            network = self.network(arch, 1, place)
+            network = replace(self, objective=FROM_SCRATCH).network(arch, 1, place)
+            dataset = in_grey(self.dataset) if arch.input_channels == 1 else self.dataset
             feed = open_feed(
-                self.dataset, "train", place, share=1.0, resolution=arch.resolution, channels=arch.input_channels
+                dataset, "train", place, share=1.0, resolution=arch.resolution, channels=arch.input_channels
             )
             return Training(network, self.recipe, feed, 1, 0, flip=self.dataset.flip, numerics=self.numerics)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from search_spaces.spaces.around import around_space
 from search_spaces.spaces.macro import SIZES, macro_space
 from search_spaces.spaces.mbconv import mbconv_space
 from search_spaces.spaces.mnasnet import mnasnet_space
 from search_spaces.spaces.space import SearchSpace
 
-__all__ = ["CHOOSE_PLAN", "SIZES", "SPACES", "macro_space", "mbconv_space", "mnasnet_space"]
+__all__ = ["CHOOSE_PLAN", "SIZES", "SPACES", "around_space", "macro_space", "mbconv_space", "mnasnet_space"]
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "macro": macro_space,

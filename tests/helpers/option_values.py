@@ -24,6 +24,7 @@ VALUES: dict[str, Any] = {
     "points": "nominal", "step": 0.2, "tolerance": 0.3, "seeds": 4, "lengths": (2, 3), "budget": "5", "precision": 0.9,
     "plot_phi": 0.5,
     "final_epochs": 13, "final_seeds": 2, "family_phi": 1, "top": 2, "rivals": True,
+    "pretrained": ("net.json=weights.safetensors",), "inherit": "net.json=weights.safetensors",
     "recipe": "paper", "keep": "last", "weights": "weights.safetensors", "body_rate": 0.5, "freeze_body": True,
     "new_head": True, "normalise": "0.5/0.25",
     "candidates": 6, "fidelity": ("2:0.5",), "bar": 0.2,

@@ -50,6 +50,7 @@ const MARKS = {
   candidate: ["cross", "#d9777b", "other candidates of the search"],
   rival: ["square", "#8a6d1f", "the baseline scaled otherwise, at the same cost"],
   reference: ["diamond", "#1f4e79", "known networks, trained the same way"],
+  pretrained: ["plus", "#5b3a8e", "pretrained on other images, fine-tuned"],
   published: ["ring", "#777777", "published figures: ImageNet, each paper's own training"],
   own: ["triangle", "#2f7d4f", "own points"],
   trial: ["circle", "#5f7fa3", "trials"],
@@ -71,6 +72,11 @@ function mark(kind, x, y, size, attributes) {
       square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
       triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
       cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
+      plus: () => {
+        const t = 0.4 * a;
+        const b = 1.2 * a;
+        return `M${x - t},${y - b}h${2 * t}v${b - t}h${b - t}v${2 * t}h${t - b}v${b - t}h${-2 * t}v${t - b}h${t - b}v${-2 * t}h${b - t}Z`;
+      },
     }[shape];
   const line = shape === "cross" || shape === "ring" || shape === "triangle";
   const paint = line ? { fill: "none", stroke: color, "stroke-width": shape === "cross" ? 2 : 1.6 } : { fill: color };

@@ -45,6 +45,8 @@ OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
 """Options about images in files, which are tried on the folder of images."""
 OF_TRAINING = ("plain", "metric", "class_weights")
 """Options of the built-in training."""
+OF_WEIGHTS = ("pretrained", "inherit")
+"""Options of it that name a network and its weights."""
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "ray_address": ("--executor", "ray"),
     "pruner": ("--epochs", "4", "--trials", "8"),
@@ -66,6 +68,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "grey", "no_flip")},
     **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_TRAINING},
+    **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_WEIGHTS},
     "seeds": {"plot_phi": 0.5},
     "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same
     "max_cost": {"space": "mnasnet"},
@@ -175,16 +178,18 @@ def test_an_option_changes_what_the_command_does(
         "cache": str(there / "cache"),
         "evaluator": f"{HERE}:other_for",
         "weights": "WEIGHTS",
+        "pretrained": (f"{there / 'net.json'}=WEIGHTS",),
+        "inherit": f"{there / 'net.json'}=WEIGHTS",
         "arch": ("mnasnet_a1",),
         "devices": "cuda:0" if command == "train" else VALUES["devices"],
     }.get(name, VALUES[name])
     beside = BESIDE.get(name, ())
-    if command == "fidelity" and name in OF_TRAINING:
+    if command == "fidelity" and name in (*OF_TRAINING, "inherit"):
         beside = ("--final-epochs", "2")  # real trainings: few
     arguments = (*beside, *as_arguments(option, value))
-    if "WEIGHTS" in arguments:
+    if any("WEIGHTS" in argument for argument in arguments):
         request.getfixturevalue("weights")
-    if name in OF_TRAINING:
+    if name in (*OF_TRAINING, *OF_WEIGHTS):
         request.getfixturevalue("untrained")
     changed = said_of(observe, there, command, name, *arguments)
     assert changed["status"] == 0 or (command, name) in REFUSED, changed["err"]
