@@ -15,6 +15,8 @@ from search_spaces.spaces.equal_cost import MOST
 STUDY = "discover"
 """The search's study and step."""
 DEFAULT_SPACE = "macro"
+_ENLARGED = (3, 2)
+"""Times as many pixels as images have, where networks begin with weights of larger images."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,18 @@ def _space(run: RunContext, target_macs: float) -> SearchSpace:
     if parent is not None:
         with from_user():
             sizes = {"sizes": SIZES} if sized else {}
-            return around_space(parent.arch, target_macs, run.resolutions, num_classes=run.num_classes, **sizes)
+            return around_space(parent.arch, target_macs, _pixels(run), num_classes=run.num_classes, **sizes)
     held = run.folder.read().space_name
     name = asked.search.space or (held if held in SPACES else DEFAULT_SPACE)
     return resolve_space(
         name, target_macs, run.problem.resolutions, run.num_classes, input_channels=run.problem.channels, sized=sized
     )
+
+
+def _pixels(run: RunContext) -> tuple[int, ...]:
+    """Resolutions for parts of a parent. Small images may be enlarged, since its weights are for larger objects."""
+    native = run.problem.native_size
+    return (*(native * times for times in _ENLARGED if native in run.resolutions), *run.resolutions)
 
 
 def _max_macs(run: RunContext, space: SearchSpace) -> int | None:

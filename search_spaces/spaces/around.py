@@ -41,7 +41,7 @@ def around_space(
     resolution, with 8 channels in every stage, a layer each and a final map of 2 pixels.
     """
     shapes: dict[int, dict[int, ArchSpec]] = {}
-    for pixels in sorted({min(pixels, parent.resolution) for pixels in resolutions}):
+    for pixels in sorted({pixels for pixels in resolutions if pixels <= parent.resolution} or {parent.resolution}):
         sound = {count: shape for count, shape in _shapes(parent, pixels) if _fits(shape, target_macs, num_classes)}
         if sound:
             shapes[pixels] = sound

@@ -174,7 +174,7 @@ def test_members_of_the_space_are_parts_at_one_cost() -> None:
     for row in space.sample(np.random.default_rng(0), 30):
         arch = space.decode(space.params(row))
         assert count_macs(arch, None, 5) <= 1.1 * 1.5e6
-        assert arch.resolution in (32, 48, 64)
+        assert arch.resolution in (32, 48)
         assert all(mine.layers <= theirs.layers for mine, theirs in zip(arch.stages, parent.stages, strict=False))
         inherit(build_network(arch, 5), trained_parent)
         met.add(arch.id)

@@ -175,7 +175,9 @@ def test_losses_are_those_of_the_first_loop(losses: list[float], tmp_path: Path)
 def test_every_recipe_learns_digits(name: str, tmp_path: Path) -> None:
     digits = open_dataset("digits", tmp_path)
     recipe = RECIPES[name]()
-    request = Request(replace(ARCH, dropout=0.0, drop_path=0.0), Fidelity(epochs={"fast": 3, "paper": 12, "fine_tune": 6}[name]))
+    request = Request(
+        replace(ARCH, dropout=0.0, drop_path=0.0), Fidelity(epochs={"fast": 3, "paper": 12, "fine_tune": 6}[name])
+    )
     outcome = ProxyEvaluator(digits, recipe, threads=1).evaluate(request, "cpu", lambda *_: True)
     assert outcome.accuracy is not None
     assert math.isfinite(outcome.accuracy)
