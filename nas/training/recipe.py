@@ -163,8 +163,8 @@ def fine_tune() -> Recipe:
 
     As `fast`, but by smaller steps, since the weights are to be changed less, and without branches that begin at zero.
     Of the rates and optimisers in benchmarks/results/fine_tune_rates.csv (1,500 images, 6 epochs, val, one seed) this
-    is the best or within 2.5 points of it in each of three cases: MobileNetV1-0.25 in grey reaches 58.9 % of flowers and
-    79.8 of Imagenette, EfficientNet-Lite0 67.0 of flowers, where Muon at 0.05 gives 55.0, 76.6 and 61.8, and SGD at
+    is the best or within 2.5 points of it in each of three cases: MobileNetV1-0.25 in grey reaches 58.9 % of flowers
+    and 79.8 of Imagenette, EfficientNet-Lite0 67.0 of flowers, where Muon at 0.05 gives 55.0, 76.6 and 61.8, and SGD at
     0.03 53.8 and 82.3 (at 0.1 with EfficientNet-Lite0 29.7).
     """
     return replace(fast(), name="fine_tune", full_epochs=20, learning_rate=0.015, zero_branches=False)
