@@ -125,7 +125,7 @@ def train(arch: str, data: str, **given: Any) -> None:
 @click.option(
     "-x",
     "--x",
-    type=click.Choice(["macs", "params", "latency"]),
+    type=click.Choice(["macs", "params", "activations", "latency"]),
     default="macs",
     show_default=True,
     help="What accuracy is drawn against.",

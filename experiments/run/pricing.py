@@ -10,12 +10,16 @@ from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
 from experiments.run.latency_book import FILE
 from nas.benchmark_table import Column, TableEvaluator
-from nas.figures import Figure, MultiplyAdds, Parameters
+from nas.figures import Activations, Figure, MultiplyAdds, Parameters
 from nas.figures.figure import members
 from nas.figures.latency import Latency, LatencyBook, LatencySetup
 from search_spaces import SearchSpace, StagedSpace
 
-_COUNTED: Mapping[str, Callable[[int], Figure]] = {"macs": MultiplyAdds, "params": Parameters}
+_COUNTED: Mapping[str, Callable[[int], Figure]] = {
+    "macs": MultiplyAdds,
+    "params": Parameters,
+    "activations": Activations,
+}
 """Figures that follow from a network and its number of classes alone."""
 
 

@@ -22,7 +22,7 @@ VALUES: dict[str, Any] = {
     "target_macs": "2M", "max_macs": "700k", "cost": "params", "target_cost": 9000.0, "max_cost": 5e5,
     "latency_backend": "onnxruntime", "latency_device": "cuda", "latency_batch": 2, "latency_samples": 11,
     "points": "nominal", "step": 0.2, "tolerance": 0.3, "seeds": 4, "lengths": (2, 3), "budget": "5", "precision": 0.9,
-    "plot_phi": 0.5,
+    "plot_phi": 0.5, "plot_from": -1,
     "final_epochs": 13, "final_seeds": 2, "family_phi": 1, "top": 2, "rivals": True,
     "recipe": "paper", "keep": "last", "weights": "weights.safetensors", "body_rate": 0.5, "freeze_body": True,
     "new_head": True, "normalise": "0.5/0.25",
