@@ -234,13 +234,22 @@ def redraw(runs: tuple[str, ...]) -> None:
 @cli.command()
 @click.argument("arch", type=TEXT)
 @click.option(
-    "-o", "--output", type=TEXT, required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt"
+    "-o",
+    "--output",
+    type=TEXT,
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help=".onnx, .pt2, .py, .tflite, .pte, .json or .txt",
 )
 @click.option(
     "--weights", type=TEXT, metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]"
 )
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
+@click.option(
+    "--with-preprocessing", "prepares", is_flag=True, help="Take uint8 images: resizing and normalisation are inside."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
@@ -248,22 +257,28 @@ def export(  # noqa: PLR0917  click passes all by name
     weights: str | None,
     num_classes: int | None,
     resolution: int | None,
+    prepares: bool,
     as_json: bool,
 ) -> None:
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
-    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
-    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training, or a trained
-    network's .safetensors file.
+    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .tflite (LiteRT),
+    .pte (ExecuTorch), .json (the architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a
+    full training, or a trained network's .safetensors file. A .model.json beside a network says what images it takes
+    and what its outputs are; the first three say it themselves, too.
     """
-    from experiments.export import check_output  # noqa: PLC0415
+    from experiments.export import RUNNABLE, check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
     from experiments.export.source import load_exported  # noqa: PLC0415
 
     files = [Path(file) for file in output]
     for file in files:
         check_output(file)
+    if prepares and not any(file.suffix in RUNNABLE for file in files):
+        raise UserError(f"--with-preprocessing has no effect without a file of {', '.join(RUNNABLE)}")
     exported = load_exported(arch, weights, num_classes, resolution)
+    if prepares:
+        exported = exported.prepared()
     with from_user():
         facts = [write(exported, file) for file in files]
     for fact in () if as_json else facts:

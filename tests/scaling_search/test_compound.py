@@ -100,9 +100,9 @@ def test_matched_family_doubles_its_cost_with_every_phi(baseline: ArchSpec) -> N
     for member in members:
         assert member.cost == pytest.approx(2**member.phi, rel=0.05)
         assert member.macs == count_macs(member.arch)
-        smaller, larger = (member.arch, baseline) if member.phi < 0 else (baseline, member.arch)
-        assert smaller.resolution <= larger.resolution
-        for less, more in zip(smaller.stages, larger.stages, strict=True):
+        little, large = (member.arch, baseline) if member.phi < 0 else (baseline, member.arch)
+        assert little.resolution <= large.resolution
+        for less, more in zip(little.stages, large.stages, strict=True):
             assert less.layers <= more.layers
             assert less.channels <= more.channels
     for smaller, larger in pairwise(members):

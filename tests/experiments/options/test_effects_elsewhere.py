@@ -52,6 +52,7 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("export", "weights"): ("--weights", "net.safetensors"),
     ("export", "num_classes"): ("--num-classes", "10"),
     ("export", "resolution"): ("--resolution", "96"),
+    ("export", "prepares"): ("--weights", "model.safetensors", "-o", "net.py", "--with-preprocessing"),
     ("export", "as_json"): ("--json",),
     ("evaluate", "output"): ("-o", "out"),
     ("evaluate", "split"): ("--split", "train"),
