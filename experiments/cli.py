@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,25 @@ def train(arch: str, data: str, **given: Any) -> None:
     show_default=True,
     help="What accuracy is drawn against.",
 )
+@click.option(
+    "--latency-command",
+    type=TEXT,
+    metavar="COMMAND",
+    help="Prints the milliseconds of {onnx}, for -x latency. [this machine's CPU]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
 def frontier(  # noqa: PLR0917  click passes all by name
-    runs: tuple[str, ...], output: str, published: tuple[str, ...], points: tuple[str, ...], x: str, as_json: bool
+    runs: tuple[str, ...],
+    output: str,
+    published: tuple[str, ...],
+    points: tuple[str, ...],
+    x: str,
+    latency_command: str | None,
+    as_json: bool,
 ) -> None:
     """Draw the frontier of one run or several, or write its points.
 
-    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
+    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread; or by a command.
     """
     from experiments.run.latency_book import measured_in  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
@@ -144,7 +157,10 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
     if x == "params" and output.endswith(".csv") and not published:
         raise UserError("-x params has no effect on a .csv, which has all figures")
-    drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
+    if latency_command is not None and x != "latency":
+        raise UserError("--latency-command has no effect without -x latency")
+    measure = partial(measured_in, command=latency_command)
+    drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measure)
     _answer(points_table(drawn).to_dict("records"), as_json)
 
 

@@ -40,6 +40,7 @@ REFERENCES = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasn
 _IMAGES = Without("benchmark", because="nothing is trained")
 _SEARCHED = Without("arch", commands=("run",), because="the search is skipped")
 _TIMED = (_SEARCHED, _IMAGES, With("cost", ("latency",)))
+_TIMED_HERE = (Without("latency_command"), *_TIMED)
 _NOMINAL = With("points", ("nominal",))
 _FITTED = Where("a network to fit", commands=("compare",))
 
@@ -237,13 +238,16 @@ class FigureOptions:
         help="Never train a network above this cost.", commands=SEARCHING, metavar="N",
         range=Range(0, 1e15, above=True), needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
-        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"), needs=_TIMED))
+        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"),
+        needs=_TIMED_HERE))
     latency_device: str = field(default="cpu", metadata=Option(
-        help="Where it is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
+        help="Where it is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED_HERE))
     latency_batch: int = field(default=1, metadata=Option(
         help="Images of a batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
-    latency_samples: int = field(default=100, metadata=Option(
+    latency_samples: int = field(default=50, metadata=Option(
         help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
+    latency_command: str | None = field(default=None, metadata=Option(
+        help="Prints the milliseconds of {onnx}.", commands=SEARCHING, metavar="COMMAND", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)

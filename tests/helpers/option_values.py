@@ -21,6 +21,7 @@ VALUES: dict[str, Any] = {
     "confirm": 1, "confirm_seeds": 2, "storage": "postgresql://me@127.0.0.1:1/none",
     "target_macs": "2M", "max_macs": "700k", "cost": "params", "target_cost": 9000.0, "max_cost": 5e5,
     "latency_backend": "onnxruntime", "latency_device": "cuda", "latency_batch": 2, "latency_samples": 11,
+    "latency_command": "./bench {json}",
     "points": "nominal", "step": 0.2, "tolerance": 0.3, "seeds": 4, "lengths": (2, 3), "budget": "5", "precision": 0.9,
     "plot_phi": 0.5, "plot_from": -1,
     "final_epochs": 13, "final_seeds": 2, "family_phi": 1, "top": 2, "rivals": True,

@@ -163,14 +163,15 @@ def test_a_column_that_cannot_be_charged_for(table: BenchmarkTable, column: str,
 
 
 def test_latency_is_predicted_of_all_and_measured_of_few(tmp_path: Path) -> None:
-    def measure(arch: ArchSpec, _: LatencySetup, num_classes: int) -> float:
-        return 1e-6 * network_cost(arch, None, num_classes).macs
+    class MadeUp(LatencySetup):
+        def measure(self, arch: ArchSpec, num_classes: int) -> float:
+            return 1e-6 * network_cost(arch, None, num_classes).macs
 
     rows = STAGED.sample(np.random.default_rng(0), LEAST + 1)
     *fitted, other = (STAGED.decode(STAGED.params(row)) for row in rows)
-    book = LatencyBook(tmp_path / "latency.json", LatencySetup(batch=2), 10, measure)
+    book = LatencyBook(tmp_path / "latency.json", MadeUp(batch=2), 10)
     noted: list[int] = []
-    figure = Latency.fit(book, fitted, noted.append)
+    figure = Latency.fit(book, fitted, LEAST, noted.append)
     assert noted == list(range(1, LEAST + 1))
     assert len(book.known) == LEAST
     assert figure.of_rows(STAGED, rows[-1:])[0] == pytest.approx(figure.of(other))
