@@ -1,12 +1,14 @@
-"""Whether exports classify photographs where neither this project nor torch is, as the run states.
+"""Whether exports classify photographs where neither this project nor, if the format needs none, torch is, as the run
+states.
 
     python -m benchmarks.exports DATA RUN/models/*.safetensors --python CLEAN/bin/python [--photos 20]
 
 Each trained network is written in every format asked for, plain and `--with-preprocessing`, and the programs of
 docs/export.md classify the same photographs (drawn from the split that the training was measured on) in a Python
-without scalenas and torch; all they know of the images stands in the files. Prints, for each file, on how many of the
+without scalenas; all they know of the images stands in the files. Prints, for each file, on how many of the
 photographs it names the class that `scalenas evaluate` names, and both accuracies on them beside that on the whole
-split and that of the training's own record. In CLEAN: pip install numpy pillow onnxruntime ai-edge-litert.
+split and that of the training's own record. In CLEAN: pip install numpy pillow onnxruntime ai-edge-litert; for .pt2 and
+.py another with torch, for .pte with executorch, which this Python needs, too, as litert-torch for .tflite.
 """
 
 from __future__ import annotations
@@ -28,20 +30,24 @@ from experiments.views.trained import Evaluation, evaluate, load_trained
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 CLEAN = {"ORT_DISABLE_TELEMETRY": "1"}
 """The environment of that Python: no PYTHONPATH leads it back here."""
-ABSENT = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'scalenas', 'search_spaces', 'nas')))"
+ABSENT = "import importlib.util, sys; assert not any(map(importlib.util.find_spec, sys.argv[1:]))"
+OWN, WITHOUT_TORCH = ("scalenas", "experiments", "scaling_search", "nas", "search_spaces"), {".onnx", ".tflite"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--python", required=True, help="a Python without scalenas and torch")
+    parser.add_argument(
+        "--python", required=True, help="a Python without scalenas, and without torch where none is needed"
+    )
     parser.add_argument("--formats", nargs="+", default=[".onnx", ".tflite"])
     parser.add_argument("--photos", type=int, default=20)
     options = parser.parse_args()
     print(f"command: python -m benchmarks.exports {' '.join(sys.argv[1:])}; {machine()}")
     with tempfile.TemporaryDirectory() as room:
-        subprocess.run([options.python, "-c", ABSENT], check=True, cwd=room, env=CLEAN)
+        absent = [*OWN, *(["torch"] if WITHOUT_TORCH.issuperset(options.formats) else [])]
+        subprocess.run([options.python, "-c", ABSENT, *absent], check=True, cwd=room, env=CLEAN)
         for model in options.models:
             found = evaluate(
                 load_trained(str(model)), options.data, split=None, cache=room, progress=lambda *_: None, tell=print
