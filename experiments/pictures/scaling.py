@@ -89,7 +89,8 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "", *, me
         text.set_parse_math(False)
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-    axes.set_title(title or f"The baseline scaled in several ways (bars: one standard error, n = {n})", fontsize=11)
+    what = "The baseline scaled in several ways" if "dWr" in lines else "Growing one dimension and all together"
+    axes.set_title(title or f"{what} (bars: one standard error, n = {n})", fontsize=11)
     return figure
 
 

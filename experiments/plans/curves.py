@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from experiments.records import CoefficientsRecord
 from experiments.run.context import RunContext
+from experiments.tables.curves import CURVES, read_curves
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from scaling_search.coefficients import EFFICIENTNET
@@ -49,6 +50,9 @@ def plan_curves(
     growth, first = run.settings.growth, run.settings.general.seed
     phis = plot_phis(growth.plot_phi, growth.plot_from)
     lines = scaling_lines(arch, coefficients, phis, growth.points, num_classes=run.num_classes, tell=tell)
+    drawn = run.folder.path / CURVES
+    if drawn.exists() and "dWr" not in read_curves(drawn):  # the finished plot of an earlier version stays as it is
+        del lines["dWr"]
     requests = {
         member.arch.id: tuple(run.request(member.arch, fidelity, first + i) for i in range(growth.seeds))
         for members in lines.values()

@@ -18,7 +18,7 @@ from experiments.plans.outlook import outlook_scale
 from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
-from experiments.tables.curves import Measured, curves_csv, measured
+from experiments.tables.curves import CURVES, Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
 from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
@@ -93,7 +93,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
         )  # fmt: skip
         curves = _train_curves(run, plan)
         if curves:
-            replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
+            replace_text(run.folder.path / CURVES, curves_csv(curves), durable=True)
             curve_pictures(run.folder.path, curves, metric=metric_words(run.problem.metric))
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
