@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,18 +126,30 @@ def train(arch: str, data: str, **given: Any) -> None:
 @click.option(
     "-x",
     "--x",
-    type=click.Choice(["macs", "params", "latency"]),
+    type=click.Choice(["macs", "params", "activations", "latency"]),
     default="macs",
     show_default=True,
     help="What accuracy is drawn against.",
 )
+@click.option(
+    "--latency-command",
+    type=TEXT,
+    metavar="COMMAND",
+    help="Prints the milliseconds of {onnx}, for -x latency. [this machine's CPU]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON on standard output.")
 def frontier(  # noqa: PLR0917  click passes all by name
-    runs: tuple[str, ...], output: str, published: tuple[str, ...], points: tuple[str, ...], x: str, as_json: bool
+    runs: tuple[str, ...],
+    output: str,
+    published: tuple[str, ...],
+    points: tuple[str, ...],
+    x: str,
+    latency_command: str | None,
+    as_json: bool,
 ) -> None:
     """Draw the frontier of one run or several, or write its points.
 
-    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
+    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread; or by a command.
     """
     from experiments.run.latency_book import measured_in  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
@@ -144,7 +157,10 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
     if x == "params" and output.endswith(".csv") and not published:
         raise UserError("-x params has no effect on a .csv, which has all figures")
-    drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
+    if latency_command is not None and x != "latency":
+        raise UserError("--latency-command has no effect without -x latency")
+    measure = partial(measured_in, command=latency_command)
+    drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measure)
     _answer(points_table(drawn).to_dict("records"), as_json)
 
 
@@ -234,13 +250,22 @@ def redraw(runs: tuple[str, ...]) -> None:
 @cli.command()
 @click.argument("arch", type=TEXT)
 @click.option(
-    "-o", "--output", type=TEXT, required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt"
+    "-o",
+    "--output",
+    type=TEXT,
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help=".onnx, .pt2, .py, .tflite, .pte, .json or .txt",
 )
 @click.option(
     "--weights", type=TEXT, metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]"
 )
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
+@click.option(
+    "--with-preprocessing", "prepares", is_flag=True, help="Take uint8 images: resizing and normalisation are inside."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
@@ -248,22 +273,28 @@ def export(  # noqa: PLR0917  click passes all by name
     weights: str | None,
     num_classes: int | None,
     resolution: int | None,
+    prepares: bool,
     as_json: bool,
 ) -> None:
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
-    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
-    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training, or a trained
-    network's .safetensors file.
+    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .tflite (LiteRT),
+    .pte (ExecuTorch), .json (the architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a
+    full training, or a trained network's .safetensors file. A .model.json beside a network says what images it takes
+    and what its outputs are; the first three say it themselves, too.
     """
-    from experiments.export import check_output  # noqa: PLC0415
+    from experiments.export import RUNNABLE, check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
     from experiments.export.source import load_exported  # noqa: PLC0415
 
     files = [Path(file) for file in output]
     for file in files:
         check_output(file)
+    if prepares and not any(file.suffix in RUNNABLE for file in files):
+        raise UserError(f"--with-preprocessing has no effect without a file of {', '.join(RUNNABLE)}")
     exported = load_exported(arch, weights, num_classes, resolution)
+    if prepares:
+        exported = exported.prepared()
     with from_user():
         facts = [write(exported, file) for file in files]
     for fact in () if as_json else facts:

@@ -10,7 +10,7 @@ from nas.score import Score
 if TYPE_CHECKING:
     from nas.data.source import open_dataset
     from nas.evaluation import Fidelity, Outcome, Request
-    from nas.figures import Figure, InSpace, MultiplyAdds, Parameters, counts
+    from nas.figures import Activations, Figure, InSpace, MultiplyAdds, Parameters, counts
     from nas.pool.inline import InlineExecutor
     from nas.samplers import make_sampler
     from nas.search import Bound, SearchPlan, discover, evaluate_all
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nas.training.proxy import ProxyEvaluator
 
 __all__ = [
+    "Activations",
     "Bound",
     "Fidelity",
     "Figure",
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Activations": "nas.figures",
     "Bound": "nas.search",
     "Fidelity": "nas.evaluation",
     "Figure": "nas.figures",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from experiments import FrontierPoint, draw_frontier, frontier_figure, measured_point, read_points, save_figure
     from nas import (
+        Activations,
         Bound,
         Fidelity,
         Figure,
@@ -106,6 +107,7 @@ __version__ = "0.1.0"
 __all__ = [
     "REFERENCE_NAMES",
     "SPACES",
+    "Activations",
     "Analysis",
     "ArchError",
     "ArchSpec",

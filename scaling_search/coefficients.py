@@ -61,5 +61,8 @@ class Coefficients:
         return cls(cost**depth, cost ** (width / 2), cost ** (resolution / 2))
 
 
+DWR = Shares(0.1, 0.8, 0.1)
+"""The rule dWr of Dollar et al. (2021, *Fast and accurate model scaling*): of a growth of cost the power 0.8 goes to
+the width and 0.1 each to depth and resolution, so that activations grow little more than with the root of the cost."""
 EFFICIENTNET = Coefficients(1.2, 1.1, 1.15)
 """What Tan and Le (2019, section 4) found for EfficientNet-B0 on ImageNet: what people take who do not search."""

@@ -1,7 +1,8 @@
 """The nearest network that can be built to a wanted growth of cost, divided in wanted shares.
 
 Distances are measured in doublings of counted cost. What a dimension contributes is the logarithm of the cost ratio
-that it has when it alone is grown.
+that it has when it alone is grown. To shrink is the same with halvings in place of doublings, and with an end: every
+stage keeps a layer, every width a step of its divisor, and the image LEAST_PIXELS.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ ASTRAY = 0.3
 """Distance from the wanted shares beyond which a network answers another question, whatever it costs."""
 DEAR = 10.0
 """What a part of the cost beyond the tolerance counts, in distances, against shares that are astray."""
+LEAST_PIXELS, _ENDLESS = 8, 1 << 62
+MISSED = 0.2
+"""By such a share of the wanted cost a network that shrinks may miss it; beyond that it counts as not shrinkable."""
+
+
+class CannotShrinkError(ValueError):
+    """A network that is too small to be made so much smaller."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +77,17 @@ class Baseline:
 
 
 def nearest_network(baseline: Baseline, shares: Shares, cost: float, *, tolerance: float = 0.03) -> ArchSpec:
-    """The network grown from the baseline that is nearest to `cost` times its MACs (cost >= 1), divided in `shares`.
+    """The network grown from the baseline that is nearest to `cost` times its MACs, divided in `shares`.
 
-    No dimension is below the baseline's. Layers are added in total and apportioned over the stages by largest
-    remainder; channels are multiples of a divisor that suits the width; the resolution is even. A network whose
-    realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless its shares are
-    astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for it.
+    No dimension is below the baseline's, or above it where `cost` is below 1. Layers are added in total and apportioned
+    over the stages by largest remainder; channels are multiples of a divisor that suits the width; the resolution is
+    even. A network whose realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless
+    its shares are astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for
+    it. Raises
+    CannotShrinkError where none below the baseline's cost is near enough in both.
     """
-    ladder = _ladder(baseline)
-    wanted, log_cost = np.array(shares), math.log2(cost)
+    ladder = _ladder(baseline, cost < 1)
+    wanted, log_cost = np.array(shares), abs(math.log2(cost))
     # Grown together, dimensions cost more or less than the product of what each costs alone.
     interaction = 0.0
     for _ in range(ROUNDS):
@@ -90,7 +100,7 @@ def nearest_network(baseline: Baseline, shares: Shares, cost: float, *, toleranc
     def counted(steps: _Steps) -> tuple[bool, float]:
         alone, reached = np.array([ladder.alone_all(steps)]), np.array([ladder.doublings(steps)])
         distance = float(_distance(alone, reached, wanted, log_cost)[0])
-        excess = max(0.0, abs(2 ** float(reached[0]) / cost - 1) - tolerance)
+        excess = max(0.0, abs(2 ** (float(reached[0]) - log_cost) - 1) - tolerance)
         astray = np.linalg.norm(_divided(alone) - wanted) > ASTRAY
         return bool(excess > 0 or astray), distance + DEAR * excess
 
@@ -103,7 +113,21 @@ def nearest_network(baseline: Baseline, shares: Shares, cost: float, *, toleranc
     solved = [
         steps for layers in options[0] for pixels in options[2] for steps in ladder.at_cost(layers, pixels, log_cost)
     ]
-    return ladder.build(min([best, *solved], key=counted))
+    best = min([best, *solved], key=counted)
+    if cost < 1:
+        _check_shrunk(ladder, best, wanted, log_cost)
+    return ladder.build(best)
+
+
+def _check_shrunk(ladder: _Ladder, steps: _Steps, wanted: Floats, halvings: float) -> None:
+    """Raise CannotShrinkError for a network that is off in cost, or shrunk in other dimensions than was wanted."""
+    alone, reached = np.array(ladder.alone_all(steps)), ladder.doublings(steps)
+    if abs(2 ** (halvings - reached) - 1) > MISSED or np.linalg.norm(_divided(alone[None])[0] - wanted) > ASTRAY:
+        least = [name for name, end in zip(Shares._fields, ladder.ends, strict=True) if end == 0]
+        why = "its layers and channels come in too few steps for that"
+        if least:
+            why = f"it has no {' and no '.join(least)} to spare"
+        raise CannotShrinkError(f"the network cannot be shrunk to {2.0**-halvings:.3g} of its cost in this way: {why}")
 
 
 def _distance(alone: Floats, reached: Floats, shares: Floats, log_cost: float) -> Floats:
@@ -126,7 +150,8 @@ def with_layers(arch: ArchSpec, layers: Sequence[int]) -> ArchSpec:
 
 
 class _Steps(NamedTuple):
-    """How far each dimension is grown: layers added, widths multiplied by WIDER that often, even resolutions up."""
+    """How far each dimension is grown: layers added, widths multiplied by WIDER that often, even resolutions up. Or
+    shrunk: layers taken away, widths divided, even resolutions down."""
 
     layers: int
     width: int
@@ -134,21 +159,37 @@ class _Steps(NamedTuple):
 
 
 class _Ladder:
-    """The three ways to grow one baseline, in steps, with their counted costs."""
+    """The three ways to grow one baseline, or to shrink it, in steps, with their counted costs. ends: the last step of
+    each that changes anything."""
 
-    def __init__(self, baseline: Baseline) -> None:
+    def __init__(self, baseline: Baseline, shrinks: bool) -> None:
         self.arch = arch = baseline.arch
+        self._sign = -1 if shrinks else 1
         self._layers = [stage.layers for stage in arch.stages]
         body = (arch.stem.channels, *(stage.channels for stage in arch.stages))
         self._channels = (*body, arch.head.channels, arch.head.pooled)
-        self._divisor = suitable_divisor(body, math.lcm(*(stage.groups for stage in arch.stages)))
-        self.doublings: Callable[[_Steps], float] = cache(lambda steps: baseline.doublings(self.build(steps)))
+        narrowest = min(body) / 2 if shrinks else min(body)  # by two halvings of the cost the widths are halved
+        self._divisor = suitable_divisor([narrowest], math.lcm(*(stage.groups for stage in arch.stages)))
+        self.doublings: Callable[[_Steps], float] = cache(
+            lambda steps: self._sign * baseline.doublings(self.build(steps))
+        )
         self.channels: Callable[[int], tuple[int, ...]] = cache(self._channels_at)
+        self.ends = self._ends() if shrinks else (_ENDLESS, _ENDLESS, _ENDLESS)
+
+    def _ends(self) -> tuple[int, int, int]:
+        widest = math.log(max(self._channels) / self._divisor)
+        return (
+            sum(self._layers) - len(self._layers),
+            max(0, math.ceil(widest / math.log(WIDER))),
+            max(0, (self.arch.resolution - LEAST_PIXELS) // 2),
+        )
 
     def build(self, steps: _Steps) -> ArchSpec:
         stem, *stages, head, pooled = self.channels(steps.width)
-        layers = apportion(self._layers, sum(self._layers) + steps.layers)
-        pixels = self.arch.resolution // 2 * 2 + 2 * steps.resolution if steps.resolution else self.arch.resolution
+        layers = apportion(self._layers, sum(self._layers) + self._sign * steps.layers)
+        pixels = self.arch.resolution
+        if steps.resolution:
+            pixels = pixels // 2 * 2 + self._sign * 2 * steps.resolution
         return replace(
             self.arch,
             stem=replace(self.arch.stem, channels=stem),
@@ -161,7 +202,7 @@ class _Ladder:
         )
 
     def alone(self, dimension: int, step: int) -> float:
-        """Doublings of cost when this dimension alone is grown so far."""
+        """Doublings of cost when this dimension alone is grown so far (or halvings: see `_Ladder`)."""
         return self.doublings(_Steps(*(step if k == dimension else 0 for k in range(3))))
 
     def alone_all(self, steps: _Steps) -> list[float]:
@@ -169,12 +210,13 @@ class _Ladder:
         return [self.alone(k, step) for k, step in enumerate(steps)]
 
     def step_at(self, dimension: int, doublings: float) -> int:
-        """The first step at which the dimension alone costs this much, by bisection."""
-        low, high = -1, 1
+        """The first step at which the dimension alone costs this much, by bisection; its end where none does."""
+        end = self.ends[dimension]
+        low, high = -1, min(1, end)
         if doublings <= 0:
             return 0
-        while self.alone(dimension, high) < doublings:
-            low, high = high, 2 * high
+        while high < end and self.alone(dimension, high) < doublings:
+            low, high = high, min(2 * high, end)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.alone(dimension, middle) < doublings else (low, middle)
@@ -182,28 +224,28 @@ class _Ladder:
 
     def at_cost(self, layers: int, pixels: int, doublings: float) -> list[_Steps]:
         """The two networks with these layers and pixels whose width brings the joint cost just below and up to this."""
-        low, high = 0, 1
-        if self.doublings(_Steps(layers, 0, pixels)) >= doublings:
+        low, high, end = 0, 1, self.ends[1]
+        if end == 0 or self.doublings(_Steps(layers, 0, pixels)) >= doublings:
             return [_Steps(layers, 0, pixels)]
-        while self.doublings(_Steps(layers, high, pixels)) < doublings:
-            low, high = high, 2 * high
+        while high < end and self.doublings(_Steps(layers, high, pixels)) < doublings:
+            low, high = high, min(2 * high, end)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.doublings(_Steps(layers, middle, pixels)) < doublings else (low, middle)
         return [_Steps(layers, low, pixels), _Steps(layers, high, pixels)]
 
     def _channels_at(self, step: int) -> tuple[int, ...]:
-        """Every width grown and rounded to the divisor, none below the baseline's."""
+        """Every width grown and rounded to the divisor, none below the baseline's; shrunk, none above."""
         if step == 0:
             return self._channels
-        factor = WIDER**step
-        return tuple(max(n, round_channels(factor * n, self._divisor)) if n else 0 for n in self._channels)
+        factor, bound = WIDER ** (self._sign * step), min if self._sign < 0 else max
+        return tuple(bound(n, round_channels(factor * n, self._divisor)) if n else 0 for n in self._channels)
 
 
 @lru_cache(maxsize=8)
-def _ladder(baseline: Baseline) -> _Ladder:
+def _ladder(baseline: Baseline, shrinks: bool) -> _Ladder:
     """Kept, because the points of a search grow the same baseline."""
-    return _Ladder(baseline)
+    return _Ladder(baseline, shrinks)
 
 
 def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:
@@ -213,9 +255,10 @@ def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:
     the width of narrow networks.
     """
     layers, width, resolution = (ladder.step_at(k, float(value)) for k, value in enumerate(doublings))
-    deep = {max(0, layers + step) for step in range(-3, 4)}
-    wide = {max(0, width + step) for step in (*range(-96, 97), *range(-384, 385, 48))}
-    pixels = {max(0, resolution + step) for step in range(-8, 9)}
+    ends = ladder.ends
+    deep = {min(max(0, layers + step), ends[0]) for step in range(-3, 4)}
+    wide = {min(max(0, width + step), ends[1]) for step in (*range(-96, 97), *range(-384, 385, 48))}
+    pixels = {min(max(0, resolution + step), ends[2]) for step in range(-8, 9)}
     different = {ladder.channels(step): step for step in sorted(wide, reverse=True)}
     return [sorted(deep), sorted(different.values()), sorted(pixels)]
 

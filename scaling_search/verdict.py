@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_search.coefficients import EFFICIENTNET, Shares
+from scaling_search.coefficients import DWR, EFFICIENTNET, Shares
 from scaling_search.surface.triangle import Floats
 
 ALTERNATIVES: Mapping[str, Shares] = {
     str(EFFICIENTNET): EFFICIENTNET.shares,
+    "dWr": DWR,
     "depth only": Shares(1.0, 0.0, 0.0),
     "width only": Shares(0.0, 1.0, 0.0),
     "resolution only": Shares(0.0, 0.0, 1.0),

@@ -74,7 +74,8 @@ class ArchSpec:
     The number of classes is not part of it: it belongs to the data. `dropout` (before the classifier) and
     `drop_path` (stochastic depth of the last block, rising linearly from 0) are rates in [0, 1) and take no part in
     the id. `norm_momentum` is in PyTorch's terms (0.01 is TensorFlow's 0.99). `phi` says by how much
-    compound scaling has grown the network from its baseline (0: it is a baseline); it takes no part in the id either.
+    compound scaling has grown the network from its baseline (0: it is a baseline; below 0: shrunk); it takes no part in
+    the id either.
 
     padding: "symmetric" pads all borders of a map alike, "same" as TensorFlow does: a strided convolution over an even
     number of pixels gets its odd row and column at bottom and right. Networks with weights from TensorFlow need it.
@@ -187,6 +188,7 @@ def _read_fields(kind: type, data: Any, where: str) -> dict[str, Any]:
 
 
 MOST_STAGES = 1000
+LEAST_PHI = -100
 
 
 def _check(arch: ArchSpec) -> None:
@@ -201,7 +203,7 @@ def _check(arch: ArchSpec) -> None:
     number("norm_eps", arch.norm_eps, 1e-12, 1)
     for name in ("norm_momentum", "dropout", "drop_path"):
         number(name, getattr(arch, name), 0, 1)
-    number("phi", arch.phi, 0, float("inf"))
+    number("phi", arch.phi, LEAST_PHI, float("inf"))
     for name in ("channels", "stride", "pool"):
         integer(f"stem.{name}", getattr(arch.stem, name))
     odd("stem.kernel", arch.stem.kernel)

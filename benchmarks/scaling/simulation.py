@@ -31,6 +31,7 @@ from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.design import spread_order
 from scaling_search.surface.noise import FlatnessTest
 from scaling_search.surface.triangle import Floats, to_plane
+from scaling_search.verdict import ALTERNATIVES
 from search_spaces import fit_arch, reference_arch
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -154,6 +155,10 @@ def height(cell: Cell, optimum: Floats, metric: Floats, shares: Floats) -> Float
     return fallen
 
 
+COMPARED = {name: shares for name, shares in ALTERNATIVES.items() if name != "dWr"}
+"""The four of which the verdicts in the results are; dWr came later."""
+
+
 def one_run(cell: Cell, layout: Layout, generator: np.random.Generator, seed: int) -> dict[str, float]:
     optimum, metric = planted(cell, generator)
     level = height(cell, optimum, metric, layout.shares) + GAIN * (np.log2(layout.costs) - 1)
@@ -161,7 +166,7 @@ def one_run(cell: Cell, layout: Layout, generator: np.random.Generator, seed: in
     shared = generator.normal(0, NOISE * PAIRED**0.5, seeds)
     accuracy = level[:, None] + shared + generator.normal(0, NOISE * (1 - PAIRED) ** 0.5, (len(level), seeds))
     trainings = Trainings(layout.shares, layout.trained(accuracy, cell.trainings), layout.costs)
-    found = analyse(trainings, flat=layout.flatness(trainings, cell.trainings), seed=seed)
+    found = analyse(trainings, COMPARED, flat=layout.flatness(trainings, cell.trainings), seed=seed)
     means = np.nanmean(layout.trained(accuracy, cell.rival_trainings), axis=1)
     chosen = height(cell, optimum, metric, np.array([found.shares]))[0]
     clear = [c for c in found.comparisons if c.clear]

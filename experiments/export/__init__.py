@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
 from experiments.export.check import lively
+from experiments.export.on_device import write_executorch, write_litert
 from experiments.export.onnx_file import write_onnx
 from experiments.export.program import write_program
 from experiments.export.source import Exported
@@ -36,11 +38,17 @@ FORMATS: Mapping[str, Callable[[Exported, Path], float | None]] = {
     ".pt2": write_program,
     ".py": write_standalone,
     ".json": _write_json,
+    ".tflite": write_litert,
+    ".pte": write_executorch,
     ".txt": write_timm,
 }
 """How each kind of file is written and read back; gives the largest difference of its outputs from torch's, relative
 to the largest output, or None where no network was run."""
 
+RUNNABLE = (".onnx", ".pt2", ".py", ".tflite", ".pte")
+"""Formats that hold a network with its weights, as a program."""
+FIXED = (".tflite", ".pte")
+"""Of these, programs that take one image at a time, of one size."""
 WITHOUT_NETWORK = (".json",)
 """Formats that hold the architecture alone: no network is built for them."""
 
@@ -60,7 +68,8 @@ def check_output(path: Path) -> None:
 def export(exported: Exported, path: Path) -> dict[str, Any]:
     """Write the network to `path`, in the format of its suffix, and check the file before it is put in place.
 
-    A fresh network is written and checked with other weights first, whose outputs tell of every branch.
+    A fresh network is written and checked with other weights first, whose outputs tell of every branch. Beside a
+    network with its weights goes a file such as net.onnx.model.json, with its facts.
 
     Gives what is worth telling: file, files (those beside it too), id, resolution, num_classes, macs and params
     (counted with that many classes), the difference found (see FORMATS), and where the weights are from. Raises
@@ -68,6 +77,8 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
     written does not read back as the same network.
     """
     check_output(path)
+    if path.suffix in FIXED:
+        exported = replace(exported, fixed=True)
     cost = network_cost(exported.arch, None, exported.num_classes)
     alone = path.suffix in WITHOUT_NETWORK
     if not alone:
@@ -80,6 +91,9 @@ def export(exported: Exported, path: Path) -> dict[str, Any]:
             with lively(exported.network):
                 _write(exported, draft, path)
         found = _write(exported, draft, path)
+        if path.suffix in RUNNABLE:
+            text = json.dumps(exported.facts, indent=2) + "\n"
+            replace_text(draft.with_name(f"{path.name}.model.json"), text, durable=False)
         written = sorted(file.name for file in Path(folder).iterdir() if file.is_file())
         for name in written:
             os.replace(draft.with_name(name), path.with_name(name))

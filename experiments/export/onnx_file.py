@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from experiments.errors import UserError
-from experiments.export.check import BATCHES, difference, probe, reference
+from experiments.export.check import BATCHES, difference, quiet, reference
 from experiments.export.source import Exported
 from nas.machine import quiet_onnxruntime
 
@@ -20,9 +15,9 @@ NEEDS = "ONNX needs the packages onnx, onnxscript and onnxruntime: pip install '
 
 
 def write_onnx(exported: Exported, path: Path) -> float:
-    """Write `path` with input `images` (batch, channels, pixels, pixels) and output `logits` (batch, classes), in the
-    opset that torch's exporter takes by itself, and the facts as metadata; give the largest difference of ONNX
-    Runtime's outputs.
+    """Write `path` with input `images` (batch, channels, pixels, pixels), or uint8 (batch, height, width, channels)
+    where the program prepares them, and output `logits` (batch, classes), in the opset that torch's exporter takes by
+    itself, and the facts as metadata; give the largest difference of ONNX Runtime's outputs.
 
     Raises UserError where the packages for it are missing.
     """
@@ -33,13 +28,14 @@ def write_onnx(exported: Exported, path: Path) -> float:
         onnxruntime = quiet_onnxruntime()
     except ImportError:
         raise UserError(NEEDS) from None
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             exported.program,
             dynamo=True,
             input_names=["images"],
             output_names=["logits"],
-            dynamic_shapes=({0: "batch"},),  # the axis's name; it is free in the program
+            # The axes' names; they are free in the program.
+            dynamic_shapes=({0: "batch", **({1: "height", 2: "width"} if exported.prepares else {})},),
             verbose=False,
         )
     assert program is not None
@@ -51,20 +47,7 @@ def write_onnx(exported: Exported, path: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in BATCHES:
-        images = probe(exported.arch, batch)
+        images = exported.probe(batch)
         (logits,) = session.run(["logits"], {"images": images.numpy()})
-        worst = max(worst, difference(reference(exported.network, images), torch.from_numpy(logits)))
+        worst = max(worst, difference(reference(exported.module, images), torch.from_numpy(logits)))
     return worst
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells of its passes by every channel there is."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.export.check import BATCHES, difference, probe, reference
+from experiments.export.check import BATCHES, difference, reference
 from experiments.export.source import Exported
 
 FACTS = "scalenas.json"
@@ -21,8 +21,8 @@ def write_program(exported: Exported, path: Path) -> float:
     loaded = torch.export.load(str(path)).module()
     worst = 0.0
     for batch in BATCHES:
-        images = probe(exported.arch, batch)
+        images = exported.probe(batch)
         with torch.inference_mode():
             found = loaded(images)
-        worst = max(worst, difference(reference(exported.network, images), found))
+        worst = max(worst, difference(reference(exported.module, images), found))
     return worst

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from experiments.errors import UserError, from_user
 from experiments.export.check import probe
+from experiments.export.preprocessing import Prepared
 from experiments.records import BaselineRecord, TrainingRecord, read_json, read_record
 from experiments.records.model import ModelRecord, read_model
 from experiments.records.record import named_record
-from experiments.records.values import Classes, needed, read_value
+from experiments.records.values import Classes, needed, plain, read_value
 from experiments.run.folder import RunFolder
 from experiments.run.models import baseline_model
 from experiments.run.naming import is_reference, load_arch
+from nas.data.levels import Levels
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network
 from search_spaces.weights import classes_in, suited_arch
-from search_spaces.weights_file import read_origin
+from search_spaces.weights_file import read_metadata, read_origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,9 @@ class Exported:
     """A network to export. built: in evaluation mode on the CPU; None: drawn from seed 0 when it is asked for, which a
     format that holds the architecture alone does not. weights: where they are from, in words; fresh: from nowhere.
     classes: names, in the order of the outputs; mean, std: of each channel, in 0..1, by which images are normalised; of
-    all three None where they are not known.
+    all three None where they are not known. record: what the trained weights say of themselves. prepares: whether the
+    program takes uint8 images and resizes and normalises them itself, for which mean and std must be known. fixed:
+    whether it takes one image at a time, of its own resolution.
     """
 
     arch: ArchSpec
@@ -42,22 +47,64 @@ class Exported:
     classes: tuple[str, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    record: ModelRecord | None = None
+    prepares: bool = False
+    fixed: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the file says about the images that the network takes, and about its outputs: `resolution` in pixels and
-        `channels`; `classes`, `mean` and `std` where they are known."""
+        """What the file says about the images that the program takes, and about its outputs, as docs/export.md lists
+        it; what is not known is left out."""
         known = {"classes": self.classes, "mean": self.mean, "std": self.std}
         return {
+            "task": "classification",
+            "input": self._input,
             "resolution": self.arch.resolution,
             "channels": self.arch.input_channels,
             **{name: list(value) for name, value in known.items() if value is not None},
+            **({} if self.record is None else _facts_of(self.record, self.arch, self.prepares and not self.fixed)),
         }
+
+    @property
+    def _input(self) -> dict[str, Any]:
+        """The tensor that the program takes; None for what is free."""
+        pixels, batch = self.arch.resolution, 1 if self.fixed else None
+        if not self.prepares:
+            shape = [batch, self.arch.input_channels, pixels, pixels]
+            return {"type": "float32", "layout": "NCHW", "shape": shape}
+        side = pixels if self.fixed else None
+        return {"type": "uint8", "layout": "NHWC", "shape": [batch, side, side, len(self.mean or ())]}
+
+    def prepared(self) -> Exported:
+        """The same with its preprocessing. Raises UserError where mean and std are not known."""
+        if self.mean is None or self.std is None:
+            raise UserError(
+                "--with-preprocessing: nobody knows how images are normalised for these weights; trained networks of "
+                "a run say it, others a .json beside them with mean and std"
+            )
+        return replace(self, prepares=True)
 
     @property
     def metadata(self) -> dict[str, str]:
         """The same for files whose metadata are texts: each value as JSON, in ASCII."""
         return {name: json.dumps(value) for name, value in self.facts.items()}
+
+    def probe(self, batch: int) -> Tensor:
+        """So many images of noise as the program takes them, the same at every call."""
+        if not self.prepares or self.mean is None:
+            return probe(self.arch, batch)
+        more = 0 if self.fixed else batch - 1  # one image need not be resized, several are larger
+        generator = torch.Generator().manual_seed(batch)
+        shape = (batch, self.arch.resolution + 7 * more, self.arch.resolution + 8 * more, len(self.mean))
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The network, with what comes before it where it `prepares`; in evaluation mode."""
+        if not self.prepares or self.mean is None or self.std is None:
+            return self.network
+        size = None if self.fixed else self.arch.resolution
+        return Prepared(self.network, size, self.arch.input_channels, self.mean, self.std).eval()
 
     @cached_property
     def network(self) -> Network:
@@ -66,10 +113,35 @@ class Exported:
 
     @cached_property
     def program(self) -> ExportedProgram:
-        """The network as torch.export captures it, with a free batch size: once for all formats that start from it."""
+        """What torch.export captures of `module`, with a free batch size, and free sides where it `prepares`: once for
+        all formats that start from it."""
         # Sequential's input is called `input`; a tuple of shapes goes by position.
-        free = ({0: Dim("batch", min=1)},)
-        return torch.export.export(self.network, (probe(self.arch, 2),), dynamic_shapes=free)
+        free = {0: Dim("batch", min=1)}
+        if self.prepares:
+            free |= {1: Dim("height", min=2), 2: Dim("width", min=2)}
+        return torch.export.export(self.module, (self.probe(2),), dynamic_shapes=(free,))
+
+
+def _facts_of(record: ModelRecord, arch: ArchSpec, resizes: bool) -> dict[str, Any]:
+    """What a trained network's record tells: how a file becomes an image that the program takes, what was reached, and
+    where the weights are from."""
+    images, data = record.images, record.data
+    resize = [[images.size, "bicubic"]]
+    if not resizes and arch.resolution != images.size:
+        resize.append([arch.resolution, "bilinear"])
+    measured = {"metric": record.metric, "accuracy": plain(record.accuracy)}  # at the training's own resolution
+    return {
+        "colours": {1: "grey", 3: "RGB"}.get(images.channels, f"{images.channels} channels"),
+        "background": Levels.from_json(images.levels).background,
+        "crop": images.crop,
+        "resize": resize,
+        **(measured if arch.resolution == record.arch.resolution else {}),
+        "provenance": {
+            "architecture": arch.id,
+            "data": plain(data),
+            **({} if record.made_by is None else {"training": plain(record.made_by)}),
+        },
+    }
 
 
 def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:
@@ -105,12 +177,15 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
         network = _built(arch, classes, file)
     # Public weights bring their own epsilon of the norms.
     found = Exported(network.arch, classes, network, file)
+    if weights is None and isinstance(record, TrainingRecord) and "arch" in read_metadata(file):
+        record = read_model(Path(file))  # trainings of earlier versions have weights that do not say what they are
     if record is None or weights is not None:
         with from_user():
             origin = read_origin(file)  # of other weights nobody but the file knows what they were trained on
         fits = origin.classes is not None and len(origin.classes) == classes
         return replace(found, classes=origin.classes if fits else None, mean=origin.mean, std=origin.std)
-    return replace(found, classes=record.classes, mean=record.mean, std=record.std)
+    said = record if isinstance(record, ModelRecord) and len(record.classes) == classes else None
+    return replace(found, classes=record.classes, mean=record.mean, std=record.std, record=said)
 
 
 def _built(arch: ArchSpec, num_classes: int, file: str | None) -> Network:

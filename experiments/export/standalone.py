@@ -9,7 +9,7 @@ from pprint import pformat
 
 from torch import nn
 
-from experiments.export.check import BATCHES, difference, probe, reference
+from experiments.export.check import BATCHES, difference, reference
 from experiments.export.source import Exported
 from nas.files import replace_text
 from nas.training.checkpoint import save_weights
@@ -24,7 +24,8 @@ def write_standalone(exported: Exported, path: Path) -> float:
     The file needs torch and nothing else: it reads the .safetensors format itself.
     """
     weights = path.with_suffix(".weights.safetensors")  # not net.safetensors, which people call a training's own
-    save_weights(exported.network, weights, metadata=exported.metadata)
+    record = {} if exported.record is None else exported.record.metadata
+    save_weights(exported.network, weights, metadata=exported.metadata | record)
     replace_text(path, standalone_source(exported), durable=False)
     spec = importlib.util.spec_from_file_location("scalenas_standalone", path)
     assert spec is not None
@@ -34,8 +35,8 @@ def write_standalone(exported: Exported, path: Path) -> float:
     network = module.load(weights)
     worst = 0.0
     for batch in BATCHES:
-        images = probe(exported.arch, batch)
-        worst = max(worst, difference(reference(exported.network, images), reference(network, images)))
+        images = exported.probe(batch)
+        worst = max(worst, difference(reference(exported.module, images), reference(network, images)))
     return worst
 
 
@@ -51,6 +52,10 @@ def standalone_source(exported: Exported) -> str:
         "@MACS@": str(count_macs(arch, None, classes)),
         "@PARAMS@": str(count_params(arch, classes)),
         "@NETWORK@": _source(exported.network, "    "),
+        "@PREPARED@": _PREPARED if exported.prepares else "",
+        "@LOADED@": "Prepared(network)" if exported.prepares else "network",
+        "@IMAGES@": _IMAGES[exported.prepares].format(channels=arch.input_channels, resolution=arch.resolution),
+        "@PROBE@": _PROBES[exported.prepares].format(channels=len(exported.mean or ())),
         "@FACTS@": _facts(exported),  # last: names of classes are anything
     }
     for mark, text in facts.items():
@@ -58,18 +63,42 @@ def standalone_source(exported: Exported) -> str:
     return template
 
 
+_IMAGES = {
+    False: "float images (batch, {channels}, {resolution}, {resolution})",
+    True: "uint8 images (batch, height, width, channels)",
+}
+_PROBES = {
+    False: "torch.zeros(1, CHANNELS, RESOLUTION, RESOLUTION)",
+    True: "torch.zeros(1, RESOLUTION, RESOLUTION, {channels}, dtype=torch.uint8)",
+}
+"""What the program takes, in words and as a black image, by whether it prepares it."""
+_PREPARED = '''
+class Prepared(nn.Module):
+    """The network for uint8 images (batch, height, width, channels) of any size: they are resized and normalised."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        planes = images.permute(0, 3, 1, 2).float()
+        planes = nn.functional.interpolate(planes, (RESOLUTION, RESOLUTION), mode="bilinear", antialias=True)
+        mean, std = (255 * torch.tensor(values, device=planes.device).view(1, -1, 1, 1) for values in (MEAN, STD))
+        return self.network(((planes - mean) / std).expand(-1, CHANNELS, -1, -1))
+
+'''
+
+
 def _facts(exported: Exported) -> str:
     """The lines of what is known of images and outputs."""
+    facts = exported.facts
     said = {
-        "classes": ("NAMES", "# of the classes, in the order of the outputs"),
-        "mean": ("MEAN", "# of each channel, in 0..1; the network takes (image - MEAN) / STD"),
+        "classes": ("NAMES", "  # of the classes, in the order of the outputs"),
+        "mean": ("MEAN", "  # of each channel, in 0..1: images are normalised as (image - MEAN) / STD"),
         "std": ("STD", ""),
     }
-    lines = [
-        f"{name} = {pformat(exported.facts[key], width=110, compact=True)}  {comment}".rstrip()
-        for key, (name, comment) in said.items()
-        if key in exported.facts
-    ]
+    lines = [f"FACTS = {pformat(facts, width=110, compact=True, sort_dicts=False)}"]
+    lines += [f'{name} = FACTS["{key}"]{comment}' for key, (name, comment) in said.items() if key in facts]
     return "\n".join(lines)
 
 

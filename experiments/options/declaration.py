@@ -37,7 +37,7 @@ class Range:
         return enough and (value < self.high if self.below else value <= self.high)
 
 
-MOST_EPOCHS, MOST_SEEDS, LARGEST_PHI = 100_000, 1000, 16
+MOST_EPOCHS, MOST_SEEDS, LARGEST_PHI, SMALLEST_PHI = 100_000, 1000, 16, -4
 MOST_PIXELS, MOST_CLASSES, MOST_MACS = 16_384, 1_000_000, 10**15
 MOST_MEMBERS = 100
 """Of a list."""

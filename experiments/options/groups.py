@@ -9,6 +9,7 @@ from experiments.options.declaration import (
     LARGEST_PHI,
     SEEDS,
     SHARE,
+    SMALLEST_PHI,
     Meaning,
     Option,
     Range,
@@ -39,6 +40,7 @@ REFERENCES = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasn
 _IMAGES = Without("benchmark", because="nothing is trained")
 _SEARCHED = Without("arch", commands=("run",), because="the search is skipped")
 _TIMED = (_SEARCHED, _IMAGES, With("cost", ("latency",)))
+_TIMED_HERE = (Without("latency_command"), *_TIMED)
 _NOMINAL = With("points", ("nominal",))
 _FITTED = Where("a network to fit", commands=("compare",))
 
@@ -228,8 +230,9 @@ class FigureOptions:
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Charged by the score: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
-        told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
+        help="Charged by the score: macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        needs=(_SEARCHED,), told={
+            "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
         help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="a plain network's",
         range=Range(0, 1e15, above=True),
@@ -238,13 +241,16 @@ class FigureOptions:
         help="Never train a network above this cost.", commands=SEARCHING, metavar="N",
         range=Range(0, 1e15, above=True), needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
-        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"), needs=_TIMED))
+        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"),
+        needs=_TIMED_HERE))
     latency_device: str = field(default="cpu", metadata=Option(
-        help="Where latency is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED))
+        help="Where it is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED_HERE))
     latency_batch: int = field(default=1, metadata=Option(
-        help="Images of a measured batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
-    latency_samples: int = field(default=100, metadata=Option(
-        help="Networks measured beforehand.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
+        help="Images of a batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
+    latency_samples: int = field(default=50, metadata=Option(
+        help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
+    latency_command: str | None = field(default=None, metadata=Option(
+        help="Prints the milliseconds of {onnx}.", commands=SEARCHING, metavar="COMMAND", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)
@@ -276,6 +282,9 @@ class GrowthOptions:
     plot_phi: float = field(default=2.0, metadata=Option(
         help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI",
         range=Range(0, LARGEST_PHI)))
+    plot_from: int = field(default=0, metadata=Option(
+        help="Smallest phi of the plot; -2: shrink as well.", commands=GROWING, metavar="PHI",
+        range=Range(SMALLEST_PHI, 0), needs=(Without("plot_phi", (0,)),)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -298,7 +307,7 @@ class FinalOptions:
         help="Best of the search on it, baseline included.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
-        help="Also scale the baseline by (1.2, 1.1, 1.15) and by each dimension alone, at the family's costs.",
+        help="Also train it scaled in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
         help="Fine-tune NAME from the weights in FILE beside them; repeatable.", commands=COMPARING,

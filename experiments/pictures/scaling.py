@@ -23,6 +23,7 @@ STYLES = {
     "depth only": ("C0", "^"),
     "width only": ("C1", "s"),
     "resolution only": ("C2", "D"),
+    "dWr": ("C4", "P"),
     "compound": ("C3", "o"),
 }
 _BORDER = "C1"
@@ -67,13 +68,13 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "", *, 
 
 
 def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "", *, metric: str = ACCURACY) -> Figure:
-    """Accuracy, or another metric, against cost for single dimensions and compound scaling, with bars of one standard
-    error. metric: for people."""
+    """Accuracy, or another metric, against cost for each way to scale, with bars of one standard error. metric: for
+    people."""
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for index, (name, networks) in enumerate(lines.items()):
         ordered = sorted(networks, key=lambda network: network.macs)
-        colour, marker = STYLES.get(name, (f"C{4 + index}", "v"))
+        colour, marker = STYLES.get(name, (f"C{5 + index}", "v"))
         errors = [np.nan if n.spread is None else 100 * n.spread / n.n**0.5 for n in ordered]
         axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered], yerr=errors, color=colour,
                       marker=marker, capsize=3, label=plain(name),
@@ -88,7 +89,8 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "", *, me
         text.set_parse_math(False)
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-    axes.set_title(title or f"Growing one dimension and all together (bars: one standard error, n = {n})", fontsize=11)
+    what = "The baseline scaled in several ways" if "dWr" in lines else "Growing one dimension and all together"
+    axes.set_title(title or f"{what} (bars: one standard error, n = {n})", fontsize=11)
     return figure
 
 

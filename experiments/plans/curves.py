@@ -1,15 +1,17 @@
-"""The scaling plot's networks and trainings: each dimension grown alone and all together, at the same costs."""
+"""The scaling plot's networks and trainings: the baseline scaled in several ways, at the same costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from experiments.records import CoefficientsRecord
 from experiments.run.context import RunContext
+from experiments.tables.curves import CURVES, read_curves
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search import Coefficients, FamilyMember, scaling_lines
 from scaling_search.coefficients import EFFICIENTNET
+from scaling_search.family import untold
 from search_spaces import ArchSpec
 
 _SMALLEST = 0.5
@@ -36,10 +38,21 @@ class Curves:
         return [outcome.value for outcome in found if outcome is not None and outcome.value is not None]
 
 
-def plan_curves(run: RunContext, arch: ArchSpec, coefficients: Coefficients, fidelity: Fidelity) -> Curves:
-    """The baseline `arch` grown up to `plot_phi`, to be trained at the seeds of the grid."""
+def plan_curves(
+    run: RunContext,
+    arch: ArchSpec,
+    coefficients: Coefficients,
+    fidelity: Fidelity,
+    tell: Callable[[str], None] = untold,
+) -> Curves:
+    """The baseline `arch` scaled from `plot_from` to `plot_phi`, to be trained at the seeds of the grid. tell: is
+    given a line for each network that the baseline cannot be shrunk to."""
     growth, first = run.settings.growth, run.settings.general.seed
-    lines = scaling_lines(arch, coefficients, plot_phis(growth.plot_phi), growth.points, num_classes=run.num_classes)
+    phis = plot_phis(growth.plot_phi, growth.plot_from)
+    lines = scaling_lines(arch, coefficients, phis, growth.points, num_classes=run.num_classes, tell=tell)
+    drawn = run.folder.path / CURVES
+    if drawn.exists() and "dWr" not in read_curves(drawn):  # the finished plot of an earlier version stays as it is
+        del lines["dWr"]
     requests = {
         member.arch.id: tuple(run.request(member.arch, fidelity, first + i) for i in range(growth.seeds))
         for members in lines.values()
@@ -57,8 +70,8 @@ def curve_requests(run: RunContext, arch: ArchSpec, fidelity: Fidelity) -> list[
     return plan_curves(run, arch, coefficients, fidelity).trainings
 
 
-def plot_phis(largest: float) -> tuple[float, ...]:
-    """The steps of the plot: 0, halves of a doubling up to the first, then whole ones up to `largest`."""
-    steps = [0.0, *(phi for phi in (_SMALLEST,) if phi < largest)]
+def plot_phis(largest: float, smallest: int = 0) -> tuple[float, ...]:
+    """The steps of the plot: whole ones from `smallest` to 0, half a doubling, then whole ones up to `largest`."""
+    steps = [*(float(phi) for phi in range(smallest, 1)), *(phi for phi in (_SMALLEST,) if phi < largest)]
     steps += [float(phi) for phi in range(1, int(largest) + 1)]
     return tuple(dict.fromkeys([*steps, float(largest)]))

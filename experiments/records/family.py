@@ -12,7 +12,7 @@ from scaling_search import FamilyMember
 
 @dataclass(frozen=True)
 class FamilyRecord(Record):
-    """The members by phi, the baseline first. The file is a list of them."""
+    """The members by phi, the smallest first; that of phi 0 is the baseline. The file is a list of them."""
 
     FILE = "family.json"
     WHAT = "a run's family"

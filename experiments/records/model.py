@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from experiments.errors import UserError
 from experiments.records.record import Record, named_record
 from experiments.records.training import Accuracies
-from experiments.records.values import Count, Within
+from experiments.records.values import ABSENT, Count, Within
 from nas.data.decode import CROPS
 from nas.data.levels import Levels
 from search_spaces import ArchSpec
@@ -40,10 +41,21 @@ class OpenedData:
     group: str | None
 
 
+@dataclass(frozen=True)
+class MadeBy:
+    """The training that the weights are of: recipe, epochs and seed, and the versions of the packages that ran it."""
+
+    recipe: str
+    epochs: Count
+    seed: Count
+    versions: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord(Record):
     """A trained network. padding, norm_eps: the architecture's, where readers of weights look for them; mean, std: per
-    channel in 0..1; accuracy: the `metric` as it was measured on the data's splits."""
+    channel in 0..1; accuracy: the `metric` as it was measured on the data's splits. Files of older versions have no
+    made_by."""
 
     FILE = "weights.safetensors"
     WHAT = "a trained network of scalenas"
@@ -59,6 +71,7 @@ class ModelRecord(Record):
     data: OpenedData
     metric: str
     accuracy: Accuracies
+    made_by: MadeBy | None = field(default=None, metadata=ABSENT)
 
     def __post_init__(self) -> None:
         if self.images.crop not in CROPS:

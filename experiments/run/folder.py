@@ -130,7 +130,7 @@ class RunFolder:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "settings": settings,
         }
-        versions = {**_versions(), "python": platform.python_version()}
+        versions = {**package_versions(), "python": platform.python_version()}
         made_by = Surroundings(versions, _git_revision(), platform.platform())
         self.write(self.read().claimed(step, asked, identity, facts, made_by))
 
@@ -166,7 +166,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @cache
-def _versions() -> Mapping[str, str]:
+def package_versions() -> Mapping[str, str]:
+    """This package's version, and those of the packages that decide what a run computes, by name."""
     found = {}
     for name in _VERSIONS_OF:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.errors import from_user
 from experiments.run.folder import RunFolder
 from nas.figures.latency import LatencyBook, LatencySetup
+from nas.figures.latency_command import LatencyCommand
 from search_spaces import ArchSpec
 
 FILE = "latency.json"
@@ -14,9 +15,10 @@ IMAGENET_CLASSES = 1000
 """Where a run does not tell its classes."""
 
 
-def measured_in(run: Path, arch: ArchSpec) -> float:
-    """Milliseconds of a network for one image on one thread of this CPU, with the classes of the run's data; measured
-    once and kept in the run folder."""
+def measured_in(run: Path, arch: ArchSpec, command: str | None = None) -> float:
+    """Milliseconds of a network for one image, with the classes of the run's data: on one thread of this CPU, or by a
+    command (see LatencyCommand); measured once and kept in the run folder. Raises UserError."""
     classes = RunFolder(run).read().data.num_classes or IMAGENET_CLASSES
     with from_user():
-        return LatencyBook(run / FILE, LatencySetup(), classes)(arch)
+        setup = LatencySetup() if command is None else LatencyCommand(command)
+        return LatencyBook(run / FILE, setup, classes)(arch)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from experiments.errors import UserError, from_user
 from experiments.records import BaselineRecord
-from experiments.records.model import ImageFormat, ModelRecord, OpenedData, read_model
+from experiments.records.model import ImageFormat, MadeBy, ModelRecord, OpenedData, read_model
 from experiments.records.training import Accuracies
 from experiments.run.context import RunContext
-from experiments.run.folder import RunFolder
+from experiments.run.folder import RunFolder, package_versions
 from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Request
 from nas.training.checkpoint import save_tensors
@@ -23,7 +23,9 @@ from search_spaces.weights_file import read_weights
 _NAME = re.compile(r"[^\w.+-]+")
 
 
-def model_record(run: RunContext, arch: ArchSpec, dataset: Dataset, metric: str, accuracy: Accuracies) -> ModelRecord:
+def model_record(
+    run: RunContext, arch: ArchSpec, dataset: Dataset, metric: str, accuracy: Accuracies, *, made_by: MadeBy
+) -> ModelRecord:
     """What the weights of a network of this run say of themselves; dataset: with the normalisation used."""
     general, asked = run.settings.general, run.settings.data
     return ModelRecord(
@@ -37,6 +39,7 @@ def model_record(run: RunContext, arch: ArchSpec, dataset: Dataset, metric: str,
         data=OpenedData(dataset.name, dataset.fingerprint, general.seed, asked.train_images, asked.group),
         metric=metric,
         accuracy=accuracy,
+        made_by=made_by,
     )
 
 
@@ -82,7 +85,9 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
         if weights is not None and weights.is_file():
             accuracy, metric = _accuracy(outcome), evaluator.objective.metric.name
             dataset = evaluator.of_method(request.method).dataset
-            record = model_record(run, request.arch, dataset, metric, accuracy)
+            recipe = run.problem.recipe_of(request.method)
+            made_by = MadeBy(recipe, request.fidelity.epochs, request.seed, package_versions())
+            record = model_record(run, request.arch, dataset, metric, accuracy, made_by=made_by)
             with from_user():
                 save_tensors(read_weights(weights), file, durable=True, metadata=record.metadata)
         elif not _is_of(file, request.arch):

@@ -10,13 +10,20 @@ from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
 from experiments.run.latency_book import FILE
 from nas.benchmark_table import Column, TableEvaluator
-from nas.figures import Figure, MultiplyAdds, Parameters
+from nas.figures import Activations, Figure, MultiplyAdds, Parameters
 from nas.figures.figure import members
-from nas.figures.latency import Latency, LatencyBook, LatencySetup
+from nas.figures.latency import Latency, LatencyBook, LatencySetup, Setup
+from nas.figures.latency_command import LatencyCommand
 from search_spaces import SearchSpace, StagedSpace
 
-_COUNTED: Mapping[str, Callable[[int], Figure]] = {"macs": MultiplyAdds, "params": Parameters}
+_COUNTED: Mapping[str, Callable[[int], Figure]] = {
+    "macs": MultiplyAdds,
+    "params": Parameters,
+    "activations": Activations,
+}
 """Figures that follow from a network and its number of classes alone."""
+DRAWN_FOR_EACH = 6
+"""Networks of the space among which each that is measured for latency is chosen."""
 
 
 def resolve_figure(run: RunContext, space: SearchSpace) -> Figure:
@@ -52,10 +59,19 @@ def target_cost(run: RunContext, figure: Figure, space: SearchSpace) -> float:
 
 def _latency(run: RunContext, space: SearchSpace) -> Latency:
     asked = run.settings.figures
+    setup: Setup
     with from_user():
-        setup = LatencySetup(device=asked.latency_device, backend=asked.latency_backend, batch=asked.latency_batch)
-    book = LatencyBook(run.folder.path / FILE, setup, run.num_classes)
-    drawn = members(space, space.sample(np.random.default_rng(run.settings.general.seed), asked.latency_samples))
-    archs = list({arch.id: arch for arch in drawn.values()}.values())
-    with run.narrator.task("measure latency", len(archs)) as task, from_user("--cost latency"):
-        return Latency.fit(book, archs, task.reach)
+        if asked.latency_command is None:
+            setup = LatencySetup(device=asked.latency_device, backend=asked.latency_backend, batch=asked.latency_batch)
+        else:
+            setup = LatencyCommand(asked.latency_command, asked.latency_batch)
+    book, count = LatencyBook(run.folder.path / FILE, setup, run.num_classes), asked.latency_samples
+    rows = space.sample(np.random.default_rng(run.settings.general.seed), DRAWN_FOR_EACH * count)
+    archs = list({arch.id: arch for arch in members(space, rows).values()}.values())
+    with run.narrator.task("measure latency", min(count, len(archs))) as task, from_user("--cost latency"):
+        figure = Latency.fit(book, archs, count, task.reach)
+    run.narrator.say(
+        f"latency: {figure.model.n} networks measured, the others are predicted from them; each of these predicted "
+        f"from the others is off by {100 * figure.model.error:.1f} % (median), rank correlation {figure.model.rank:.3f}"
+    )
+    return figure

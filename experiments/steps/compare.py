@@ -42,7 +42,7 @@ def run_entries(run: RunContext) -> list[Entry]:
     """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
     for, and those known networks that can be fitted to the baseline's cost."""
     settings, folder = run.settings, run.folder
-    grown = folder.get(FamilyRecord).members
+    grown = [member for member in folder.get(FamilyRecord).members if member.phi >= 0]
     entries = [
         Entry.of("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
         for phi, arch in ((member.phi, member.arch) for member in grown)
@@ -72,7 +72,8 @@ def _score(folder: RunFolder) -> Score:
 
 
 def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
-    """The baseline `arch` grown by EfficientNet's coefficients and by each dimension alone, at the family's costs."""
+    """The baseline `arch` grown by EfficientNet's coefficients, by dWr and by each dimension alone, at the family's
+    costs."""
     phis = range(1, run.settings.final.family_phi + 1)
     return [
         Entry.of(f"{way}, phi {member.phi:g}", "rival", member.arch)

@@ -162,8 +162,8 @@ def _choose(
     best = found
     if run.problem.noisy:
         cost = InSpace(figure, search.space)
-        best = _recommended(study, found, cost, search.score, run.settings.search.confirm)
-    return _confirm(run, search.score, figure, best)
+        best = _recommended(study, found, cost, search.score)
+    return _confirm(run, search.score, figure, _within(best, bounds, max(1, run.settings.search.confirm)))
 
 
 @contextlib.contextmanager
@@ -223,13 +223,30 @@ def _drawn_within(space: SearchSpace, feasible: Feasible, seed: int) -> Iterator
     yield from itertools.islice(filter(feasible, rows), 1)
 
 
-def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score, top: int) -> list[Candidate]:
-    """The best few by the model of all trials, which is not taken in by a lucky training as their own values are."""
+def _within(best: Sequence[Candidate], bounds: Sequence[Bound], most: int) -> list[Candidate]:
+    """The first of them that keep the bounds exactly, `most` at most: the search may only have predicted figures."""
+    kept: list[Candidate] = []
+    for candidate in best:
+        with from_user():
+            if all(bound.figure.exact(candidate.arch) <= bound.most for bound in bounds):
+                kept.append(candidate)
+        if len(kept) == most:
+            break
+    if not kept:
+        raise RunFailedError(
+            "no network that was trained keeps the bounds as measured, only as predicted: raise --max-cost, --trials "
+            "or --latency-samples"
+        )
+    return kept
+
+
+def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score) -> list[Candidate]:
+    """The best first, by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
     arch_of = {trial.number: trial.user_attrs.get("arch_id") for trial in study.get_trials(deepcopy=False)}
-    best = recommend(study, macs=cost, score=score, top=max(1, top), active=cost.space.active)
+    best = recommend(study, macs=cost, score=score, top=len(found), active=cost.space.active)
     named = [arch_of[each.trials[0]] for each in best]
-    return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found[: max(1, top)]
+    return [by_arch[arch_id] for arch_id in dict.fromkeys(named) if arch_id in by_arch] or found
 
 
 def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate]) -> BaselineRecord:
@@ -258,7 +275,8 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
 
 def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> BaselineRecord:
     macs, params = run.macs.of(arch), run.params.of(arch)
-    accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
+    with from_user():
+        accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
     return BaselineRecord(
         id=arch.id,
         accuracy=accuracy,

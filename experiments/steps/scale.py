@@ -18,7 +18,7 @@ from experiments.plans.outlook import outlook_scale
 from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
 from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
-from experiments.tables.curves import Measured, curves_csv, measured
+from experiments.tables.curves import CURVES, Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
 from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
@@ -65,7 +65,10 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     found = searches[max(searches)]
     told = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
     warnings = [with_flags(caution) for caution in told]
-    members = family(arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes)
+    members = family(
+        arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes,
+        tell=lambda why: run.narrator.say(f"the family is without {why}"),
+    )  # fmt: skip
     record = CoefficientsRecord(
         finding=Finding.of(found),
         points=settings.growth.points,
@@ -84,9 +87,13 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     coefficient_pictures(run.folder.path, trainings, analyses, moved, metric=metric_words(run.problem.metric))
     if settings.growth.plot_phi > 0:
-        curves = _train_curves(run, plan_curves(run, arch, found.coefficients, found.fidelity))
+        plan = plan_curves(
+            run, arch, found.coefficients, found.fidelity,
+            lambda why: run.narrator.say(f"not on the scaling plot: {why}"),
+        )  # fmt: skip
+        curves = _train_curves(run, plan)
         if curves:
-            replace_text(run.folder.path / "scaling.csv", curves_csv(curves), durable=True)
+            replace_text(run.folder.path / CURVES, curves_csv(curves), durable=True)
             curve_pictures(run.folder.path, curves, metric=metric_words(run.problem.metric))
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")

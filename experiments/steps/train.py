@@ -16,8 +16,10 @@ from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan, normalisation
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
+from experiments.records.model import MadeBy
 from experiments.records.training import Accuracies, ClassFigures, KeptWeights, TrainingData
 from experiments.run.context import RunContext
+from experiments.run.folder import package_versions
 from experiments.run.models import model_record
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
@@ -124,7 +126,8 @@ class _FullTraining:
         predicted = training.predict(final)
         test = None if self.test is None else self.objective.metric.of(predicted, final.labels)
         accuracy = Accuracies(state.curve[epoch - 1], test)
-        said = model_record(run, self.arch, self.dataset, self.objective.metric.name, accuracy)
+        made_by = MadeBy(self.training.recipe.name, epoch, self.training.seed, package_versions())
+        said = model_record(run, self.arch, self.dataset, self.objective.metric.name, accuracy, made_by=made_by)
         save_weights(training.result, run.folder.path / WEIGHTS, metadata=said.metadata)
         record = self._record(run, state, epoch, accuracy, self._by_class(predicted, final.labels))
         run.folder.write(record)

@@ -11,6 +11,8 @@ import pandas as pd
 
 from experiments.tables.csv_rows import COUNTED, read_rows, to_csv
 
+CURVES = "scaling.csv"
+
 
 @dataclass(frozen=True)
 class Measured:

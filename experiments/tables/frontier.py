@@ -28,8 +28,8 @@ class FrontierPoint:
 
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
     at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
-    on the machine at hand, where it was measured. recipe: with the method (see Request).
-    plan: how a known network was fitted, in words. Of points from
+    on the machine at hand, where it was measured. recipe: with the method (see Request). plan: how a known network was
+    fitted, in words. activations: values that its layers write for one image, where they were asked for. Of points from
     elsewhere an unknown count is 0.
     """
 
@@ -49,6 +49,7 @@ class FrontierPoint:
     arch_id: str
     latency_ms: float | None = None
     plan: str = ""
+    activations: float | None = None
 
 
 class Axis(NamedTuple):
@@ -62,6 +63,7 @@ class Axis(NamedTuple):
 AXES = {
     "macs": Axis("FLOPs (multiply-adds)", "", lambda point: point.macs or None),
     "params": Axis("parameters", "", lambda point: point.params or None),
+    "activations": Axis("activations", "", lambda point: point.activations),
     "latency": Axis("measured latency, ms", "ms", lambda point: point.latency_ms),
 }
 
@@ -96,9 +98,10 @@ def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
 
 
 def points_csv(points: Sequence[FrontierPoint]) -> str:
-    """The table as CSV, without the column `plan` where no point has one; `read_points` reads it back."""
-    table = points_table(points)
-    return to_csv(table if any(point.plan for point in points) else table.drop(columns="plan"))
+    """The table as CSV, without the columns `plan` and `activations` where no point has any; `read_points` reads it
+    back."""
+    empty = [name for name in ("plan", "activations") if not any(getattr(point, name) for point in points)]
+    return to_csv(points_table(points).drop(columns=empty))
 
 
 def read_points(path: Path) -> list[FrontierPoint]:
@@ -120,18 +123,23 @@ def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> 
     return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
 
 
+_COSTS = ("macs", "params", "activations", "latency_ms")
+_ANY_COST = "macs, params, activations or latency_ms"
+
+
 def read_own_points(path: Path) -> list[FrontierPoint]:
     """Points of the user's own, for an overlay: a CSV with columns label, accuracy (0..1, or percent where any is above
-    1) and at least one of macs, params, latency_ms; std is optional. Raises UserError, naming file and column.
+    1) and at least one of macs, params, activations, latency_ms; std is optional. Raises UserError, naming file and
+    column.
     """
     table = read_table(path)
     try:
-        costs = [name for name in ("macs", "params", "latency_ms") if name in table]
+        costs = [name for name in _COSTS if name in table]
         for name in ("label", "accuracy"):
             if name not in table:
-                raise ValueError(f"no column {name!r}; own points have label, accuracy and macs, params or latency_ms")
+                raise ValueError(f"no column {name!r}; own points have label, accuracy and {_ANY_COST}")
         if not costs:
-            raise ValueError("no column macs, params or latency_ms: accuracy against what?")
+            raise ValueError(f"no column {_ANY_COST}: accuracy against what?")
         rows = [
             {**{name: number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
             for row in table.to_dict("records")
@@ -146,14 +154,14 @@ def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
         raise ValueError("column 'accuracy' has an empty cell")
     unit = 100.0 if any(row["accuracy"] > 1 for row in rows) else 1.0
     for row in rows:
-        bad = [key for key in ("macs", "params", "latency_ms") if (row.get(key) or 0) < 0]
+        bad = [key for key in _COSTS if (row.get(key) or 0) < 0]
         if not 0 <= row["accuracy"] <= unit or bad:
             raise ValueError(f"{row['label']}: {bad[0] if bad else 'accuracy'} is out of range")
     return [
         FrontierPoint(
             row["label"], "own", name, name, "own", 0, "own", 2 if row.get("std") else 1, row["accuracy"] / unit,
             (row.get("std") or 0.0) / unit, round(row.get("macs") or 0), round(row.get("params") or 0), 0, "",
-            row.get("latency_ms"),
+            row.get("latency_ms"), "", row.get("activations"),
         )
         for row in rows
     ]  # fmt: skip

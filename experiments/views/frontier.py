@@ -12,8 +12,10 @@ from experiments.pictures.save import save_figure
 from experiments.report.frontier_data import frontier_data
 from experiments.report.page import render
 from experiments.run.folder import RunFolder
+from experiments.run.latency_book import IMAGENET_CLASSES
 from experiments.tables.frontier import AXES, FrontierPoint, points_csv, read_own_points, read_points
 from experiments.tables.published import PublishedPoint, published_points
+from nas.figures import Activations
 from nas.files import replace_text
 from nas.study.store import read_study
 from search_spaces import ArchSpec
@@ -45,9 +47,7 @@ def draw_frontier(
     for run in runs:
         own_archs = run_archs(Path(run))
         found = _run_points(run, runs)
-        if x == "latency" and measure is not None:
-            found = [_timed(point, own_archs, Path(run), measure) for point in found]
-        points += found
+        points += _with_figure(found, own_archs, Path(run), x, measure)
         archs |= own_archs
     for family in dict.fromkeys(published):
         points += _quoted_points(family, x)
@@ -90,9 +90,16 @@ def _run_points(run: str, runs: Sequence[str]) -> list[FrontierPoint]:
     return [replace(point, label=f"{label}: {point.label}", run=label) for point in points]
 
 
-def _timed(point: FrontierPoint, archs: Mapping[str, ArchSpec], run: Path, measure: Measure) -> FrontierPoint:
-    arch = archs.get(point.arch_id)
-    return point if arch is None else replace(point, latency_ms=measure(run, arch))
+def _with_figure(
+    points: Sequence[FrontierPoint], archs: Mapping[str, ArchSpec], run: Path, x: str, measure: Measure | None
+) -> list[FrontierPoint]:
+    """Points with what a frontier.csv does not hold of them: their activations, or their latency."""
+    if x == "activations":
+        counted = Activations(RunFolder(run).read().data.num_classes or IMAGENET_CLASSES)
+        return [replace(p, activations=counted.of(archs[p.arch_id])) if p.arch_id in archs else p for p in points]
+    if x == "latency" and measure is not None:
+        return [replace(p, latency_ms=measure(run, archs[p.arch_id])) if p.arch_id in archs else p for p in points]
+    return list(points)
 
 
 def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
@@ -101,7 +108,7 @@ def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
         quoted = [_quoted(point) for point in published_points(family)]
     quoted = [point for point in quoted if AXES[x].of(point) is not None]
     if not quoted:
-        what = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies"}[x]
+        what = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies"}.get(x, x)
         raise UserError(f"--published {family}: its {what} were not published, so it has no place; leave it out")
     return quoted
 

@@ -11,7 +11,7 @@ from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
 from experiments.report import write_report
 from experiments.run.folder import RunFolder
 from experiments.tables.csv_rows import read_rows, read_table
-from experiments.tables.curves import read_curves
+from experiments.tables.curves import CURVES, read_curves
 from experiments.tables.fidelity_table import FidelityRow, ranking
 from experiments.tables.frontier import read_points
 from experiments.tables.grid import read_grid
@@ -70,6 +70,6 @@ def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
 _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
     "frontier.csv": _frontier,
     "grid.csv": _coefficients,
-    "scaling.csv": _curves,
+    CURVES: _curves,
     "fidelity.csv": _fidelity,
 }

@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters: the figures that are counted."""
+"""Multiply-adds, parameters and activations: the figures that are counted."""
 
 from __future__ import annotations
 
@@ -50,21 +50,37 @@ class Parameters(Figure):
         return super().of_rows(space, rows) if tabled is None else tabled[:, 1]
 
 
+@dataclass(frozen=True)
+class Activations(Figure):
+    """Values that the layers write for one image at the network's own resolution: what moves through memory."""
+
+    num_classes: int = 1000
+    name = "activations"
+    words = "activations"
+    noun = "activations"
+
+    def number(self, value: float) -> str:
+        return f"{value:,.0f}"
+
+    def of(self, arch: ArchSpec) -> int:
+        return _counted(arch, self.num_classes)[2]
+
+
 def counts(num_classes: int) -> tuple[MultiplyAdds, Parameters]:
-    """Both."""
+    """The first two, which every trial tells."""
     return MultiplyAdds(num_classes), Parameters(num_classes)
 
 
 @lru_cache(maxsize=64)
-def _counted(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
-    """Both in one fold: who asks for one of a network soon asks for the other."""
+def _counted(arch: ArchSpec, num_classes: int) -> tuple[int, int, int]:
+    """All in one fold: who asks for one of a network soon asks for another."""
     cost = network_cost(arch, None, num_classes)
-    return cost.macs, cost.params
+    return cost.macs, cost.params, cost.activations
 
 
 def _tabled(space: SearchSpace, rows: Rows, num_classes: int) -> Floats | None:
-    """Both by tables, shape (n, 2); None where the space has none, or a row makes no network. Tables make thousands of
-    rows cost what a few networks do.
+    """Multiply-adds and parameters by tables, shape (n, 2); None where the space has none, or a row makes no network.
+    Tables make thousands of rows cost what a few networks do.
     """
     if not isinstance(space, StagedSpace):
         return None

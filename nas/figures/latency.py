@@ -1,4 +1,4 @@
-"""Latency of networks on the device at hand: measured, kept by network, and predicted for those not measured."""
+"""Latency of networks: measured on the device at hand, kept by network, and predicted for those not measured."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nas.figures.figure import Figure, Floats, Rows, members
-from nas.figures.latency_model import LatencyModel
+from nas.figures.latency_model import LEAST, LatencyModel, features, spread_out
 from nas.files import read_json, replace_text
 from nas.machine import quiet_onnxruntime, wait_for
 from search_spaces import ArchSpec, SearchSpace
 
 BACKENDS = ("torch", "onnxruntime")
+AT_ONCE = 5
+"""So many networks are measured before it is asked anew which would tell most."""
+
+
+class Setup(Protocol):
+    """A way to measure latencies. words: all that they depend on but the network, its classes and the machine."""
+
+    @property
+    def words(self) -> str: ...
+
+    def measure(self, arch: ArchSpec, num_classes: int) -> float:
+        """Milliseconds for one batch. Raises ValueError where they cannot be had."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,22 +72,20 @@ class LatencySetup:
         """Whether kernels are replayed from a graph."""
         return self.device.startswith("cuda")
 
+    def measure(self, arch: ArchSpec, num_classes: int) -> float:
+        """As `measure_latency`."""
+        return measure_latency(arch, self, num_classes)
+
 
 def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000) -> float:
     """Milliseconds for one batch at the architecture's resolution. Raises ImportError where the backend is missing."""
     import torch  # noqa: PLC0415  seconds to load, and most of this module does without
 
-    from search_spaces import build_network  # noqa: PLC0415
-
     before = torch.get_num_threads()
     torch.set_num_threads(setup.threads)
     try:
-        with torch.random.fork_rng(devices=()), torch.inference_mode():
-            torch.manual_seed(0)
-            network = build_network(arch, num_classes).eval().to(setup.device)
-            images = torch.randn(
-                setup.batch, arch.input_channels, arch.resolution, arch.resolution, device=setup.device
-            )
+        with torch.inference_mode():
+            network, images = drawn(arch, num_classes, setup.batch, setup.device)
             if setup.backend == "onnxruntime":
                 return _median(_onnx_runner(network, images, setup.threads), setup)
             device = torch.device(setup.device)
@@ -87,6 +98,28 @@ def measure_latency(arch: ArchSpec, setup: LatencySetup, num_classes: int = 1000
             return _median(run, setup)
     finally:
         torch.set_num_threads(before)
+
+
+def drawn(arch: ArchSpec, num_classes: int, batch: int, device: str = "cpu") -> tuple[Any, Any]:
+    """The network with random weights, in evaluation mode, and a batch of random images, on the device."""
+    import torch  # noqa: PLC0415
+
+    from search_spaces import build_network  # noqa: PLC0415
+
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        network = build_network(arch, num_classes).eval().to(device)
+        images = torch.randn(batch, arch.input_channels, arch.resolution, arch.resolution, device=device)
+    return network, images
+
+
+def onnx_program(network: Any, images: Any) -> Any:
+    """The network as torch's exporter makes it for these very images. Raises ImportError without its packages."""
+    import torch  # noqa: PLC0415
+
+    program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
+    assert program is not None
+    return program
 
 
 def _median(run: Callable[[], object], setup: LatencySetup) -> float:
@@ -119,10 +152,7 @@ def _captured(network: Any, images: Any, device: Any) -> Callable[[], object]:
 
 
 def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object]:
-    import torch  # noqa: PLC0415
-
-    program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
-    assert program is not None
+    program = onnx_program(network, images)
     onnxruntime = quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -136,22 +166,18 @@ def _onnx_runner(network: Any, images: Any, threads: int) -> Callable[[], object
 
 @dataclass
 class LatencyBook:
-    """Latencies by network, kept in a JSON file: each network is measured once for a setup and a number of classes.
-
-    measure: milliseconds of an architecture; replaced in tests.
-    """
+    """Latencies by network, kept in a JSON file: each network is measured once for a setup and a number of classes."""
 
     path: Path
-    setup: LatencySetup
+    setup: Setup
     num_classes: int
-    measure: Callable[[ArchSpec, LatencySetup, int], float] = measure_latency
     _known: dict[str, float] | None = field(default=None, init=False)
 
     def __call__(self, arch: ArchSpec) -> float:
         """Milliseconds for one batch, from the file where it is known."""
         known = self.known
         if arch.id not in known:
-            known[arch.id] = self.measure(arch, self.setup, self.num_classes)
+            known[arch.id] = self.setup.measure(arch, self.num_classes)
             self._save()
         return known[arch.id]
 
@@ -199,14 +225,27 @@ class Latency(Figure):
     words = "latency"
 
     @classmethod
-    def fit(cls, book: LatencyBook, archs: Sequence[ArchSpec], note: Callable[[int], None]) -> Latency:
-        """Measure the architectures (note: how many are done) and fit a model to them. Raises what
-        `LatencyModel.fit` raises."""
-        measured = []
-        for done, arch in enumerate(archs, 1):
-            measured.append(book(arch))
-            note(done)
-        return cls(book, LatencyModel.fit(archs, measured, book.num_classes))
+    def fit(cls, book: LatencyBook, archs: Sequence[ArchSpec], count: int, note: Callable[[int], None]) -> Latency:
+        """Measure `count` of the architectures, LEAST of them at least, and fit a model to these. note: how many are
+        done.
+
+        The first are those that differ most; which come next the model says that is fitted to those before: the ones
+        that would tell most of all. Raises what `LatencyModel.fit` and the measurements raise.
+        """
+        if len(archs) < LEAST:
+            raise ValueError(f"a model of latency needs at least {LEAST} networks, and the space gave {len(archs)}")
+        x = np.array([features(arch, book.num_classes) for arch in archs])
+        count = min(len(archs), max(count, LEAST))
+        chosen, latencies = list[int](), list[float]()
+        following = spread_out(x, LEAST)
+        while following:
+            for place in following:
+                latencies.append(book(archs[place]))
+                note(len(latencies))
+            chosen += following
+            model = LatencyModel.fit([archs[place] for place in chosen], latencies, book.num_classes)
+            following = model.regressor.most_telling(x, chosen, min(AT_ONCE, count - len(chosen)))
+        return cls(book, model)
 
     @property
     def how(self) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
+from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from search_spaces import ArchSpec, Stage, StemSpec
@@ -27,6 +28,7 @@ KINDS = ("depthwise", "pointwise", "spatial", "gate", "other")
 """How layers are told apart: convolutions over one channel, over one pixel, over both; layers of a single pixel
 (squeeze-excite, classifier); and all that has no weights."""
 LEAST = 10
+"""Networks that a model is fitted to at least."""
 
 
 def leaves(layer: Layer, shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
@@ -62,19 +64,16 @@ def _kind(layer: Layer, after: Shape) -> str:
     return "other"
 
 
-def features(arch: ArchSpec, num_classes: int, stages: int) -> Floats:
+def features(arch: ArchSpec, num_classes: int) -> Floats:
     """What the layers of each kind do: their multiply-adds, the values they read and write, their weights, and their
-    number; then multiply-adds, values and layers of each of `stages` stages. Logarithms (of 1 + x), one row.
-
-    A stage that the network lacks does nothing; what it has beyond them counts to the last.
+    number, one row of 4 * len(KINDS). Square roots: between the sums themselves, which times are nearly linear in, and
+    their logarithms, in which no single network stands far from the others.
     """
-    table = np.zeros((stages + 2, len(KINDS), 4))  # stem, stages, head
-    table[0], shape = _sums(stem_layers(arch), input_shape(arch))
-    for i, (stage, inputs) in enumerate(arch.fed_stages(), 1):
-        sums, shape = _stage_sums(stage, inputs, shape)
-        table[min(i, stages)] += sums
-    table[-1] = _sums(head_layers(arch, num_classes), shape)[0]
-    row: Floats = np.log1p(np.concatenate([table.sum(0).ravel(), table[:, :, [0, 1, 3]].sum(1).ravel()]))
+    sums, shape = _sums(stem_layers(arch), input_shape(arch))
+    for stage, inputs in arch.fed_stages():
+        more, shape = _stage_sums(stage, inputs, shape)
+        sums = sums + more
+    row: Floats = np.sqrt((sums + _sums(head_layers(arch, num_classes), shape)[0]).ravel())
     return row
 
 
@@ -95,24 +94,101 @@ def _sums(part: Layer, shape: Shape) -> tuple[Floats, Shape]:
 
 
 @dataclass(frozen=True, eq=False)
-class LatencyModel:
-    """Latency by a Gaussian process on the logarithms of counted features.
+class Regressor:
+    """A Gaussian process from features to the logarithm of a time: a linear trend, a smooth deviation from it, noise.
 
-    Fitted to networks of one space, which have up to `stages` stages. regressor: gives the logarithm of the latency.
+    process: of scaled features and of logarithms less `mean`, divided by `spread`.
+    """
+
+    scaler: StandardScaler
+    process: GaussianProcessRegressor
+    mean: float
+    spread: float
+
+    @classmethod
+    def fit(cls, x: Floats, times: Floats) -> Regressor:
+        """By maximum likelihood: features (n, d) and times (n,) above 0."""
+        y, scaler = np.log(times), StandardScaler().fit(x)
+        mean, spread = float(y.mean()), float(y.std()) or 1.0
+        wide = np.sqrt(x.shape[1])
+        kernel: Any = (
+            ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
+            + ConstantKernel(1.0, (1e-3, 1e3)) * RBF(wide, (0.1 * wide, 30 * wide))
+            + WhiteKernel(1e-2, (1e-6, 1.0))
+        )
+        process = GaussianProcessRegressor(kernel, random_state=0, n_restarts_optimizer=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a bound reached is an answer here
+            process.fit(scaler.transform(x), (y - mean) / spread)
+        return cls(scaler, process, mean, spread)
+
+    def predict(self, x: Floats) -> Floats:
+        """The expected times (n,) of features (n, d)."""
+        return self._times(self.process.predict(self.scaler.transform(x)))
+
+    def left_out(self) -> Floats:
+        """What is predicted of each network that it was fitted to from all others, in their order (Rasmussen and
+        Williams 2006, eq. 5.12; the kernel stays as it is)."""
+        process = self.process
+        inverse = cho_solve((process.L_, True), np.eye(len(process.y_train_)))
+        return self._times(process.y_train_ - process.alpha_ / np.diag(inverse))
+
+    def most_telling(self, x: Floats, taken: Sequence[int], count: int) -> list[int]:
+        """The places of `count` rows of the features (n, d), without those taken, whose measurements would tell most of
+        all rows: each the one that lowers the mean variance most (Cohn 1996), given the former."""
+        scaled = self.scaler.transform(x)
+        noise = self.process.kernel_.k2.noise_level
+        covariance = self.process.predict(scaled, return_cov=True)[1] - noise * np.eye(len(x))
+        out = list(taken)
+        for _ in range(count):
+            gains = (covariance**2).sum(0) / (np.diag(covariance) + noise)
+            gains[out] = -1.0
+            best = int(gains.argmax())
+            out.append(best)
+            covariance = covariance - np.outer(covariance[best], covariance[best]) / (covariance[best, best] + noise)
+        return out[len(taken) :]
+
+    def _times(self, y: Floats) -> Floats:
+        times: Floats = np.exp(self.mean + self.spread * y)
+        return times
+
+
+def spread_out(x: Floats, count: int) -> list[int]:
+    """The places of `count` of the rows (n, d), n of them at least: the middlemost, then always the one that is
+    farthest from those before, each feature on the scale of its deviation."""
+    scaled = StandardScaler().fit_transform(x)
+    out = [int((scaled**2).sum(1).argmin())]
+    while len(out) < count:
+        near = ((scaled[:, None] - scaled[None, out]) ** 2).sum(-1).min(1)
+        out.append(int(near.argmax()))
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyModel:
+    """Latency of the networks of one space, from those of `n` of them.
+
+    error: by how much a network's predicted latency is off, the median as a share, and rank: how well they are ranked
+    (Spearman's correlation), both over the networks that were measured, each predicted from the others.
     """
 
     num_classes: int
-    stages: int
-    regressor: Pipeline
+    regressor: Regressor
+    n: int
+    error: float
+    rank: float
 
     @classmethod
     def fit(cls, archs: Sequence[ArchSpec], latencies: Sequence[float], num_classes: int) -> LatencyModel:
         """Raises ValueError for fewer than LEAST networks, or a latency that is not above 0."""
         if len(archs) < LEAST or min(latencies) <= 0:
             raise ValueError(f"a model of latency needs at least {LEAST} networks with latencies above 0")
-        stages = max(len(arch.stages) for arch in archs)
-        x = np.array([features(arch, num_classes, stages) for arch in archs])
-        return cls(num_classes, stages, fit_regressor(x, np.log(np.asarray(latencies, float))))
+        x, times = np.array([features(arch, num_classes) for arch in archs]), np.asarray(latencies, float)
+        regressor = Regressor.fit(x, times)
+        left_out = regressor.left_out()
+        error = float(np.median(np.abs(left_out / times - 1)))
+        rank = float(spearmanr(left_out, times).statistic) if np.ptp(times) > 0 else 1.0
+        return cls(num_classes, regressor, len(archs), error, rank)
 
     def __call__(self, arch: ArchSpec) -> float:
         """The expected latency of one architecture."""
@@ -122,22 +198,4 @@ class LatencyModel:
         """The expected latencies, shape (n,), in the unit of those that it was fitted to."""
         if not archs:
             return np.zeros(0)
-        x = np.array([features(arch, self.num_classes, self.stages) for arch in archs])
-        out: Floats = np.exp(self.regressor.predict(x))
-        return out
-
-
-def fit_regressor(x: Floats, y: Floats) -> Pipeline:
-    """A linear trend and a smooth deviation from it with noise, by maximum likelihood: features (n, d) to y (n,)."""
-    d = x.shape[1]
-    kernel: Any = (
-        ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
-        + ConstantKernel(1.0, (1e-3, 1e3)) * RBF(np.sqrt(d), (0.1 * np.sqrt(d), 30 * np.sqrt(d)))
-        + WhiteKernel(1e-2, (1e-6, 1.0))
-    )
-    model = make_pipeline(
-        StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True, random_state=0, n_restarts_optimizer=0)
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a bound reached is an answer here
-        return model.fit(x, y)
+        return self.regressor.predict(np.array([features(arch, self.num_classes) for arch in archs]))

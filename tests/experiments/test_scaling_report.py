@@ -133,7 +133,7 @@ def test_one_seed_an_edge_and_unequal_costs_are_cautioned() -> None:
 
 def test_scaling_lines_cost_the_same_at_every_phi() -> None:
     lines = scaling_lines(BASE, Coefficients(1.2, 1.1, 1.15), (0, 1, 2), num_classes=10)
-    assert list(lines) == ["depth only", "width only", "resolution only", "compound"]
+    assert list(lines) == ["depth only", "width only", "resolution only", "dWr", "compound"]
     for members in lines.values():
         for member in members:
             assert count_macs(member.arch, num_classes=10) == pytest.approx(
@@ -212,6 +212,7 @@ def test_too_few_points_make_no_surface() -> None:
 )
 def test_the_scaling_plot_ends_at_its_largest_phi(largest: float, phis: tuple[float, ...]) -> None:
     assert plot_phis(largest) == phis
+    assert plot_phis(largest, -2) == (-2, -1, *phis)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 
-import nas.figures.latency
 from nas.evaluation import Evaluator
+from nas.figures.latency import LatencySetup
+from nas.figures.latency_command import LatencyCommand
 from nas.pool.inline import InlineExecutor
 from nas.pool.slots import Slot
 from nas.study.store import read_study
@@ -77,7 +78,7 @@ def stand_ins(observer: Observer) -> None:
     """Put quick and noted parts in place of slow ones: pictures, pages, worker processes, clusters, measured times."""
     from experiments import report  # noqa: PLC0415  all that loads torch is loaded with the first test that needs it
     from experiments.plans import networks  # noqa: PLC0415
-    from experiments.run import context, naming, pool, pricing  # noqa: PLC0415
+    from experiments.run import context, naming, pool  # noqa: PLC0415
     from experiments.steps import compare, fidelity, scale  # noqa: PLC0415
 
     put, note = observer.patch.setattr, observer.notes.append
@@ -128,11 +129,12 @@ def stand_ins(observer: Observer) -> None:
 
     put(context, "open_writer", lambda _: Board())
 
-    def measure(arch: ArchSpec, setup: Any, _: int) -> float:
+    def measure(setup: Any, arch: ArchSpec, _: int) -> float:
         note(f"latency by {setup}")
         return 1 + zlib.crc32(arch.id.encode()) / 2**32
 
-    put(pricing, "LatencyBook", functools.partial(nas.figures.latency.LatencyBook, measure=measure))
+    put(LatencySetup, "measure", measure)
+    put(LatencyCommand, "measure", measure)
     put("nas.training.loop.accelerate", lambda _: note("compiled loops"))
 
 

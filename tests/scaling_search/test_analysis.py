@@ -152,7 +152,7 @@ def test_an_optimum_is_found_and_covered(optimum: tuple[float, float, float]) ->
 def test_distant_alternatives_are_clearly_worse_and_the_neighbour_is_not() -> None:
     found = analysed(hill(ALTERNATIVES["(1.2, 1.1, 1.15)"]))
     by_name = {comparison.name: comparison for comparison in found.comparisons}
-    assert {name for name, c in by_name.items() if c.clear} == {"depth only", "width only", "resolution only"}
+    assert {name for name, c in by_name.items() if c.clear} == {"dWr", "depth only", "width only", "resolution only"}
     assert by_name["depth only"].gain == pytest.approx(0.0125 * ((1 - 0.2795) ** 2 + 0.2922**2 + 0.4283**2), rel=0.35)
     assert any(line.startswith("not distinguishable from (1.2, 1.1, 1.15) with 63 trainings") for line in found.verdict)
     assert any(line.startswith("clearly better than depth only") for line in found.verdict)

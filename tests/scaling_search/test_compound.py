@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_search import Coefficients, coefficient_grid, family, scale_arch, scaling_points
-from scaling_search.coefficients import Shares
+from scaling_search.coefficients import DWR, Shares
 from scaling_search.grid import share_lattice
-from scaling_search.matching import Baseline, nearest_network
+from scaling_search.matching import Baseline, CannotShrinkError, nearest_network
 from search_spaces import ArchSpec, count_macs, count_params, fit_arch, reference_arch
 from search_spaces.rounding import apportion
 
@@ -85,8 +86,8 @@ def test_phi_zero_is_the_baseline_and_growing_twice_is_refused(rule: str) -> Non
 
 
 def test_bad_arguments_of_scaling() -> None:
-    with pytest.raises(ValueError, match="phi must be at least 0"):
-        scale_arch(B0, PAPER, -1)
+    with pytest.raises(ValueError, match="phi must be a number of at least -100"):
+        scale_arch(B0, PAPER, -101)
     with pytest.raises(ValueError, match="rule must be one of nominal, matched"):
         scale_arch(B0, PAPER, 1, "other")
 
@@ -94,24 +95,62 @@ def test_bad_arguments_of_scaling() -> None:
 @pytest.mark.parametrize("baseline", [B0, NARROW, reference_arch("mobilenet_v2")], ids=["b0", "narrow", "mobilenet_v2"])
 def test_matched_family_doubles_its_cost_with_every_phi(baseline: ArchSpec) -> None:
     members = family(baseline, PAPER)
-    assert [member.phi for member in members] == list(range(8))
-    assert members[0].arch.id == baseline.id
+    assert [member.phi for member in members] == list(range(-2, 8))
+    assert members[2].arch.id == baseline.id
     for member in members:
         assert member.cost == pytest.approx(2**member.phi, rel=0.05)
         assert member.macs == count_macs(member.arch)
-        assert member.arch.resolution >= baseline.resolution
-        for grown, base in zip(member.arch.stages, baseline.stages, strict=True):
-            assert grown.layers >= base.layers
-            assert grown.channels >= base.channels
+        little, large = (member.arch, baseline) if member.phi < 0 else (baseline, member.arch)
+        assert little.resolution <= large.resolution
+        for less, more in zip(little.stages, large.stages, strict=True):
+            assert less.layers <= more.layers
+            assert less.channels <= more.channels
     for smaller, larger in pairwise(members):
         assert smaller.params < larger.params
 
 
 def test_dropout_rises_from_two_to_five_tenths() -> None:
     rates = [member.dropout for member in family(B0, PAPER, rule="nominal")]
-    assert rates[0] == 0.2
-    assert rates[7] == 0.5
+    assert rates[:3] == [0.2] * 3
+    assert rates[-1] == 0.5
     assert rates == sorted(rates)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(share_lattice(4)), st.floats(0.25, 0.7))
+def test_a_large_network_shrinks_in_any_shares_to_any_cost_down_to_a_quarter(shares: Shares, cost: float) -> None:
+    if shares.depth > 0.75 and cost < 0.45:
+        with pytest.raises(CannotShrinkError, match="too few steps"):  # seven stages keep a layer each
+            nearest_network(Baseline(B0), shares, cost)
+        return
+    shrunk = nearest_network(Baseline(B0), shares, cost)
+    assert count_macs(shrunk) / count_macs(B0) == pytest.approx(cost, rel=0.04)
+    realised = Baseline(shrunk).shares_of(B0)
+    assert math.dist(realised, shares) < 0.3
+
+
+def test_what_cannot_shrink_is_left_out_and_said() -> None:
+    shallow = replace(NARROW, stages=tuple(replace(stage, layers=1) for stage in NARROW.stages))
+    told: list[str] = []
+    deep = Coefficients(2, 1, 1)
+    assert [member.phi for member in family(shallow, deep, (-1, 0, 1), num_classes=10, tell=told.append)] == [0, 1]
+    assert told == ["phi = -1: the network cannot be shrunk to 0.5 of its cost in this way: it has no depth to spare"]
+    with pytest.raises(CannotShrinkError, match="phi = -1: the network does not shrink"):
+        scale_arch(shallow, deep, -1)
+    with pytest.raises(ValueError, match="already grown by phi = -1"):
+        family(scale_arch(B0, PAPER, -1), PAPER, (-2,))
+
+
+def test_nominal_shrinking_is_the_formula_and_widens_nothing() -> None:
+    half = scale_arch(B0, Coefficients(1, 1, 2), -1)
+    assert half == replace(B0, resolution=112, phi=-1.0)
+    thin = scale_arch(NARROW, PAPER, -2)
+    assert all(s.channels <= b.channels for s, b in zip(thin.stages, NARROW.stages, strict=True))
+
+
+def test_dwr_is_the_rule_of_its_paper() -> None:
+    way = Coefficients.from_shares(DWR)
+    assert (way.depth, way.width, way.resolution) == pytest.approx((2**0.1, 2**0.4, 2**0.05))
 
 
 def test_fractional_phi_lies_between_its_neighbours() -> None:

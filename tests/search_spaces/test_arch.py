@@ -273,7 +273,7 @@ def altered(path: str, value: object) -> str:
         ("dropout", "0.2", "dropout: must be a number"),
         ("norm_eps", 0, "norm_eps: must be a number"),
         ("norm_momentum", float("nan"), "norm_momentum: must be a number"),
-        ("phi", -1, "phi: must be a number"),
+        ("phi", -101, "phi: must be a number"),
         ("nonsense", 1, "nonsense: no such field; known are stages, "),
     ],
 )

@@ -17,6 +17,7 @@ function frontierSection(frontier) {
         ["seeds", p.seeds.map(percent).join(", ")],
         ["multiply-adds", short(p.macs)],
         ["parameters", short(p.params)],
+        ["activations", p.activations ? short(p.activations) : ""],
         ["latency", p.latency_ms ? `${p.latency_ms.toPrecision(3)} ms` : ""],
         ["input", p.resolution ? `${p.resolution} pixels` : ""],
         ["fitted", p.plan],

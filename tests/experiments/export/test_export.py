@@ -194,7 +194,9 @@ def test_files_say_what_their_images_and_outputs_are(tmp_path: Path) -> None:
     net = replace(exported(tiny), classes=NAMES, mean=(0.5, 0.25, 0.1), std=(0.2, 0.3, 0.4))
     for suffix in (".onnx", ".pt2", ".py"):
         export(net, tmp_path / f"net{suffix}")
-    facts = {"resolution": 16, "channels": 3, "classes": list(NAMES), "mean": [0.5, 0.25, 0.1], "std": [0.2, 0.3, 0.4]}
+    said = {"resolution": 16, "channels": 3, "classes": list(NAMES), "mean": [0.5, 0.25, 0.1], "std": [0.2, 0.3, 0.4]}
+    takes = {"type": "float32", "layout": "NCHW", "shape": [None, 3, 16, 16]}
+    facts = {"task": "classification", "input": takes, **said}
     properties = {each.key: json.loads(each.value) for each in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert facts == {key: properties[key] for key in facts}
     with safe_open(tmp_path / "net.weights.safetensors", "pt") as file:
@@ -205,17 +207,21 @@ def test_files_say_what_their_images_and_outputs_are(tmp_path: Path) -> None:
     namespace: dict[str, object] = {}
     exec((tmp_path / "net.py").read_text(), namespace)
     found = [namespace[name] for name in ("RESOLUTION", "CHANNELS", "NAMES", "MEAN", "STD")]
-    assert found == list(facts.values())
+    assert found == list(said.values())
+    assert namespace["FACTS"] == facts
 
 
 def test_only_a_trainings_own_weights_have_its_classes() -> None:
     folder = Path(__file__).parents[1] / "old_runs" / "train"
     own = load_exported(str(folder), None, None, 16)
     record = json.loads((folder / "train.json").read_text())
-    assert own.facts == {"resolution": 16, "channels": 1, **{name: record[name] for name in ("classes", "mean", "std")}}
+    takes = {"type": "float32", "layout": "NCHW", "shape": [None, 1, 16, 16]}
+    bare = {"task": "classification", "input": takes, "resolution": 16, "channels": 1}
+    assert own.facts == bare | {name: record[name] for name in ("classes", "mean", "std")}
     given = load_exported(str(folder), str(folder / "weights.safetensors"), None, 16)
     fresh = load_exported("mobilenet_v2", None, 10, 16)
-    assert (given.facts, fresh.facts) == ({"resolution": 16, "channels": 1}, {"resolution": 16, "channels": 3})
+    assert given.facts == bare
+    assert fresh.facts == bare | {"channels": 3, "input": takes | {"shape": [None, 3, 16, 16]}}
     namespace: dict[str, object] = {}
     exec(standalone_source(given), namespace)
     assert "NAMES" not in namespace
@@ -248,8 +254,9 @@ def test_a_standalone_file_leaves_weights_of_its_name_alone(tmp_path: Path, scal
     status, out, err = scalenas("export", "squeezenet1_1", "--resolution", 32, "-o", tmp_path / "net.py")
     assert status == 0, err
     assert (tmp_path / "net.safetensors").read_bytes() == b"trained"
-    assert out.startswith(f"{tmp_path / 'net.py'} and {tmp_path / 'net.weights.safetensors'}: ")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.py", "net.safetensors", "net.weights.safetensors"]
+    written = ["net.py", "net.py.model.json", "net.weights.safetensors"]
+    assert out.startswith(" and ".join(str(tmp_path / name) for name in written) + ": ")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*written, "net.safetensors"])
 
 
 def test_standalone_trains_as_the_network_does() -> None:
@@ -327,7 +334,7 @@ def test_weights_say_how_many_classes(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_told_in_one_line(tmp_path: Path, scalenas: Run) -> None:
-    for given, word in (((tmp_path / "a.tflite",), ".onnx"), ((tmp_path / "none" / "a.json",), "none")):
+    for given, word in (((tmp_path / "a.engine",), ".onnx"), ((tmp_path / "none" / "a.json",), "none")):
         status, _, err = scalenas("export", "mobilenet_v2", "-o", *given)
         assert status == 2
         assert word in err
@@ -349,4 +356,6 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, scalenas: Run) -> None:
         assert (status, "train.json" in err, err.count("\n")) == (2, True, 1), err
     status, _, err = scalenas("export", "mobilenet_v2", "-o", tmp_path / "a.json", "--weights", tmp_path / "no.pth")
     assert (status, "no.pth" in err) == (2, True)
-    assert sorted(FORMATS) == [".json", ".onnx", ".pt2", ".py", ".txt"]
+    status, _, err = scalenas("export", "mobilenet_v2", "-o", tmp_path / "a.json", "--with-preprocessing")
+    assert (status, "--with-preprocessing has no effect without" in err) == (2, True)
+    assert sorted(FORMATS) == [".json", ".onnx", ".pt2", ".pte", ".py", ".tflite", ".txt"]

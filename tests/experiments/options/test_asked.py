@@ -47,7 +47,8 @@ def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
         return {}
     names = {name for group in offered(command).values() for name in group}
     value = condition.values[0] if condition.values else VALUES[condition.name]
-    return {condition.name: value} if condition.name in names else None
+    beside = {"cost": "latency"} if condition.name == "latency_command" else {}  # without which it has no effect itself
+    return {condition.name: value, **beside} if condition.name in names else None
 
 
 def asked_for(command: str, folder: Path, given: Mapping[str, Any], data: str = "digits") -> Asked:

@@ -56,6 +56,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
     "latency_device": ("--cost", "latency"),
     "latency_batch": ("--cost", "latency"),
     "latency_samples": ("--cost", "latency", "--latency-backend", "torch"),
+    "latency_command": ("--cost", "latency"),
     "step": ("--points", "nominal"),
     "tolerance": ("--points", "nominal"),
     "precision": ("--budget", "40"),
@@ -77,6 +78,8 @@ IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     "latency_device": {"latency_samples": 10},
     "latency_batch": {"latency_samples": 10},
     "latency_samples": {"latency_samples": 10},
+    "latency_command": {"latency_samples": 10},
+    "plot_from": {"plot_phi": 0.5},
 }
 """What the preset holds beside the usual, for an option to have an effect."""
 

@@ -39,6 +39,7 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("frontier", "published"): ("--published", "EfficientNet"),
     ("frontier", "points"): ("--points", "own.csv"),
     ("frontier", "x"): ("-x", "params"),
+    ("frontier", "latency_command"): ("-x", "latency", "--latency-command", "echo 2.5 && : {json}"),
     ("frontier", "as_json"): ("--json",),
     ("inspect", "resolution"): ("--resolution", "96"),
     ("inspect", "num_classes"): ("--num-classes", "10"),
@@ -52,6 +53,7 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("export", "weights"): ("--weights", "net.safetensors"),
     ("export", "num_classes"): ("--num-classes", "10"),
     ("export", "resolution"): ("--resolution", "96"),
+    ("export", "prepares"): ("--weights", "model.safetensors", "-o", "net.py", "--with-preprocessing"),
     ("export", "as_json"): ("--json",),
     ("evaluate", "output"): ("-o", "out"),
     ("evaluate", "split"): ("--split", "train"),
@@ -144,6 +146,7 @@ def test_every_command_is_tried_here_or_trains() -> None:
     [
         (("status", "run", "--watch", "--json"), "--json"),
         (("frontier", "run", "-o", "points.csv", "-x", "params"), "-x params"),
+        (("frontier", "run", "-o", "points.png", "--latency-command", "a {json}"), "--latency-command"),
     ],
 )
 @pytest.mark.usefixtures("notes")

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.tables.frontier import FrontierPoint, merge_points, points_csv, read_own_points, read_points
-from experiments.views.frontier import draw_frontier
+from experiments.views.frontier import draw_frontier, run_archs
+from search_spaces import network_cost
 from tests.helpers.run_folders import made_up_run
 
 POINT = FrontierPoint("net", "reference", "mine", "digits", "test", 3, "fast", 2, 0.5, 0.01, 10**6, 10**4, 16, "0")
@@ -57,6 +58,18 @@ def test_the_run_one_stands_in_has_its_name(tmp_path: Path, monkeypatch: pytest.
     points = draw_frontier([".", "../there"], tmp_path / "both.csv")
     assert {point.run for point in points} == {"here", "there"}
     assert points[0].label.startswith("here: ")
+
+
+def test_activations_are_counted_of_the_networks_that_a_run_trained(tmp_path: Path) -> None:
+    run, table = Path(__file__).parents[1] / "old_runs" / "full", tmp_path / "run.csv"
+    drawn = draw_frontier([str(run)], table, x="activations")
+    archs = run_archs(run)
+    counted = {point.label: network_cost(archs[point.arch_id], None, 10).activations for point in drawn}
+    assert {point.label: point.activations for point in drawn} == counted
+    assert read_points(table) == drawn
+    draw_frontier([str(run)], tmp_path / "run.html", x="activations")
+    assert "activations" in (tmp_path / "run.html").read_text()
+    assert "activations" not in points_csv(read_points(run / "frontier.csv"))
 
 
 def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:

@@ -8,15 +8,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.benchmark_table import BenchmarkTable, Column, load_table
-from nas.figures import Figure, InSpace, MultiplyAdds, Parameters, counts, keeps
+from nas.figures import Activations, Figure, InSpace, MultiplyAdds, Parameters, counts, keeps
 from nas.figures import figure as figure_module
 from nas.figures.latency import Latency, LatencyBook, LatencySetup
 from nas.figures.latency_model import LEAST
-from search_spaces import ArchSpec, Choice, SearchSpace, count_macs, count_params, mbconv_space, network_cost
+from search_spaces import (
+    ArchSpec,
+    Choice,
+    SearchSpace,
+    build_network,
+    count_macs,
+    count_params,
+    mbconv_space,
+    network_cost,
+    reference_arch,
+)
 from tests.helpers.evaluators import arch
 
 STAGED = mbconv_space(20e6, 32, num_classes=10)
@@ -56,6 +67,23 @@ def test_counts_are_the_networks_own() -> None:
     assert (macs.of(network), params.of(network)) == (count_macs(network, None, 7), count_params(network, 7))
     assert isinstance(macs.of(network), int)  # as journals hold them
     assert macs.exact(network) == macs.of(network)
+
+
+def test_activations_are_what_the_modules_of_a_network_write() -> None:
+    network = reference_arch("squeezenet1_1")  # no norm or gate: every value is written by a module of its own
+    written = 0
+
+    def add(module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal written
+        leaf = not list(module.children()) and not isinstance(module, torch.nn.Dropout | torch.nn.Flatten)
+        written += output.numel() * leaf
+
+    built = build_network(network, 7).eval()
+    for module in built.modules():
+        module.register_forward_hook(add)
+    with torch.inference_mode():
+        built(torch.zeros(1, 3, network.resolution, network.resolution))
+    assert Activations(7).of(network) == written
 
 
 @pytest.mark.parametrize("figure", [MultiplyAdds(10), Parameters(10), Layers()])
@@ -135,14 +163,15 @@ def test_a_column_that_cannot_be_charged_for(table: BenchmarkTable, column: str,
 
 
 def test_latency_is_predicted_of_all_and_measured_of_few(tmp_path: Path) -> None:
-    def measure(arch: ArchSpec, _: LatencySetup, num_classes: int) -> float:
-        return 1e-6 * network_cost(arch, None, num_classes).macs
+    class MadeUp(LatencySetup):
+        def measure(self, arch: ArchSpec, num_classes: int) -> float:
+            return 1e-6 * network_cost(arch, None, num_classes).macs
 
     rows = STAGED.sample(np.random.default_rng(0), LEAST + 1)
     *fitted, other = (STAGED.decode(STAGED.params(row)) for row in rows)
-    book = LatencyBook(tmp_path / "latency.json", LatencySetup(batch=2), 10, measure)
+    book = LatencyBook(tmp_path / "latency.json", MadeUp(batch=2), 10)
     noted: list[int] = []
-    figure = Latency.fit(book, fitted, noted.append)
+    figure = Latency.fit(book, fitted, LEAST, noted.append)
     assert noted == list(range(1, LEAST + 1))
     assert len(book.known) == LEAST
     assert figure.of_rows(STAGED, rows[-1:])[0] == pytest.approx(figure.of(other))

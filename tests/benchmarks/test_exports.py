@@ -1,0 +1,36 @@
+"""The script that classifies photographs by exports, with this very Python in place of one without scalenas."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.exports import classified, compared
+from experiments.views.trained import evaluate, load_trained
+from tests.experiments.export.test_programs import trained
+
+
+def test_exports_name_the_classes_that_an_evaluation_names(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((40, 30)).save(tmp_path / "photos" / name / f"{i}.png")
+    model, photos = trained(tmp_path / "model.safetensors", "center"), str(tmp_path / "photos")
+    found = evaluate(
+        load_trained(str(model)), photos, split="all", cache=None, progress=lambda *_: None, tell=lambda _: None
+    )
+    chosen = np.arange(len(found.names))
+    options = argparse.Namespace(python=sys.executable, data=photos)
+    named = classified(model, tmp_path / "net.onnx", True, found, chosen, options)
+    assert compared(found, chosen, named).startswith("8 of 8 as evaluated; right ")
+    wrong = ["a" if name != "a" else "b" for name in named]
+    assert compared(found, chosen, wrong).startswith("0 of 8 as evaluated; right ")
