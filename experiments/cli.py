@@ -125,7 +125,7 @@ def train(arch: str, data: str, **given: Any) -> None:
 @click.option(
     "-x",
     "--x",
-    type=click.Choice(["macs", "params", "latency"]),
+    type=click.Choice(["macs", "params", "latency", "ram", "flash"]),
     default="macs",
     show_default=True,
     help="What accuracy is drawn against.",
@@ -136,14 +136,15 @@ def frontier(  # noqa: PLR0917  click passes all by name
 ) -> None:
     """Draw the frontier of one run or several, or write its points.
 
-    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread.
+    -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread. -x ram and flash
+    are counted in int8, one image (docs/devices.md).
     """
     from experiments.run.latency_book import measured_in  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
     from experiments.views.frontier import draw_frontier  # noqa: PLC0415
 
-    if x == "params" and output.endswith(".csv") and not published:
-        raise UserError("-x params has no effect on a .csv, which has all figures")
+    if x not in ("macs", "latency") and output.endswith(".csv") and not published:
+        raise UserError(f"-x {x} has no effect on a .csv, which has all figures")
     drawn = draw_frontier(runs, Path(output), published, own=points, x=x, measure=measured_in)
     _answer(points_table(drawn).to_dict("records"), as_json)
 
@@ -152,17 +153,24 @@ def frontier(  # noqa: PLR0917  click passes all by name
 @click.argument("arch", type=TEXT)
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
+@click.option("--verify", is_flag=True, help="Build it, and count its MACs and parameters by fvcore and torch, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json: bool) -> None:
-    """MACs and parameters of a network, stage by stage; of the detectors efficientdet_d0 to d7 part by part."""
-    from experiments.views.inspection import inspect_named, inspect_table  # noqa: PLC0415
+def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: bool, as_json: bool) -> None:
+    """MACs, parameters, peak RAM and flash of a network, stage by stage; of the detectors efficientdet_d0 to d7 MACs
+    and parameters part by part."""
+    from experiments.views.inspection import inspect_named, inspect_table, memory_table, verified_line  # noqa: PLC0415
 
     with from_user():
-        facts = inspect_named(arch, resolution, num_classes)
+        facts = inspect_named(arch, resolution, num_classes, verify=verify)
     if as_json:
         _answer(facts, as_json)
     else:
-        SafeConsole().print(inspect_table(facts))
+        console = SafeConsole()
+        console.print(inspect_table(facts))
+        if "peak_in" in facts:
+            console.print(memory_table(facts))
+        if verify:
+            echo(verified_line(facts))
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from experiments.options.declaration import (
@@ -224,6 +225,12 @@ class FigureOptions:
     max_macs: str | None = field(default=None, metadata=Option(
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
+    max_ram: str | None = field(default=None, metadata=Option(
+        help="Never train a network of a larger peak of RAM: 256k.", commands=SEARCHING, metavar="BYTES",
+        unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
+    max_flash: str | None = field(default=None, metadata=Option(
+        help="Never train a network of more bytes of weights: 1M.", commands=SEARCHING, metavar="BYTES",
+        unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
         help="Charged by the score: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
@@ -245,6 +252,9 @@ class FigureOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        for name in ("max_ram", "max_flash"):
+            if (text := getattr(self, name)) is not None:
+                parse_bytes(name, text)
 
 
 @dataclass(frozen=True)
@@ -304,6 +314,20 @@ class FinalOptions:
         check(self)
 
 
+_BYTES = {"": 1, "k": 1024, "m": 1024**2}
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """`300000` is so many bytes, `256k` 256 times 1024 and `1M` 1024 times as many as `1k`; raises ValueError, naming
+    the option, on anything else."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{,6})?)([kKmM]?)", text)
+    size = float(found[1]) * _BYTES[found[2].lower()] if found else 0.0
+    if not 1 <= size <= MOST_BYTES:
+        raise ValueError(f"`{option}` takes bytes such as 262144, 256k or 1M (at most {MOST_BYTES:.0e}), not {text!r}")
+    return int(size)
+
+
+MOST_BYTES = 10**12
 LARGEST_BUDGET = 10**6
 """In trainings, or hours."""
 

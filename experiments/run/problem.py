@@ -24,6 +24,7 @@ from nas.training.objective import METRICS, Objective, class_weighted
 from nas.training.proxy import Keep, ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
+from search_spaces.memory.precision import FLOAT32
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Problem:
     final_split: where the frontier is measured; val_images: how many the search measures on (None: no noise of
     counting). method: how the evaluator gets its values (see Request); metric: what they are; recipe: how it trains,
     the method included. space: given by the problem itself, or None where the user chooses. noisy: whether another
-    seed gives another accuracy. facts: for run.json; summary: for people, the data first, then a line for whatever is
-    to be known of them.
+    seed gives another accuracy. precision: in which networks are to run in the end, and their bytes are counted. facts:
+    for run.json; summary: for people, the data first, then a line for whatever is to be known of them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Problem:
     metric: str = ACCURACY
     space: SearchSpace | None = None
     noisy: bool = True
+    precision: str = FLOAT32
 
 
 def open_images(data: str, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]) -> Problem:

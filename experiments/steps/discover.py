@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from optuna.distributions import check_distribution_compatibility
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.errors import RunFailedError, UserError, from_user
+from experiments.options.groups import parse_bytes
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
 from experiments.records import BaselineRecord, CostFacts, SpaceFacts
@@ -26,6 +28,7 @@ from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
 from experiments.wording import metric_words, percent
 from nas.figures import Figure, InSpace, keeps
+from nas.figures.memory import Flash, PeakRam
 from nas.files import replace_text
 from nas.samplers import make_sampler
 from nas.samplers.base import Feasible, Params
@@ -71,7 +74,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
         {"space": _space_facts(search), "score": search.score,
          "cost": CostFacts(figure.name, figure.words, figure.unit, figure.how)},
     )  # fmt: skip
-    _announce(run, search, figure)
+    _announce(run, search, figure, plan.bounds)
     pace = outlook_discover(run, search.space, search.target_macs, search.max_macs).pace
     with (
         _open_study(run, search, figure, sampler, plan.bounds) as study,
@@ -131,9 +134,18 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
 
 
 def _bounds(run: RunContext, search: Search, figure: Figure) -> tuple[Bound, ...]:
-    """Those asked for that networks of the space may break; further figures than MACs and the one charged for are
-    bounded here."""
-    asked = ((run.macs, search.max_macs), (figure, run.settings.figures.max_cost))
+    """Those asked for that networks of the space may break."""
+    figures, precision = run.settings.figures, run.problem.precision
+    ram, flash = (
+        None if text is None else parse_bytes(name, text)
+        for name, text in (("max_ram", figures.max_ram), ("max_flash", figures.max_flash))
+    )
+    asked = (
+        (run.macs, search.max_macs),
+        (figure, figures.max_cost),
+        (Flash(run.num_classes, precision), flash),
+        (PeakRam(run.num_classes, precision), ram),
+    )
     kept = run.macs if search.space.equal_macs is not None else None
     return tuple(Bound(bounded, most) for bounded, most in asked if most is not None and bounded != kept)
 
@@ -157,7 +169,8 @@ def _choose(
     found = [each for each in found if all(bound.figure.of(each.arch) <= bound.most for bound in bounds)]
     if not found:
         raise RunFailedError(
-            "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
+            "no network that was trained keeps the bounds: raise --max-macs, --max-cost, --max-ram or --max-flash, "
+            "or --trials"
         )
     best = found
     if run.problem.noisy:
@@ -212,9 +225,25 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
     starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
     if feasible is not None:
         starts = tuple(filter(feasible, starts))
-    if name == "random" or not starts:
-        starts = tuple(_drawn_within(space, feasible, plan.seed)) if feasible is not None else ()
-    return StartWith(sampler, starts)
+    if feasible is not None and (name == "random" or not starts):
+        starts = tuple(_drawn_within(space, feasible, plan.seed))
+        if not starts:
+            _refuse_bounds(space, plan)
+    return StartWith(sampler, starts if name != "random" or feasible is not None else ())
+
+
+def _refuse_bounds(space: SearchSpace, plan: SearchPlan) -> None:
+    """Raise UserError where no network drawn keeps a bound on memory: a search would train none, or hardly any."""
+    rows = space.sample(trial_rng(plan.seed, 0, "start"), _DRAWS)
+    for bound in plan.bounds:
+        if bound.figure.name in ("ram", "flash"):
+            least = np.nanmin(bound.figure.of_rows(space, rows))
+            if least > bound.most:
+                number, noun = bound.figure.number, bound.figure.noun
+                raise UserError(
+                    f"--max-{bound.figure.name}: {number(bound.most)} {noun} are too few: of {_DRAWS} networks drawn "
+                    f"from the space the least takes {number(least)}; raise it, or lower --target-macs or --resolution"
+                )
 
 
 def _drawn_within(space: SearchSpace, feasible: Feasible, seed: int) -> Iterator[Params]:
@@ -293,7 +322,7 @@ def _space_facts(search: Search) -> SpaceFacts:
     )
 
 
-def _announce(run: RunContext, search: Search, figure: Figure) -> None:
+def _announce(run: RunContext, search: Search, figure: Figure, bounds: Sequence[Bound]) -> None:
     say = run.narrator.say
     space = search.space
     whole = [choice for choice in space.choices if "." not in choice.name]
@@ -312,6 +341,9 @@ def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     target = f"{wanted / 1e6:.3g} M MACs" if figure.name == "macs" else f"{wanted:.4g} {figure.unit} ({figure.how})"
     say(f"target: {target}; trials: {run.settings.search.trials} x {run.proxy.epochs} epochs")
     say(_price(search, figure))
+    for bound in bounds:
+        if bound.figure.name in ("ram", "flash"):
+            say(f"bound: no network of more than {bound.figure.number(bound.most)} {bound.figure.noun} is trained")
 
 
 def _price(search: Search, figure: Figure) -> str:

@@ -16,10 +16,11 @@ from experiments.tables.frontier import AXES, FrontierPoint, points_csv, read_ow
 from experiments.tables.published import PublishedPoint, published_points
 from nas.files import replace_text
 from nas.study.store import read_study
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, count_flash, count_ram
 
 PICTURES = (".png", ".svg", ".pdf")
 SUFFIXES = (*PICTURES, ".csv", ".html")
+_COSTS = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies", "ram": "peak RAM", "flash": "flash"}
 Measure = Callable[[Path, ArchSpec], float]
 """measure(run folder, architecture) -> milliseconds."""
 
@@ -47,6 +48,8 @@ def draw_frontier(
         found = _run_points(run, runs)
         if x == "latency" and measure is not None:
             found = [_timed(point, own_archs, Path(run), measure) for point in found]
+        if x in ("ram", "flash"):
+            found = _counted(found, own_archs, Path(run))
         points += found
         archs |= own_archs
     for family in dict.fromkeys(published):
@@ -95,13 +98,24 @@ def _timed(point: FrontierPoint, archs: Mapping[str, ArchSpec], run: Path, measu
     return point if arch is None else replace(point, latency_ms=measure(run, arch))
 
 
+def _counted(points: Sequence[FrontierPoint], archs: Mapping[str, ArchSpec], run: Path) -> list[FrontierPoint]:
+    """The points of a run, with the bytes counted where its table has none yet."""
+    classes = RunFolder(run).read().data.num_classes
+    return [
+        replace(point, ram=count_ram(arch, None, classes), flash=count_flash(arch, classes))
+        if classes and point.ram is None and (arch := archs.get(point.arch_id)) is not None
+        else point
+        for point in points
+    ]
+
+
 def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
     """The points of a published family whose cost is known. Raises UserError where there is none."""
     with from_user("--published"):
         quoted = [_quoted(point) for point in published_points(family)]
     quoted = [point for point in quoted if AXES[x].of(point) is not None]
     if not quoted:
-        what = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies"}[x]
+        what = _COSTS[x]
         raise UserError(f"--published {family}: its {what} were not published, so it has no place; leave it out")
     return quoted
 
