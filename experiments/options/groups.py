@@ -143,8 +143,14 @@ class TrainingOptions:
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     metric: str = field(default="accuracy", metadata=Option(
-        help="accuracy, balanced_accuracy or macro_f1.", commands=TRAINING, metavar="NAME",
-        known=("accuracy", "balanced_accuracy", "macro_f1"), needs=(_IMAGES, Without("evaluator"))))
+        help="accuracy, balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
+        known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
+            "train": Meaning("accuracy, balanced_accuracy or macro_f1.")}))
+    int8: bool = field(default=False, metadata=Option(
+        help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
+        needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"))
+        , told={"discover": Meaning("For int8: bounds in its bytes, the best confirmed in it, too."),
+                "run": Meaning("For int8: bounds in its bytes, accuracies in it, too.")}))
     class_weights: bool = field(default=False, metadata=Option(
         help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
@@ -168,10 +174,10 @@ class SearchOptions:
     trials: int = field(default=100, metadata=Option(
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="macro, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="macro, edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
                Without("candidates", (0,), commands=("fidelity",))),
-        told={"fidelity": Meaning("Draw from macro, mnasnet, mbconv or module:function.")}))
+        told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
         help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(

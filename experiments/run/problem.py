@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.errors import UserError, from_users_code
+from experiments.errors import UserError, from_user, from_users_code
 from experiments.options.flags import with_flags
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
@@ -20,11 +20,12 @@ from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
 from nas.evaluation import ACCURACY, Evaluator, Fidelity
+from nas.training.int8 import check_packages
 from nas.training.objective import METRICS, Objective, class_weighted
 from nas.training.proxy import Keep, ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
-from search_spaces.memory.precision import FLOAT32
+from search_spaces.memory.precision import FLOAT32, INT8
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     a point that puts a whole doubling into resolution.
     """
     asked = settings.data
+    if wants_int8(settings):
+        with from_user():
+            check_packages()
     remarks: list[str] = []
     base = largest_resolution(asked.resolution)
     dataset = open_dataset(
@@ -114,7 +118,13 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         facts=_describe(dataset),
         method=method,
         metric=metric,
+        precision=INT8 if wants_int8(settings) else FLOAT32,
     )
+
+
+def wants_int8(settings: Settings) -> bool:
+    """Whether networks are to run in int8 in the end."""
+    return settings.training.int8 or settings.training.metric == INT8
 
 
 def open_table(path: str) -> Problem:

@@ -23,7 +23,7 @@ from experiments.options.groups import parse_bytes
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
 from experiments.records import BaselineRecord, CostFacts, SpaceFacts
-from experiments.run.context import RunContext
+from experiments.run.context import RunContext, in_int8
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
 from experiments.wording import metric_words, percent
@@ -94,6 +94,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
         f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, "
         f"val {metric_words(run.problem.metric)} "
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
+        + ("" if baseline.int8 is None else f"; in int8 {100 * baseline.int8:.2f} %")
     )
     return baseline
 
@@ -267,25 +268,36 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
     if settings.search.confirm == 0 or not run.problem.noisy:
         return _baseline(run, score, figure, best[0].arch, [best[0].accuracy])
     seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
-    requests = [run.request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
+    requests = [run.request(candidate.arch, run.proxy, seed, looked_at=True) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []
     for candidate in best:
-        found = [outcomes[request.key].value for request in requests if request.arch.id == candidate.arch.id]
-        accuracies = [accuracy for accuracy in found if accuracy is not None]
+        found = [outcomes[request.key] for request in requests if request.arch.id == candidate.arch.id]
+        accuracies = [outcome.value for outcome in found if outcome.value is not None]
         if accuracies:
-            confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))
+            baseline = _baseline(run, score, figure, candidate.arch, accuracies, int8=in_int8(found))
+            confirmed.append(baseline)
+            reached = percent(statistics.fmean(accuracies), _spread(accuracies))
+            after = "" if baseline.int8 is None else f", {percent(baseline.int8, baseline.int8_std)} in int8"
             run.narrator.say(
                 f"confirmed: trial {candidate.number}, {100 * candidate.accuracy:.1f} % in the search, "
-                f"{percent(statistics.fmean(accuracies), _spread(accuracies))} at {len(accuracies)} fresh seed(s)"
+                f"{reached} at {len(accuracies)} fresh seed(s){after}"
             )
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: baseline.score or 0.0)
 
 
-def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> BaselineRecord:
+def _baseline(
+    run: RunContext,
+    score: Score,
+    figure: Figure,
+    arch: ArchSpec,
+    accuracies: list[float],
+    *,
+    int8: Sequence[float] = (),
+) -> BaselineRecord:
     macs, params = run.macs.of(arch), run.params.of(arch)
     accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
     return BaselineRecord(
@@ -302,6 +314,8 @@ def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, acc
         target_macs=score.target_macs,
         num_classes=run.num_classes,
         blocks=format_blocks(arch),
+        int8=statistics.fmean(int8) if int8 else None,
+        int8_std=_spread(int8),
         arch=arch,
     )
 
