@@ -242,13 +242,20 @@ def redraw(runs: tuple[str, ...]) -> None:
 @cli.command()
 @click.argument("arch", type=TEXT)
 @click.option(
-    "-o", "--output", type=TEXT, required=True, multiple=True, metavar="FILE", help=".onnx, .pt2, .py, .json or .txt"
+    "-o",
+    "--output",
+    type=TEXT,
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help=".onnx, .int8.onnx, .pt2, .py, .json or .txt",
 )
 @click.option(
     "--weights", type=TEXT, metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]"
 )
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes. [those of the weights or the run, else 1000]")
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
+@click.option("--data", type=TEXT, metavar="DATA", help="Images that .int8.onnx is calibrated and measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
@@ -256,24 +263,27 @@ def export(  # noqa: PLR0917  click passes all by name
     weights: str | None,
     num_classes: int | None,
     resolution: int | None,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
-    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .json (the
-    architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a full training, or a trained
-    network's .safetensors file.
+    .onnx (ONNX), .int8.onnx (a trained network in int8, with --data), .pt2 (torch.export), .py (torch alone, weights
+    beside it in .weights.safetensors), .json (the architecture alone), .txt (timm's block strings). ARCH may also be
+    the run folder of a full training, or a trained network's .safetensors file.
     """
     from experiments.export import check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
     from experiments.export.source import load_exported  # noqa: PLC0415
 
-    files = [Path(file) for file in output]
-    for file in files:
+    for file in map(Path, output):
         check_output(file)
-    exported = load_exported(arch, weights, num_classes, resolution)
+    files = [Path(file) for file in output if not file.endswith(".int8.onnx")]
+    quantised = _quantise(arch, [Path(file) for file in output if file.endswith(".int8.onnx")], data,
+                          weights or num_classes or resolution)  # fmt: skip
+    exported = load_exported(arch, weights, num_classes, resolution) if files else None
     with from_user():
-        facts = [write(exported, file) for file in files]
+        facts = [] if exported is None else [write(exported, file) for file in files]
     for fact in () if as_json else facts:
         checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
         echo(
@@ -281,7 +291,30 @@ def export(  # noqa: PLR0917  click passes all by name
             f"{fact['resolution']} pixels, {fact['num_classes']} classes; read back, {checked}; "
             f"weights: {fact['weights']}"
         )
-    _answer(facts, as_json)
+    _answer(facts + quantised, as_json)
+
+
+def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -> list[dict[str, Any]]:
+    """Write the files in int8 of `export`, and say what came of each. changed: an option that cannot be beside them."""
+    if not files:
+        if data is not None:
+            raise UserError("--data has no effect without a file .int8.onnx")
+        return []
+    if data is None:
+        raise UserError(f"{files[0]}: int8 takes images to be calibrated on: give --data DATA")
+    if changed:
+        raise UserError(f"{files[0]}: int8 takes a trained network as it is: leave out --weights and the like")
+    from experiments.run.progress import Narrator  # noqa: PLC0415
+    from experiments.views.quantisation import int8_line, write_int8  # noqa: PLC0415
+    from experiments.views.trained import load_trained  # noqa: PLC0415
+
+    narrator, trained = Narrator(), load_trained(arch)
+    facts = []
+    for file in files:
+        with narrator.counting("decode") as progress:
+            facts.append(write_int8(trained, data, file, progress=progress, tell=narrator.say))
+        narrator.say(int8_line(facts[-1]))
+    return facts
 
 
 @cli.command()

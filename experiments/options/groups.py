@@ -148,9 +148,10 @@ class TrainingOptions:
             "train": Meaning("accuracy, balanced_accuracy or macro_f1.")}))
     int8: bool = field(default=False, metadata=Option(
         help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
-        needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"))
-        , told={"discover": Meaning("For int8: bounds in its bytes, the best confirmed in it, too."),
-                "run": Meaning("For int8: bounds in its bytes, accuracies in it, too.")}))
+        needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
+               Where("something in int8")), told={
+            "run": Meaning("For int8: bounds in its bytes, final accuracies in it, too."),
+            "discover": Meaning("For int8: bounds in its bytes, the best confirmed in it, too.")}))
     class_weights: bool = field(default=False, metadata=Option(
         help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(

@@ -143,12 +143,11 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
 
 def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> None:
     """What quantisation leaves of each point, beside it: the two are often too near to lie above one another."""
-    for point in measured:
-        if point.int8 is not None:
-            cost = _cost(axis, point)
-            beside, after = cost * _BESIDE, 100 * point.int8
-            axes.plot([cost, beside], [100 * point.accuracy, after], color=_INT8, lw=0.8, zorder=3.5)
-            axes.scatter(beside, after, marker="s", s=16, facecolors="none", edgecolors=_INT8, linewidths=1, zorder=3.6)
+    known = [(point, point.int8) for point in measured if point.int8 is not None]
+    costs = [_cost(axis, point) for point, _ in known]
+    beside, after = [cost * _BESIDE for cost in costs], [100 * int8 for _, int8 in known]
+    axes.plot([costs, beside], [[100 * point.accuracy for point, _ in known], after], color=_INT8, lw=0.8, zorder=3.5)
+    axes.scatter(beside, after, marker="s", s=16, facecolors="none", edgecolors=_INT8, linewidths=1, zorder=3.6)
 
 
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:

@@ -108,6 +108,8 @@ def quantise(network: nn.Module, images: Feed, metadata: Mapping[str, str] | Non
             weight_type=tools.QuantType.QInt8,
         )
         model = onnx.load(str(file))
+    for node in model.graph.node:  # where in Python it is from would be most of a small file
+        del node.metadata_props[:]
     onnx.helper.set_model_props(model, dict(metadata or {}))
     return Quantised(model.SerializeToString())
 

@@ -43,7 +43,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 }
 OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
 """Options about images in files, which are tried on the folder of images."""
-OF_TRAINING = ("plain", "metric", "class_weights")
+OF_TRAINING = ("plain", "metric", "int8", "class_weights")
 """Options of the built-in training."""
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "ray_address": ("--executor", "ray"),
@@ -66,6 +66,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "grey", "no_flip")},
     **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_TRAINING},
+    "int8": {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1", "confirm": 1, "confirm_seeds": 1},
     "seeds": {"plot_phi": 0.5},
     "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same
     "max_cost": {"space": "mnasnet"},
