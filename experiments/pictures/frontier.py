@@ -144,6 +144,8 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
 def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> None:
     """What quantisation leaves of each point, beside it: the two are often too near to lie above one another."""
     known = [(point, point.int8) for point in measured if point.int8 is not None]
+    if not known:
+        return
     costs = [_cost(axis, point) for point, _ in known]
     beside, after = [cost * _BESIDE for cost in costs], [100 * int8 for _, int8 in known]
     axes.plot([costs, beside], [[100 * point.accuracy for point, _ in known], after], color=_INT8, lw=0.8, zorder=3.5)

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from experiments.options.declaration import Declared
 from experiments.options.groups import TRAINING
 from nas.data.dataset import Dataset
+from nas.data.feed import Feed
 from nas.evaluation import Outcome, Report, Request
 from search_spaces import fit_arch, reference_arch
 from tests.helpers.evaluators import formula
@@ -92,6 +95,13 @@ class Other:
         return Outcome(accuracy=1 - formula(request))
 
 
+class Guess:
+    """In place of a quantised network, which takes seconds to make."""
+
+    def predict(self, feed: Feed) -> Tensor:
+        return torch.zeros_like(feed.labels)
+
+
 def other_for(_: Dataset) -> Other:
     return Other()
 
@@ -124,6 +134,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in training without its steps, and none to time them: what it would train with is noted before."""
     monkeypatch.setattr("nas.training.loop.Training.run_epoch", lambda *_: None)
     monkeypatch.setattr("experiments.run.pool.WorkerPool.calibrate", lambda *_: None)
+    monkeypatch.setattr("nas.training.proxy.quantise", lambda *_: Guess())
 
 
 @pytest.fixture(scope="module")
