@@ -143,15 +143,15 @@ class TrainingOptions:
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     metric: str = field(default="accuracy", metadata=Option(
-        help="accuracy, balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
+        help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
         known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
-            "train": Meaning("accuracy, balanced_accuracy or macro_f1.")}))
+            "train": Meaning("balanced_accuracy or macro_f1.")}))
     int8: bool = field(default=False, metadata=Option(
         help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
         needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
                Where("something in int8")), told={
-            "run": Meaning("For int8: bounds in its bytes, final accuracies in it, too."),
-            "discover": Meaning("For int8: bounds in its bytes, the best confirmed in it, too.")}))
+            "run": Meaning("Bounds in bytes of int8, final figures in it, too."),
+            "discover": Meaning("Bounds in bytes of int8, the best confirmed in it.")}))
     class_weights: bool = field(default=False, metadata=Option(
         help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
@@ -175,7 +175,7 @@ class SearchOptions:
     trials: int = field(default=100, metadata=Option(
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="macro, edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"),
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
@@ -233,10 +233,10 @@ class FigureOptions:
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     max_ram: str | None = field(default=None, metadata=Option(
-        help="Never train a network of a larger peak of RAM: 256k.", commands=SEARCHING, metavar="BYTES",
+        help="Never train a larger peak of RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     max_flash: str | None = field(default=None, metadata=Option(
-        help="Never train a network of more bytes of weights: 1M.", commands=SEARCHING, metavar="BYTES",
+        help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
         help="Charged by the score: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),

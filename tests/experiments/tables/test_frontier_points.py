@@ -43,7 +43,7 @@ def test_bytes_and_int8_are_written_where_they_are_known(tmp_path: Path) -> None
     path.write_text(points_csv([replace(POINT, ram=98304, flash=230808)]))
     assert path.read_text().splitlines()[0].endswith(",latency_ms,ram,flash")
     path.write_text(points_csv([replace(known, int8=0.5)]).replace(",0.5,0.02", ",1.5,0.02"))
-    with pytest.raises(UserError, match="row 1, column 'int8': 1.5 is out of range; it takes 0 to 1"):
+    with pytest.raises(UserError, match=r"row 1, column 'int8': 1\.5 is out of range; it takes 0 to 1"):
         read_points(path)
 
 
