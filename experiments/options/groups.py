@@ -239,7 +239,7 @@ class FigureOptions:
         help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Charged by the score: macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
+        help="The score charges macs, params, latency.", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,),
         told={"discover": Meaning("What the score charges: macs, params, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
         help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="a plain network's",

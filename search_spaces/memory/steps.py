@@ -89,6 +89,8 @@ def _add(listing: Listing, layer: Layer, fed: int, shape: Shape) -> tuple[int, S
     match layer:
         case Dropout():
             return fed, shape
+        case Shuffle(groups) if groups in (1, shape.channels):  # which leaves all channels where they are
+            return fed, shape
         case Flatten():  # the same values in the same place
             return fed, layer_cost(layer, shape)[1]
         case Seq(parts):
