@@ -126,7 +126,7 @@ def train(arch: str, data: str, **given: Any) -> None:
 @click.option(
     "-x",
     "--x",
-    type=click.Choice(["macs", "params", "activations", "latency"]),
+    type=click.Choice(["macs", "params", "activations", "latency", "ram", "flash"]),
     default="macs",
     show_default=True,
     help="What accuracy is drawn against.",
@@ -150,13 +150,14 @@ def frontier(  # noqa: PLR0917  click passes all by name
     """Draw the frontier of one run or several, or write its points.
 
     -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread; or by a command.
+    -x ram and flash are counted in int8, one image (docs/devices.md).
     """
     from experiments.run.latency_book import measured_in  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
     from experiments.views.frontier import draw_frontier  # noqa: PLC0415
 
-    if x == "params" and output.endswith(".csv") and not published:
-        raise UserError("-x params has no effect on a .csv, which has all figures")
+    if x not in ("macs", "latency") and output.endswith(".csv") and not published:
+        raise UserError(f"-x {x} has no effect on a .csv, which has all figures")
     if latency_command is not None and x != "latency":
         raise UserError("--latency-command has no effect without -x latency")
     measure = partial(measured_in, command=latency_command)
@@ -168,17 +169,24 @@ def frontier(  # noqa: PLR0917  click passes all by name
 @click.argument("arch", type=TEXT)
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
+@click.option("--verify", is_flag=True, help="Build it, and count its MACs and parameters by fvcore and torch, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(arch: str, resolution: int | None, num_classes: int | None, as_json: bool) -> None:
-    """MACs and parameters of a network, stage by stage; of the detectors efficientdet_d0 to d7 part by part."""
-    from experiments.views.inspection import inspect_named, inspect_table  # noqa: PLC0415
+def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: bool, as_json: bool) -> None:
+    """MACs, parameters, peak RAM and flash of a network, stage by stage; of the detectors efficientdet_d0 to d7 MACs
+    and parameters part by part."""
+    from experiments.views.inspection import inspect_named, inspect_table, memory_table, verified_line  # noqa: PLC0415
 
     with from_user():
-        facts = inspect_named(arch, resolution, num_classes)
+        facts = inspect_named(arch, resolution, num_classes, verify=verify)
     if as_json:
         _answer(facts, as_json)
     else:
-        SafeConsole().print(inspect_table(facts))
+        console = SafeConsole()
+        console.print(inspect_table(facts))
+        if "peak_in" in facts:
+            console.print(memory_table(facts))
+        if verify:
+            echo(verified_line(facts))
 
 
 @cli.command()
@@ -256,7 +264,7 @@ def redraw(runs: tuple[str, ...]) -> None:
     required=True,
     multiple=True,
     metavar="FILE",
-    help=".onnx, .pt2, .py, .tflite, .pte, .json or .txt",
+    help=".onnx, .int8.onnx, .pt2, .py, .tflite, .pte, .json or .txt",
 )
 @click.option(
     "--weights", type=TEXT, metavar="FILE", help="Weights, .safetensors or .pth. [the run's own, else untrained]"
@@ -266,6 +274,7 @@ def redraw(runs: tuple[str, ...]) -> None:
 @click.option(
     "--with-preprocessing", "prepares", is_flag=True, help="Take uint8 images: resizing and normalisation are inside."
 )
+@click.option("--data", type=TEXT, metavar="DATA", help="Images that .int8.onnx is calibrated and measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(  # noqa: PLR0917  click passes all by name
     arch: str,
@@ -274,29 +283,33 @@ def export(  # noqa: PLR0917  click passes all by name
     num_classes: int | None,
     resolution: int | None,
     prepares: bool,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Write a network for other programs, with its weights, and check each file by reading it back.
 
-    .onnx (ONNX), .pt2 (torch.export), .py (torch alone, weights beside it in .weights.safetensors), .tflite (LiteRT),
-    .pte (ExecuTorch), .json (the architecture alone), .txt (timm's block strings). ARCH may also be the run folder of a
-    full training, or a trained network's .safetensors file. A .model.json beside a network says what images it takes
-    and what its outputs are; the first three say it themselves, too.
+    .onnx (ONNX), .int8.onnx (a trained network in int8, with --data), .pt2 (torch.export), .py (torch alone, weights
+    beside it in .weights.safetensors), .tflite (LiteRT), .pte (ExecuTorch), .json (the architecture alone), .txt
+    (timm's block strings). ARCH may also be the run folder of a full training, or a trained network's .safetensors
+    file. A .model.json beside a network says what images it takes and what its outputs are; .onnx, .pt2 and .py say it
+    themselves, too.
     """
     from experiments.export import RUNNABLE, check_output  # noqa: PLC0415
     from experiments.export import export as write  # noqa: PLC0415
     from experiments.export.source import load_exported  # noqa: PLC0415
 
-    files = [Path(file) for file in output]
-    for file in files:
+    for file in map(Path, output):
         check_output(file)
+    files = [Path(file) for file in output if not file.endswith(".int8.onnx")]
     if prepares and not any(file.suffix in RUNNABLE for file in files):
         raise UserError(f"--with-preprocessing has no effect without a file of {', '.join(RUNNABLE)}")
-    exported = load_exported(arch, weights, num_classes, resolution)
-    if prepares:
+    quantised = _quantise(arch, [Path(file) for file in output if file.endswith(".int8.onnx")], data,
+                          weights or num_classes or resolution)  # fmt: skip
+    exported = load_exported(arch, weights, num_classes, resolution) if files else None
+    if prepares and exported is not None:
         exported = exported.prepared()
     with from_user():
-        facts = [write(exported, file) for file in files]
+        facts = [] if exported is None else [write(exported, file) for file in files]
     for fact in () if as_json else facts:
         checked = "not run" if fact["difference"] is None else f"outputs within {fact['difference']:.1e} of torch's"
         echo(
@@ -304,7 +317,30 @@ def export(  # noqa: PLR0917  click passes all by name
             f"{fact['resolution']} pixels, {fact['num_classes']} classes; read back, {checked}; "
             f"weights: {fact['weights']}"
         )
-    _answer(facts, as_json)
+    _answer(facts + quantised, as_json)
+
+
+def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -> list[dict[str, Any]]:
+    """Write the files in int8 of `export`, and say what came of each. changed: an option that cannot be beside them."""
+    if not files:
+        if data is not None:
+            raise UserError("--data has no effect without a file .int8.onnx")
+        return []
+    if data is None:
+        raise UserError(f"{files[0]}: int8 takes images to be calibrated on: give --data DATA")
+    if changed:
+        raise UserError(f"{files[0]}: int8 takes a trained network as it is: leave out --weights and the like")
+    from experiments.run.progress import Narrator  # noqa: PLC0415
+    from experiments.views.quantisation import int8_line, write_int8  # noqa: PLC0415
+    from experiments.views.trained import load_trained  # noqa: PLC0415
+
+    narrator, trained = Narrator(), load_trained(arch)
+    facts = []
+    for file in files:
+        with narrator.counting("decode") as progress:
+            facts.append(write_int8(trained, data, file, progress=progress, tell=narrator.say))
+        narrator.say(int8_line(facts[-1]))
+    return facts
 
 
 @cli.command()

@@ -14,6 +14,8 @@ from search_spaces import ArchSpec
 ACCURACY = "accuracy"
 """The name of the metric that is meant where none is named."""
 _METRIC = re.compile(r"(?:^|,)\s*metric=([^,]+)")
+INT8 = "int8"
+"""The metric of a network quantised to int8, and what a method says where that is measured beside another."""
 FAILURE_KINDS = ("oom", "timeout", "diverged", "crashed")
 
 
@@ -74,6 +76,11 @@ class Request:
         f = self.fidelity
         key = f"{self.arch.id}/e{f.epochs}/f{f.train_fraction:g}/r{f.resolution_factor:g}/s{self.seed}/{self.split}"
         return f"{key}/{self.method}" if self.method else key
+
+
+def with_int8(method: str) -> str:
+    """The method by which the value after quantisation to int8 is measured too: among the outcome's metrics as INT8."""
+    return ",".join(filter(None, (method, INT8)))
 
 
 def metric_of(method: str) -> str:

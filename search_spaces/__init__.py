@@ -10,9 +10,10 @@ from search_spaces.blocks import format_blocks, parse_blocks
 from search_spaces.checks import ArchError
 from search_spaces.cost import count_macs, count_params, network_cost, stage_costs
 from search_spaces.fit import auto_resolution, fit_arch, fit_strides, resize, stride_plan
+from search_spaces.memory import count_flash, count_ram
 from search_spaces.ops import GateSpec, Stage, StageSpec
 from search_spaces.reference import REFERENCE_NAMES, reference_arch
-from search_spaces.spaces import SPACES, macro_space, mbconv_space, mnasnet_space
+from search_spaces.spaces import SPACES, edge_space, macro_space, mbconv_space, mnasnet_space
 from search_spaces.spaces.choices import Choice, OneOf, vary
 from search_spaces.spaces.space import SearchSpace, StagedSpace, staged_space
 from search_spaces.spaces.table import CostTable, cost_table
@@ -39,8 +40,11 @@ __all__ = [
     "auto_resolution",
     "build_network",
     "cost_table",
+    "count_flash",
     "count_macs",
     "count_params",
+    "count_ram",
+    "edge_space",
     "fit_arch",
     "fit_strides",
     "format_blocks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from experiments.options.declaration import (
@@ -147,8 +148,15 @@ class TrainingOptions:
         help="The networks are parts of NAME and begin with its weights in FILE.", commands=POOLED,
         metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
-        help="accuracy, balanced_accuracy or macro_f1.", commands=TRAINING, metavar="NAME",
-        known=("accuracy", "balanced_accuracy", "macro_f1"), needs=(_IMAGES, Without("evaluator"))))
+        help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
+        known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
+            "train": Meaning("balanced_accuracy or macro_f1.")}))
+    int8: bool = field(default=False, metadata=Option(
+        help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
+        needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
+               Where("something in int8")), told={
+            "run": Meaning("Bounds in bytes of int8, final figures in it, too."),
+            "discover": Meaning("Bounds in bytes of int8, the best confirmed in it.")}))
     class_weights: bool = field(default=False, metadata=Option(
         help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
@@ -172,10 +180,10 @@ class SearchOptions:
     trials: int = field(default=100, metadata=Option(
         help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="macro, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"), Without("inherit"),
                Without("candidates", (0,), commands=("fidelity",))),
-        told={"fidelity": Meaning("Draw from macro, mnasnet, mbconv or module:function.")}))
+        told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
         help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(
@@ -229,8 +237,14 @@ class FigureOptions:
     max_macs: str | None = field(default=None, metadata=Option(
         help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
+    max_ram: str | None = field(default=None, metadata=Option(
+        help="Never train a larger peak of RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
+        unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
+    max_flash: str | None = field(default=None, metadata=Option(
+        help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
+        unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Charged by the score: macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        help="Score charges macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED,), told={
             "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
@@ -254,6 +268,9 @@ class FigureOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        for name in ("max_ram", "max_flash"):
+            if (text := getattr(self, name)) is not None:
+                parse_bytes(name, text)
 
 
 @dataclass(frozen=True)
@@ -319,6 +336,20 @@ class FinalOptions:
         check(self)
 
 
+_BYTES = {"": 1, "k": 1024, "m": 1024**2}
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """`300000` is so many bytes, `256k` 256 times 1024 and `1M` 1024 times as many as `1k`; raises ValueError, naming
+    the option, on anything else."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{,6})?)([kKmM]?)", text)
+    size = float(found[1]) * _BYTES[found[2].lower()] if found else 0.0
+    if not 1 <= size <= MOST_BYTES:
+        raise ValueError(f"`{option}` takes bytes such as 262144, 256k or 1M (at most {MOST_BYTES:.0e}), not {text!r}")
+    return int(size)
+
+
+MOST_BYTES = 10**12
 LARGEST_BUDGET = 10**6
 """In trainings, or hours."""
 

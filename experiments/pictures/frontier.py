@@ -56,11 +56,13 @@ _RANKS = {
 }
 _GROWN = ("baseline", "family")
 _FADED = 0.35
+_INT8, _BESIDE = "#7a3b8f", 1.03
 _RING = 330
 
 
 def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
-    """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES.
+    """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES. Where the accuracy in int8 is known, a
+    hollow square beside the point shows it, joined to it by a thin line.
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
     what it dominates of others than the baseline and its family is faded; a ring marks the front's knee; each family is
@@ -88,6 +90,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     top = knee(costs, values)
     for role in _STYLE:
         _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
+    _draw_int8(axes, axis, measured)
     if top is not None:
         at = costs[top], 100 * values[top]
         axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
@@ -148,6 +151,17 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
         )  # fmt: skip
 
 
+def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> None:
+    """What quantisation leaves of each point, beside it: the two are often too near to lie above one another."""
+    known = [(point, point.int8) for point in measured if point.int8 is not None]
+    if not known:
+        return
+    costs = [_cost(axis, point) for point, _ in known]
+    beside, after = [cost * _BESIDE for cost in costs], [100 * int8 for _, int8 in known]
+    axes.plot([costs, beside], [[100 * point.accuracy for point, _ in known], after], color=_INT8, lw=0.8, zorder=3.5)
+    axes.scatter(beside, after, marker="s", s=16, facecolors="none", edgecolors=_INT8, linewidths=1, zorder=3.6)
+
+
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
     # Where colours tell the runs apart the names need not.
     text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
@@ -186,6 +200,9 @@ def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, has_kne
     if has_knee:
         handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
                               label="its knee: beyond it cost brings less"))  # fmt: skip
+    if any(point.int8 is not None for point in points):
+        handles.append(Line2D([], [], color=_INT8, marker="s", markersize=4, markerfacecolor="none", lw=0,
+                              label="the same weights in int8"))  # fmt: skip
     for role, style in _STYLE.items():
         if any(point.role == role for point in points):
             color = "0.35" if runs and role not in OVERLAID else style.color

@@ -10,7 +10,7 @@ from experiments.records.values import ABSENT, Amount, Classes, Count, Share
 from nas.evaluation import Fidelity
 from search_spaces import ArchSpec, format_blocks
 
-_OF_TRAININGS = ("accuracy_std", "split", "fidelity", "cost", "cost_of", "target_macs")
+_OF_TRAININGS = ("accuracy_std", "split", "fidelity", "cost", "cost_of", "target_macs", "int8", "int8_std")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class BaselineRecord(Record):
     """A network with its counts, and what it reached over `n` seeds: nothing, n = 0, where it was given.
 
     accuracy: the mean, in 0..1, on `split` after trainings of `fidelity`; accuracy_std: over seeds, None for one.
+    int8, int8_std: the same after quantisation to int8, where that was measured.
     score: of that accuracy and `cost`, the figure that the search charged for (cost_of: which), at target_macs.
     blocks: the stages as a block string.
     """
@@ -39,6 +40,8 @@ class BaselineRecord(Record):
     target_macs: float | None = field(default=None, metadata=ABSENT)
     num_classes: Classes | None = field(default=None, metadata=ABSENT)
     blocks: str = ""
+    int8: Share | None = field(default=None, metadata=ABSENT)
+    int8_std: Amount | None = field(default=None, metadata=ABSENT)
     arch: ArchSpec
 
     @classmethod

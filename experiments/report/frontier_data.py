@@ -65,8 +65,9 @@ def _point(
         "label": point.label, "role": point.role, "run": point.run, "x": cost, "y": point.accuracy,
         "std": point.std if point.n > 1 else 0.0, "n": point.n, "split": point.split, "data": point.data,
         "epochs": point.epochs, "recipe": point.recipe, "macs": point.macs or None, "params": point.params or None,
-        "activations": point.activations, "latency_ms": point.latency_ms, "resolution": point.resolution or None,
-        "plan": point.plan, "id": point.arch_id,
+        "activations": point.activations, "latency_ms": point.latency_ms, "ram": point.ram, "flash": point.flash,
+        "int8": point.int8, "int8_std": point.int8_std, "resolution": point.resolution or None, "plan": point.plan,
+        "id": point.arch_id,
         "seeds": list(curves.get(point.arch_id, ())),
         "stages": [] if arch is None else [stage_words(stage) for stage in arch.stages],
     }  # fmt: skip

@@ -47,6 +47,8 @@ def found(baseline: BaselineRecord, cost: CostFacts) -> str:
     if cost.name not in ("macs", "params") and baseline.cost is not None:
         size += f", with a {cost.words or cost.name} of {baseline.cost:.3g} {cost.unit}".rstrip() + ","
     seeds = f", mean of {baseline.n} fresh seeds" if baseline.n > 1 else ""
+    if baseline.int8 is not None:
+        seeds += f"; quantised to int8 it reaches {percent(baseline.int8, baseline.int8_std)}"
     return (
         f"It found one of {size} that reaches {percent(baseline.accuracy, baseline.accuracy_std)} on "
         f"{baseline.split} after the short training{seeds}."

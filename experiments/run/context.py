@@ -20,7 +20,7 @@ from experiments.run.pool import WorkerPool
 from experiments.run.problem import Problem, open_images, open_table
 from experiments.run.progress import Narrator, Task
 from experiments.run.tensorboard import Writer, open_writer, write_trial
-from nas.evaluation import Fidelity, Outcome, Request, default_epochs
+from nas.evaluation import INT8, Fidelity, Outcome, Request, default_epochs, with_int8
 from nas.figures import Figure, MultiplyAdds, Parameters
 from nas.pool.drive import TooManyFailuresError
 from nas.pool.executor import Executor, WorkersError
@@ -111,11 +111,24 @@ class RunContext:
         )
 
     def request(
-        self, arch: ArchSpec, fidelity: Fidelity, seed: int, split: str = "val", method: str | None = None
+        self,
+        arch: ArchSpec,
+        fidelity: Fidelity,
+        seed: int,
+        split: str = "val",
+        *,
+        method: str | None = None,
+        looked_at: bool = False,
     ) -> Request:
         """A training of this run; all that its steps list are made here, so that each says the evaluator's method, or
-        that of an evaluator beside it."""
-        return Request(arch, fidelity, seed, split, method=self.problem.method if method is None else method)
+        that of an evaluator beside it.
+
+        looked_at: one of the few whose accuracy after quantisation is measured too, if that is asked for.
+        """
+        method = self.problem.method if method is None else method
+        if looked_at and self.settings.training.int8:
+            method = with_int8(method)
+        return Request(arch, fidelity, seed, split, method=method)
 
     def claim(self, step: str, identity: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
         """Record what a step asks; see RunFolder.claim."""
@@ -190,6 +203,11 @@ class RunContext:
         """Say that a step has written tables or results."""
         for listener in self.listeners:
             listener.results_written()
+
+
+def in_int8(outcomes: Sequence[Outcome]) -> list[float]:
+    """The values after quantisation, of the trainings in which they were measured."""
+    return [outcome.metrics[INT8] for outcome in outcomes if INT8 in outcome.metrics]
 
 
 def note_trial(task: Task, event: TrialEvent, left: float | None = None) -> None:

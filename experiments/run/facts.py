@@ -21,6 +21,13 @@ def _leaves_lengths_open(asked: Asked) -> bool:
     return searches or fits or not settings.growth.lengths
 
 
+def _has_something_in_int8(asked: Asked) -> bool:
+    """Whether accuracies are measured in int8, or bytes counted in it."""
+    figures = asked.settings.figures
+    bounded = figures.max_ram is not None or figures.max_flash is not None
+    return bounded or asked.command != "discover" or asked.settings.search.confirm > 0
+
+
 def _fits_a_network(asked: Asked) -> bool:
     """Whether a space or a known network is fitted to the target: files and runs are taken as they are."""
     given, folder = asked.settings.general.arch, RunFolder(Path(asked.common.run_dir))
@@ -67,6 +74,12 @@ FACTS: Mapping[str, Fact] = {
     "a search": Fact(_has_a_search, "with --arch", "arch", because="the search is skipped"),
     "a CPU": Fact(_trains_on_a_cpu, "on GPUs"),
     "GPUs alone": Fact(_trains_on_gpus_alone, "on a CPU, which computes in float32"),
+    "something in int8": Fact(
+        _has_something_in_int8,
+        "with --confirm 0 and no bound on memory",
+        "confirm",
+        because="nothing is measured in it",
+    ),
     "devices to share": Fact(_shares_devices, "on a Ray cluster without GPUs"),
 }
 """By the names that conditions `Where` give them."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.errors import UserError, from_users_code
+from experiments.errors import UserError, from_user, from_users_code
 from experiments.options.flags import with_flags
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
@@ -21,10 +21,12 @@ from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
 from nas.evaluation import ACCURACY, Evaluator, Fidelity
+from nas.training.int8 import check_packages
 from nas.training.objective import METRICS, Objective, class_weighted
 from nas.training.proxy import Keep, ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import SearchSpace, StagedSpace
+from search_spaces.memory.precision import FLOAT32, INT8
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Problem:
     counting). trains: the recipe's name, and what is special of the images, in words. method: how the evaluator gets
     its values (see Request), from_scratch: those of networks that begin without weights; metric: what they are. space:
     given by the problem itself, or None where the user chooses. noisy: whether another seed gives another accuracy.
-    facts: for run.json; summary: for people, the data first, then a line for whatever is to be known of them. parent:
-    the network as parts of which the run's own begin; pretrained: those that are fine-tuned beside them.
+    precision: in which networks are to run in the end, and their bytes are counted. facts: for run.json; summary: for
+    people, the data first, then a line for whatever is to be known of them. parent: the network as parts of which the
+    run's own begin; pretrained: those that are fine-tuned beside them.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Problem:
     metric: str = ACCURACY
     space: SearchSpace | None = None
     noisy: bool = True
+    precision: str = FLOAT32
     from_scratch: str = ""
     parent: Pretrained | None = None
     pretrained: tuple[Pretrained, ...] = ()
@@ -80,6 +84,9 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     a point that puts a whole doubling into resolution.
     """
     asked = settings.data
+    if wants_int8(settings):
+        with from_user():
+            check_packages()
     remarks: list[str] = []
     base = largest_resolution(asked.resolution)
     dataset = open_dataset(
@@ -136,7 +143,13 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         metric=metric,
         parent=parent,
         pretrained=pretrained,
+        precision=INT8 if wants_int8(settings) else FLOAT32,
     )
+
+
+def wants_int8(settings: Settings) -> bool:
+    """Whether networks are to run in int8 in the end."""
+    return settings.training.int8 or settings.training.metric == INT8
 
 
 def open_table(path: str) -> Problem:

@@ -21,12 +21,13 @@ from experiments.plans.outlook import outlook_list
 from experiments.records import BaselineRecord, FamilyRecord, RunRecord
 from experiments.records.record import named_record
 from experiments.records.values import needed
-from experiments.run.context import RunContext
+from experiments.run.context import RunContext, in_int8
 from experiments.run.folder import RunFolder
 from experiments.run.models import keep_models
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.tables.standing import standing
+from experiments.wording import percent
 from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
@@ -135,7 +136,9 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     problem, final = run.problem, run.settings.final
     seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
     requests = {
-        (entry.label, seed): run.request(entry.arch, run.final, seed, problem.final_split, entry.method)
+        (entry.label, seed): run.request(
+            entry.arch, run.final, seed, problem.final_split, method=entry.method, looked_at=True
+        )
         for seed in seeds
         for entry in entries
     }
@@ -162,12 +165,24 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
                     recipe=problem.recipe if entry.method is None else problem.recipe_of(entry.method),
                     num_classes=run.num_classes,
                     plan=entry.plan,
+                    int8=in_int8(found),
                 )
             )
+            _say_int8(run, measured[-1])
         else:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
     keep_models(run, trained)
     return measured
+
+
+def _say_int8(run: RunContext, point: FrontierPoint) -> None:
+    if point.int8 is not None:
+        plain, after = percent(point.accuracy, point.std), percent(point.int8, point.int8_std)
+        gap = f"{100 * (point.int8 - point.accuracy):+.1f} points"
+        run.narrator.say(
+            f"int8: {point.label}, {after} against {plain} in float32, {gap}; "
+            f"{point.ram:,.0f} bytes of RAM, {point.flash:,.0f} of flash"
+        )
 
 
 def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:

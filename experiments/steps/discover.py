@@ -13,19 +13,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from optuna.distributions import check_distribution_compatibility
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 
 from experiments.errors import RunFailedError, UserError, from_user
+from experiments.options.groups import parse_bytes
 from experiments.plans.outlook import outlook_discover
 from experiments.plans.search import STUDY, Search, plan_search
 from experiments.records import BaselineRecord, CostFacts, SpaceFacts
-from experiments.run.context import RunContext
+from experiments.run.context import RunContext, in_int8
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
 from experiments.wording import metric_words, percent
 from nas.figures import Figure, InSpace, keeps
+from nas.figures.memory import Flash, PeakRam
 from nas.files import replace_text
 from nas.samplers import make_sampler
 from nas.samplers.base import Feasible, Params
@@ -71,7 +74,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
         {"space": _space_facts(search), "score": search.score,
          "cost": CostFacts(figure.name, figure.words, figure.unit, figure.how)},
     )  # fmt: skip
-    _announce(run, search, figure)
+    _announce(run, search, figure, plan.bounds)
     pace = outlook_discover(run, search.space, search.target_macs, search.max_macs).pace
     with (
         _open_study(run, search, figure, sampler, plan.bounds) as study,
@@ -91,6 +94,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
         f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, "
         f"val {metric_words(run.problem.metric)} "
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
+        + ("" if baseline.int8 is None else f"; in int8 {100 * baseline.int8:.2f} %")
     )
     return baseline
 
@@ -131,9 +135,18 @@ def _plan(run: RunContext, search: Search, figure: Figure) -> SearchPlan:
 
 
 def _bounds(run: RunContext, search: Search, figure: Figure) -> tuple[Bound, ...]:
-    """Those asked for that networks of the space may break; further figures than MACs and the one charged for are
-    bounded here."""
-    asked = ((run.macs, search.max_macs), (figure, run.settings.figures.max_cost))
+    """Those asked for that networks of the space may break."""
+    figures, precision = run.settings.figures, run.problem.precision
+    ram, flash = (
+        None if text is None else parse_bytes(name, text)
+        for name, text in (("max_ram", figures.max_ram), ("max_flash", figures.max_flash))
+    )
+    asked = (
+        (run.macs, search.max_macs),
+        (figure, figures.max_cost),
+        (Flash(run.num_classes, precision), flash),
+        (PeakRam(run.num_classes, precision), ram),
+    )
     kept = run.macs if search.space.equal_macs is not None else None
     return tuple(Bound(bounded, most) for bounded, most in asked if most is not None and bounded != kept)
 
@@ -157,7 +170,8 @@ def _choose(
     found = [each for each in found if all(bound.figure.of(each.arch) <= bound.most for bound in bounds)]
     if not found:
         raise RunFailedError(
-            "no network that was trained keeps the bounds: raise --max-macs or --max-cost, or --trials"
+            "no network that was trained keeps the bounds: raise --max-macs, --max-cost, --max-ram or --max-flash, "
+            "or --trials"
         )
     best = found
     if run.problem.noisy:
@@ -212,9 +226,25 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
     starts = space.starts[: max(1, plan.trials // _SHARE_OF_STARTS)]
     if feasible is not None:
         starts = tuple(filter(feasible, starts))
-    if name == "random" or not starts:
-        starts = tuple(_drawn_within(space, feasible, plan.seed)) if feasible is not None else ()
-    return StartWith(sampler, starts)
+    if feasible is not None and (name == "random" or not starts):
+        starts = tuple(_drawn_within(space, feasible, plan.seed))
+        if not starts:
+            _refuse_bounds(space, plan)
+    return StartWith(sampler, starts if name != "random" or feasible is not None else ())
+
+
+def _refuse_bounds(space: SearchSpace, plan: SearchPlan) -> None:
+    """Raise UserError where no network drawn keeps a bound on memory: a search would train none, or hardly any."""
+    rows = space.sample(trial_rng(plan.seed, 0, "start"), _DRAWS)
+    for bound in plan.bounds:
+        if bound.figure.name in ("ram", "flash"):
+            least = np.nanmin(bound.figure.of_rows(space, rows))
+            if least > bound.most:
+                number, noun = bound.figure.number, bound.figure.noun
+                raise UserError(
+                    f"--max-{bound.figure.name}: {number(bound.most)} {noun} are too few: of {_DRAWS} networks drawn "
+                    f"from the space the least takes {number(least)}; raise it, or lower --target-macs or --resolution"
+                )
 
 
 def _drawn_within(space: SearchSpace, feasible: Feasible, seed: int) -> Iterator[Params]:
@@ -255,25 +285,36 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
     if settings.search.confirm == 0 or not run.problem.noisy:
         return _baseline(run, score, figure, best[0].arch, [best[0].accuracy])
     seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
-    requests = [run.request(candidate.arch, run.proxy, seed) for seed in seeds for candidate in best]
+    requests = [run.request(candidate.arch, run.proxy, seed, looked_at=True) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []
     for candidate in best:
-        found = [outcomes[request.key].value for request in requests if request.arch.id == candidate.arch.id]
-        accuracies = [accuracy for accuracy in found if accuracy is not None]
+        found = [outcomes[request.key] for request in requests if request.arch.id == candidate.arch.id]
+        accuracies = [outcome.value for outcome in found if outcome.value is not None]
         if accuracies:
-            confirmed.append(_baseline(run, score, figure, candidate.arch, accuracies))
+            baseline = _baseline(run, score, figure, candidate.arch, accuracies, int8=in_int8(found))
+            confirmed.append(baseline)
+            reached = percent(statistics.fmean(accuracies), _spread(accuracies))
+            after = "" if baseline.int8 is None else f", {percent(baseline.int8, baseline.int8_std)} in int8"
             run.narrator.say(
                 f"confirmed: trial {candidate.number}, {100 * candidate.accuracy:.1f} % in the search, "
-                f"{percent(statistics.fmean(accuracies), _spread(accuracies))} at {len(accuracies)} fresh seed(s)"
+                f"{reached} at {len(accuracies)} fresh seed(s){after}"
             )
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
     return max(confirmed, key=lambda baseline: baseline.score or 0.0)
 
 
-def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, accuracies: list[float]) -> BaselineRecord:
+def _baseline(
+    run: RunContext,
+    score: Score,
+    figure: Figure,
+    arch: ArchSpec,
+    accuracies: list[float],
+    *,
+    int8: Sequence[float] = (),
+) -> BaselineRecord:
     macs, params = run.macs.of(arch), run.params.of(arch)
     with from_user():
         accuracy, cost = statistics.fmean(accuracies), float(figure.exact(arch))
@@ -291,6 +332,8 @@ def _baseline(run: RunContext, score: Score, figure: Figure, arch: ArchSpec, acc
         target_macs=score.target_macs,
         num_classes=run.num_classes,
         blocks=format_blocks(arch),
+        int8=statistics.fmean(int8) if int8 else None,
+        int8_std=_spread(int8),
         arch=arch,
     )
 
@@ -311,7 +354,7 @@ def _space_facts(search: Search) -> SpaceFacts:
     )
 
 
-def _announce(run: RunContext, search: Search, figure: Figure) -> None:
+def _announce(run: RunContext, search: Search, figure: Figure, bounds: Sequence[Bound]) -> None:
     say = run.narrator.say
     space = search.space
     whole = [choice for choice in space.choices if "." not in choice.name]
@@ -330,6 +373,9 @@ def _announce(run: RunContext, search: Search, figure: Figure) -> None:
     target = f"{wanted / 1e6:.3g} M MACs" if figure.name == "macs" else f"{wanted:.4g} {figure.unit} ({figure.how})"
     say(f"target: {target}; trials: {run.settings.search.trials} x {run.proxy.epochs} epochs")
     say(_price(search, figure))
+    for bound in bounds:
+        if bound.figure.name in ("ram", "flash"):
+            say(f"bound: no network of more than {bound.figure.number(bound.most)} {bound.figure.noun} is trained")
 
 
 def _price(search: Search, figure: Figure) -> str:

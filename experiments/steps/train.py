@@ -31,7 +31,7 @@ from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState,
 from nas.training.fit import Validation, fit
 from nas.training.loop import DivergedError, Training, place_network, prepare_network
 from nas.training.numerics import repeatable
-from nas.training.objective import InitialWeights, Objective, class_counts
+from nas.training.objective import INT8, InitialWeights, Objective, class_counts
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import RECIPES, Recipe
 from search_spaces import ArchSpec, build_network
@@ -52,6 +52,10 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     evaluator = run.problem.evaluator
     if not isinstance(evaluator, ProxyEvaluator):
         raise UserError("train runs the built-in training: leave out --evaluator")
+    if evaluator.objective.metric == INT8:
+        raise UserError(
+            f"--metric {INT8.name}: train measures float32; `scalenas export` quantises what it has trained"
+        )
     arch = trained_arch(run, text, plan)
     device = torch.device(run.slots[0].device)
     start = time.perf_counter()

@@ -110,11 +110,9 @@ def _cell(cell: str, field: dataclasses.Field[Any]) -> Any:
         return None
     if value is None:
         raise ValueError("is empty; it takes a number")
-    low = field.metadata.get("low", 0)
-    if value < low or (field.name == "accuracy" and value > 1):
-        raise ValueError(
-            f"{cell} is out of range; it takes {'0 to 1' if field.name == 'accuracy' else f'{low} or more'}"
-        )
+    low, share = field.metadata.get("low", 0), field.name == "accuracy" or field.metadata.get("high") == 1
+    if value < low or (share and value > 1):
+        raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if share else f'{low} or more'}")
     if kind == "int" and value != int(value):
         raise ValueError(f"{cell} is not a whole number")
     return int(value) if kind == "int" else value

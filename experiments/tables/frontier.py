@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.tables.csv_rows import COUNTED, number, read_rows, read_table, to_csv
-from search_spaces import ArchSpec, count_macs, count_params
+from search_spaces import ArchSpec, count_flash, count_macs, count_params, count_ram
 
 ROLES = ("baseline", "family", "candidate", "rival", "reference", "pretrained", "published", "own")
 _OF_WEIGHTS = ("from=", "recipe=", "normalised=")
@@ -29,8 +29,9 @@ class FrontierPoint:
     accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
     at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
     on the machine at hand, where it was measured. recipe: with the method (see Request). plan: how a known network was
-    fitted, in words. activations: values that its layers write for one image, where they were asked for. Of points from
-    elsewhere an unknown count is 0.
+    fitted, in words. activations: values that its layers write for one image, where they were asked for. ram, flash:
+    bytes in int8, None where they were not counted. int8, int8_std: accuracy and spread after quantisation to int8 of
+    the same trainings, where that was measured. Of points from elsewhere an unknown count is 0.
     """
 
     label: str
@@ -50,6 +51,10 @@ class FrontierPoint:
     latency_ms: float | None = None
     plan: str = ""
     activations: float | None = None
+    ram: float | None = None
+    flash: float | None = None
+    int8: float | None = field(default=None, metadata={"high": 1})
+    int8_std: float | None = None
 
 
 class Axis(NamedTuple):
@@ -60,12 +65,20 @@ class Axis(NamedTuple):
     of: Callable[[FrontierPoint], float | None]
 
 
+_LATER = ("plan", "activations", "ram", "flash", "int8", "int8_std")
+"""Columns that tables had not always."""
 AXES = {
     "macs": Axis("FLOPs (multiply-adds)", "", lambda point: point.macs or None),
     "params": Axis("parameters", "", lambda point: point.params or None),
     "activations": Axis("activations", "", lambda point: point.activations),
     "latency": Axis("measured latency, ms", "ms", lambda point: point.latency_ms),
+    "ram": Axis("peak RAM (int8), bytes", "bytes", lambda point: point.ram or None),
+    "flash": Axis("flash (int8), bytes", "bytes", lambda point: point.flash or None),
 }
+
+
+_COSTS = ("macs", "params", "activations", "latency_ms", "ram", "flash")
+"""Columns of costs."""
 
 
 def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
@@ -82,14 +95,19 @@ def protocol(point: FrontierPoint) -> tuple[str, str, int, str]:
 
 def measured_point(  # noqa: PLR0913  public: columns of the table, each by its name
     label: str, role: str, arch: ArchSpec, accuracies: Sequence[float], *, run: str, data: str, split: str,
-    epochs: int, recipe: str, num_classes: int, plan: str = "",
+    epochs: int, recipe: str, num_classes: int, plan: str = "", int8: Sequence[float] = (),
 ) -> FrontierPoint:  # fmt: skip
-    """The point of one network's accuracies, one a seed."""
+    """The point of one network's accuracies, one a seed; int8: those after quantisation, where they were measured."""
     return FrontierPoint(
         label, role, run, data, split, epochs, recipe, len(accuracies), statistics.fmean(accuracies),
-        statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
-        count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution, arch.id, None, plan,
+        _spread(accuracies), count_macs(arch, None, num_classes), count_params(arch, num_classes), arch.resolution,
+        arch.id, None, plan, None, count_ram(arch, None, num_classes), count_flash(arch, num_classes),
+        statistics.fmean(int8) if int8 else None, _spread(int8) if int8 else None,
     )  # fmt: skip
+
+
+def _spread(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
@@ -98,10 +116,11 @@ def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
 
 
 def points_csv(points: Sequence[FrontierPoint]) -> str:
-    """The table as CSV, without the columns `plan` and `activations` where no point has any; `read_points` reads it
+    """The table as CSV, without those of the columns `plan` to `int8_std` that no point has; `read_points` reads it
     back."""
-    empty = [name for name in ("plan", "activations") if not any(getattr(point, name) for point in points)]
-    return to_csv(points_table(points).drop(columns=empty))
+    table = points_table(points)
+    there = {name for name in _LATER for point in points if getattr(point, name) not in (None, "")}
+    return to_csv(table.drop(columns=[name for name in _LATER if name not in there]))
 
 
 def read_points(path: Path) -> list[FrontierPoint]:
@@ -123,23 +142,20 @@ def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> 
     return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
 
 
-_COSTS = ("macs", "params", "activations", "latency_ms")
-_ANY_COST = "macs, params, activations or latency_ms"
-
-
 def read_own_points(path: Path) -> list[FrontierPoint]:
     """Points of the user's own, for an overlay: a CSV with columns label, accuracy (0..1, or percent where any is above
-    1) and at least one of macs, params, activations, latency_ms; std is optional. Raises UserError, naming file and
-    column.
+    1) and at least one of macs, params, activations, latency_ms, ram, flash; std is optional. Raises UserError, naming
+    file and column.
     """
     table = read_table(path)
+    listed = f"{', '.join(_COSTS[:-1])} or {_COSTS[-1]}"
     try:
         costs = [name for name in _COSTS if name in table]
         for name in ("label", "accuracy"):
             if name not in table:
-                raise ValueError(f"no column {name!r}; own points have label, accuracy and {_ANY_COST}")
+                raise ValueError(f"no column {name!r}; own points have label, accuracy and one of {listed}")
         if not costs:
-            raise ValueError(f"no column {_ANY_COST}: accuracy against what?")
+            raise ValueError(f"no column {listed}: accuracy against what?")
         rows = [
             {**{name: number(row.get(name, "")) for name in ("accuracy", "std", *costs)}, "label": str(row["label"])}
             for row in table.to_dict("records")
@@ -161,7 +177,7 @@ def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
         FrontierPoint(
             row["label"], "own", name, name, "own", 0, "own", 2 if row.get("std") else 1, row["accuracy"] / unit,
             (row.get("std") or 0.0) / unit, round(row.get("macs") or 0), round(row.get("params") or 0), 0, "",
-            row.get("latency_ms"), "", row.get("activations"),
+            row.get("latency_ms"), "", row.get("activations"), row.get("ram"), row.get("flash"),
         )
         for row in rows
     ]  # fmt: skip

@@ -18,10 +18,14 @@ from experiments.tables.published import PublishedPoint, published_points
 from nas.figures import Activations
 from nas.files import replace_text
 from nas.study.store import read_study
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, count_flash, count_ram
 
 PICTURES = (".png", ".svg", ".pdf")
 SUFFIXES = (*PICTURES, ".csv", ".html")
+_COSTS = {
+    "macs": "multiply-adds", "params": "parameters", "activations": "activations", "latency": "latencies",
+    "ram": "peak RAM", "flash": "flash",
+}  # fmt: skip
 Measure = Callable[[Path, ArchSpec], float]
 """measure(run folder, architecture) -> milliseconds."""
 
@@ -99,7 +103,18 @@ def _with_figure(
         return [replace(p, activations=counted.of(archs[p.arch_id])) if p.arch_id in archs else p for p in points]
     if x == "latency" and measure is not None:
         return [replace(p, latency_ms=measure(run, archs[p.arch_id])) if p.arch_id in archs else p for p in points]
-    return list(points)
+    return _counted(points, archs, run) if x in ("ram", "flash") else list(points)
+
+
+def _counted(points: Sequence[FrontierPoint], archs: Mapping[str, ArchSpec], run: Path) -> list[FrontierPoint]:
+    """The points of a run, with the bytes counted where its table has none yet."""
+    classes = RunFolder(run).read().data.num_classes
+    return [
+        replace(point, ram=count_ram(arch, None, classes), flash=count_flash(arch, classes))
+        if classes and point.ram is None and (arch := archs.get(point.arch_id)) is not None
+        else point
+        for point in points
+    ]
 
 
 def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
@@ -108,7 +123,7 @@ def _quoted_points(family: str, x: str) -> list[FrontierPoint]:
         quoted = [_quoted(point) for point in published_points(family)]
     quoted = [point for point in quoted if AXES[x].of(point) is not None]
     if not quoted:
-        what = {"macs": "multiply-adds", "params": "parameters", "latency": "latencies"}.get(x, x)
+        what = _COSTS[x]
         raise UserError(f"--published {family}: its {what} were not published, so it has no place; leave it out")
     return quoted
 

@@ -26,7 +26,7 @@ from nas.data.source import open_dataset
 from nas.data.summary import shown
 from nas.files import read_bounded
 from nas.training.loop import place_network, probabilities
-from nas.training.objective import ACCURACY, METRICS, class_counts
+from nas.training.objective import ACCURACY, INT8, METRICS, class_counts
 from search_spaces import build_network, load_weights
 from search_spaces.network import Network
 
@@ -65,8 +65,10 @@ class Evaluation:
 
     @property
     def metric(self) -> str:
-        """What `value` is: the metric that the network was trained for, or accuracy in place of one of the user's."""
-        return self.model.record.metric if self.model.record.metric in METRICS else ACCURACY.name
+        """What `value` is: the metric that the network was trained for, or accuracy in place of one of the user's, and
+        of that in int8, which is not what the network computes here."""
+        metric = self.model.record.metric
+        return metric if metric in METRICS and metric != INT8.name else ACCURACY.name
 
     @property
     def value(self) -> float:
@@ -134,14 +136,13 @@ def evaluate(
     split: of SPLITS, or "all"; None: of the images that it was trained on the test images, or val where there are none,
     and all images of others. cache: where decoded images are kept; None: nowhere. Raises UserError.
     """
-    with _opened(model.record, data, cache, progress, tell) as dataset, from_user():
+    with opened_for(model.record, data, cache, progress, tell) as dataset, from_user():
         same = dataset.fingerprint == model.record.data.fingerprint
-        held_out = "test" if dataset.counts["test"] else "val"
-        chosen = split or (held_out if same else "all")
+        chosen = split or (held_out(dataset) if same else "all")
         splits = tuple(each for each in SPLITS if chosen in (each, "all") and dataset.counts[each])
         if not splits:
             raise UserError(f"{data}: has no {chosen} images")
-        labels_of = _labels(model.record, dataset)
+        labels_of = labels_for(model.record, dataset)
         found: list[Tensor] = []
         labels: list[Tensor] = []
         names: list[NDArray[np.str_]] = []
@@ -182,8 +183,13 @@ def _square(reading: Reading, file: str) -> NDArray[np.uint8]:
         raise UserError(told(error)) from None
 
 
+def held_out(dataset: Dataset) -> str:
+    """The split that a network was not trained on, nor chosen by where there is another."""
+    return "test" if dataset.counts["test"] else "val"
+
+
 @contextmanager
-def _opened(
+def opened_for(
     record: ModelRecord,
     data: str,
     cache: str | None,
@@ -226,7 +232,7 @@ def _opened(
         yield replace(dataset, mean=record.mean, std=record.std)
 
 
-def _labels(record: ModelRecord, dataset: Dataset) -> Tensor:
+def labels_for(record: ModelRecord, dataset: Dataset) -> Tensor:
     """The network's number of each class of the data set. Raises UserError where it does not know one."""
     unknown = [name for name in dataset.classes if name not in record.classes]
     if unknown:

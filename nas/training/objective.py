@@ -98,9 +98,11 @@ def class_weighted(images: Sequence[int]) -> Loss:
 
 CROSS_ENTROPY = Loss("cross_entropy", cross_entropy)
 ACCURACY = Metric(evaluation.ACCURACY, accuracy)
+INT8 = Metric(evaluation.INT8, accuracy)
+"""Accuracy after quantisation to int8, which is the value of a training's end; after epochs it is that in float32."""
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
-    for metric in (ACCURACY, Metric("balanced_accuracy", balanced_accuracy), Metric("macro_f1", macro_f1))
+    for metric in (ACCURACY, Metric("balanced_accuracy", balanced_accuracy), Metric("macro_f1", macro_f1), INT8)
 }
 """By their names, as options give them."""
 

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,14 +15,15 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, forget, in_grey, open_feed
-from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing
+from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing, with_int8
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights, trial_checkpoints
 from nas.training.fit import Validation, fit
+from nas.training.int8 import Quantised, quantise
 from nas.training.loop import DivergedError, Training, place_network, prepare_network
 from nas.training.numerics import FLOAT32, method_of, repeatable
-from nas.training.objective import FROM_SCRATCH, Objective
+from nas.training.objective import FROM_SCRATCH, INT8, Objective
 from nas.training.recipe import Recipe, fast
 from nas.training.speed import time_training
 from search_spaces import ArchSpec, build_network, network_cost
@@ -78,7 +80,7 @@ class ProxyEvaluator:
 
     def of_method(self, method: str) -> ProxyEvaluator:
         """That of this one and those beside it which answers requests for `method`. Raises ValueError for others."""
-        found = next((each for each in (self, *self.beside) if each.method == method), None)
+        found = next((each for each in (self, *self.beside) if method in (each.method, with_int8(each.method))), None)
         if found is None:
             raise ValueError(f"the request asks for the method {method!r}, the evaluator's is {self.method!r}")
         return found
@@ -90,7 +92,8 @@ class ProxyEvaluator:
 
         Equal requests give equal bits with equal threads on one kind of device, unless batches are in parts (see
         Request.micro_batches): the batch norms then see smaller ones. For split "test" the training is the
-        same, the test images are measured on once, at the end, and `val_accuracy` is among the metrics. Failures:
+        same, the test images are measured on once, at the end, and `val_accuracy` is among the metrics. Where the
+        request's method is `with_int8(method)`, the metric after quantisation is among them, as `int8`. Failures:
         `diverged` when the loss is not finite, `oom` when memory runs out. Raises ValueError where the request asks for
         another method than the evaluator's.
         """
@@ -179,18 +182,42 @@ class ProxyEvaluator:
         def on_epoch(state: TrainingState) -> bool:
             return all([report(epoch, state.curve[epoch - 1]) for epoch in state.news])  # noqa: C419  all are told
 
-        metric = self.objective.metric
         state = fit(training, self.objective, Validation.of_proxy(val, len(train)), kept, on_epoch)
-        value, metrics = state.curve[-1], dict[str, float]()
-        if final is not val:
-            metrics[f"val_{metric.name}"] = value
-            value = training.measure(final, metric)
+        value, metrics = self._measured(training, request, val, final, state.curve[-1])
         file = None if self.keep is None else self.keep.file(request)
         if file is not None:
             with contextlib.suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save_weights(training.result, file, durable=False)
-        return Outcome(value=value, metric=metric.name, curve=state.curve, seconds=state.earlier, metrics=metrics)
+        name = self.objective.metric.name
+        return Outcome(value=value, metric=name, curve=state.curve, seconds=state.earlier, metrics=metrics)
+
+    def _measured(
+        self, training: Training, request: Request, val: Feed, final: Feed, last: float
+    ) -> tuple[float, dict[str, float]]:
+        """The value on the request's split, `final`, and what is measured beside it. last: the value on val after the
+        last epoch."""
+        metric = self.objective.metric
+
+        def measure(feed: Feed) -> float:
+            return training.measure(feed, metric) if metric != INT8 else in_int8(feed)
+
+        def in_int8(feed: Feed) -> float:
+            return metric.of(quantised().predict(feed), feed.labels)
+
+        @cache
+        def quantised() -> Quantised:
+            network = self.build(request.arch, self.dataset.num_classes)
+            network.load_state_dict(training.result.state_dict())
+            return quantise(network.cpu(), training.train)
+
+        if metric == INT8:
+            last = in_int8(val)
+        metrics = {} if final is val else {f"val_{metric.name}": last}
+        value = last if final is val else measure(final)
+        if request.method != self.method:
+            metrics[INT8.name] = in_int8(final)
+        return value, metrics
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:
         resolution = max(1, round(request.arch.resolution * request.fidelity.resolution_factor))

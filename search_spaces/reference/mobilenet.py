@@ -109,6 +109,7 @@ NETWORKS: dict[str, Callable[[], ArchSpec]] = {
     "mnasnet_a1": lambda: MNASNET_A1,
     "mnasnet_b1": lambda: MNASNET_B1,
     "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v1_025": lambda: mobilenet_v1(0.25),
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v3_large": lambda: MOBILENET_V3_LARGE,
     "mobilenet_v3_small": lambda: MOBILENET_V3_SMALL,

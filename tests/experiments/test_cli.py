@@ -60,6 +60,33 @@ def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
     assert "stage 7" in table
 
 
+def test_inspect_shows_memory_and_what_others_count(scalenas: Run) -> None:
+    arguments = ("mobilenet_v1_025", "--resolution", "128", "--num-classes", "5", "--verify")
+    _, out, _ = scalenas("inspect", *arguments, "--json")
+    facts = json.loads(out)
+    # The stem's 8 channels at 64 pixels become 16 of as many: 24 x 64 x 64.
+    assert (facts["ram"], facts["peak_in"]) == ({"int8": 24 * 64**2, "float32": 4 * 24 * 64**2}, "stage 1")
+    assert facts["stages"][1]["peak_at"] == "block 1, 1x1 convolution"
+    assert facts["flash"]["int8"] == sum(row["flash"]["int8"] for row in facts["stages"])
+    assert facts["verified"] == {"macs": facts["macs"], "params": facts["params"]}
+    _, table, _ = scalenas("inspect", *arguments)
+    assert "peak RAM 98,304 bytes in int8" in table
+    assert "13,315,328 MACs by fvcore, 214,357 params by torch; both as counted" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("net.json", "--data", "digits"), "--data has no effect without a file .int8.onnx"),
+        (("net.int8.onnx",), "give --data DATA"),
+        (("net.int8.onnx", "--data", "digits", "--num-classes", "3"), "leave out --weights and the like"),
+        (("net.int8.onnx", "--data", "digits"), "mobilenet_v1_025: no such file or folder"),
+    ],
+)
+def test_what_a_file_in_int8_takes(scalenas: Run, arguments: tuple[str, ...], words: str) -> None:
+    expect_mistake(scalenas("export", "mobilenet_v1_025", "-o", *arguments), words)
+
+
 def test_inspect_shows_a_detectors_parts(scalenas: Run) -> None:
     status, out, _ = scalenas("inspect", "efficientdet_d0", "--json")
     assert status == 0
@@ -75,6 +102,7 @@ def test_inspect_shows_a_detectors_parts(scalenas: Run) -> None:
     assert "BiFPN" in table
     expect_mistake(scalenas("export", "efficientdet_d0", "-o", "net.json"), "is a detector", "scalenas inspect")
     expect_mistake(scalenas("inspect", "efficientdet_d0", "--resolution", "4"), "a detector needs maps")
+    expect_mistake(scalenas("inspect", "efficientdet_d0", "--verify"), "--verify builds classifiers alone")
 
 
 def test_help_and_version(scalenas: Run) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from experiments.options.groups import REFERENCES
@@ -32,12 +34,18 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(OLD, tmp_path / "runs"))
 
 
+_BYTES = ["ram", "flash"]
+
+
 def values(file: Path) -> list[str]:
     """All keys and cells of a table or record in order; numbers to nine digits, for sums differ in the last by the CPU.
 
-    Architectures stand as their ids.
+    Architectures stand as their ids. Bytes of a frontier are left out: tables had none.
     """
     text = file.read_text()
+    if file.name == "frontier.csv":
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        text = table.drop(columns=_BYTES, errors="ignore").to_csv(index=False)
     if file.suffix == ".json":
         text = json.dumps(json.loads(text, object_hook=_with_ids), indent=0)
     return [
@@ -77,7 +85,7 @@ def test_a_finished_run_gets_the_opponents_that_it_lacks(copied: Path, scalenas:
         new = (folder / f"{name}.journal").read_bytes()
         assert new.startswith(old) if name == "compare" else new == old, name
     points = read_points(folder / "frontier.csv")
-    assert points[: len(before)] == before
+    assert [replace(point, ram=None, flash=None) for point in points[: len(before)]] == before  # tables had none
     assert [(point.label, point.role) for point in points[len(before) :]] == [
         (name, "reference") for name in REFERENCES
     ]

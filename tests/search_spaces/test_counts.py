@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from experiments.views.verification import built_counts as built_costs
 from search_spaces import (
     ArchSpec,
     SearchSpace,
@@ -33,7 +34,6 @@ from search_spaces.cost import input_shape, layer_cost
 from search_spaces.network import Gate, Residual
 from search_spaces.reference import mobilenet_v2
 from search_spaces.spaces.space import size_in_words
-from tests.helpers.counting import built_costs
 from tests.helpers.shared_data import shared_file
 from tests.search_spaces.test_arch import archs
 

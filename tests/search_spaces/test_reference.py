@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.views.verification import built_counts as built_costs
 from scaling_search import Coefficients, scale_arch
 from search_spaces import (
     ArchSpec,
@@ -25,7 +26,6 @@ from search_spaces import (
 )
 from search_spaces.network import Residual
 from search_spaces.reference import REFERENCE_NAMES, mobilenet_v1, resnet
-from tests.helpers.counting import built_costs
 
 # Counted with forward hooks on the public implementations (torchvision, timm), 1000 classes.
 PUBLISHED = {

@@ -13,11 +13,14 @@ function frontierSection(frontier) {
     named: p.role === "candidate" ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
     card: () => [
       facts([
-        ["accuracy", `${percent(p.y)}${p.std ? ` ± ${(100 * p.std).toFixed(1)}` : ""} on ${p.split}, n = ${p.n}`],
+        ["accuracy", `${percentWithSpread(p.y, p.std)} on ${p.split}, n = ${p.n}`],
         ["seeds", p.seeds.map(percent).join(", ")],
         ["multiply-adds", short(p.macs)],
         ["parameters", short(p.params)],
         ["activations", p.activations ? short(p.activations) : ""],
+        ["peak RAM", p.ram ? `${short(p.ram)} bytes in int8` : ""],
+        ["flash", p.flash ? `${short(p.flash)} bytes in int8` : ""],
+        ["in int8", typeof p.int8 === "number" ? percentWithSpread(p.int8, p.int8_std) : ""],
         ["latency", p.latency_ms ? `${p.latency_ms.toPrecision(3)} ms` : ""],
         ["input", p.resolution ? `${p.resolution} pixels` : ""],
         ["fitted", p.plan],
@@ -79,6 +82,15 @@ function frontierSection(frontier) {
         { key: "n", title: "seeds" },
         { key: "macs", title: "MACs", format: short },
         { key: "params", title: "params", format: short },
+        ...(frontier.points.some((p) => typeof p.int8 === "number")
+          ? [{ key: "int8", title: "int8", format: (v) => (typeof v === "number" ? percent(v) : "") }]
+          : []),
+        ...(frontier.points.some((p) => p.ram)
+          ? [
+              { key: "ram", title: "RAM", format: (v) => (v ? short(v) : "") },
+              { key: "flash", title: "flash", format: (v) => (v ? short(v) : "") },
+            ]
+          : []),
         ...(frontier.points.some((p) => p.latency_ms) ? [{ key: "latency_ms", title: "ms", format: fixed(2) }] : []),
         { key: "resolution", title: "pixels", format: (v) => v || "" },
         ...(frontier.points.some((p) => p.plan) ? [{ key: "plan", title: "fitted", left: true }] : []),
@@ -89,6 +101,10 @@ function frontierSection(frontier) {
     frontier.differences.length ? el("ul", {}, ...frontier.differences.map((line) => el("li", {}, line))) : null,
     frontier.volumes.length ? el("p", { class: "quiet" }, volumesInWords(frontier.volumes)) : null,
   );
+}
+
+function percentWithSpread(value, spread) {
+  return `${percent(value)}${spread ? ` ± ${(100 * spread).toFixed(1)}` : ""}`;
 }
 
 function volumesInWords(volumes) {

@@ -40,6 +40,7 @@ def breaking(command: str, condition: Condition) -> Mapping[str, Any] | None:
             "a search": {"arch": ("mobilenet_v2",)},
             "a CPU": {"devices": "cuda:0"},
             "GPUs alone": {},
+            "something in int8": {"confirm": 0} if command == "discover" else None,
             "devices to share": {"executor": "ray"},
         }
         return others[condition.fact]

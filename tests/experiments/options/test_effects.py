@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from experiments.options.declaration import Declared
 from experiments.options.groups import TRAINING
 from nas.data.dataset import Dataset
+from nas.data.feed import Feed
 from nas.evaluation import Outcome, Report, Request
 from search_spaces import fit_arch, reference_arch
 from tests.helpers.evaluators import formula
@@ -43,7 +46,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 }
 OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
 """Options about images in files, which are tried on the folder of images."""
-OF_TRAINING = ("plain", "metric", "class_weights")
+OF_TRAINING = ("plain", "metric", "int8", "class_weights")
 """Options of the built-in training."""
 OF_WEIGHTS = ("pretrained", "inherit")
 """Options of it that name a network and its weights."""
@@ -70,6 +73,7 @@ IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     **{name: {"max_unreadable": 0.5} for name in ("group", "crop", "grey", "no_flip")},
     **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_TRAINING},
     **{name: {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1"} for name in OF_WEIGHTS},
+    "int8": {"evaluator": None, "trials": 1, "lengths": [1], "budget": "1", "confirm": 1, "confirm_seeds": 1},
     "seeds": {"plot_phi": 0.5},
     "max_macs": {"space": "mnasnet"},  # of the default space all networks cost the same
     "max_cost": {"space": "mnasnet"},
@@ -95,6 +99,13 @@ REFUSED = (
 class Other:
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:  # noqa: ARG002
         return Outcome(accuracy=1 - formula(request))
+
+
+class Guess:
+    """In place of a quantised network, which takes seconds to make."""
+
+    def predict(self, feed: Feed) -> Tensor:
+        return torch.zeros_like(feed.labels)
 
 
 def other_for(_: Dataset) -> Other:
@@ -129,6 +140,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in training without its steps, and none to time them: what it would train with is noted before."""
     monkeypatch.setattr("nas.training.loop.Training.run_epoch", lambda *_: None)
     monkeypatch.setattr("experiments.run.pool.WorkerPool.calibrate", lambda *_: None)
+    monkeypatch.setattr("nas.training.proxy.quantise", lambda *_: Guess())
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,19 @@ def test_plans_are_written_where_there_are_some_and_read_where_there_are_none(tm
     assert read_points(path) == [POINT]
 
 
+def test_bytes_and_int8_are_written_where_they_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.csv"
+    known = replace(POINT, ram=98304, flash=230808, int8=0.49, int8_std=0.02)
+    path.write_text(points_csv([POINT, known]))
+    assert path.read_text().splitlines()[0].endswith(",latency_ms,ram,flash,int8,int8_std")
+    assert read_points(path) == [POINT, known]
+    path.write_text(points_csv([replace(POINT, ram=98304, flash=230808)]))
+    assert path.read_text().splitlines()[0].endswith(",latency_ms,ram,flash")
+    path.write_text(points_csv([replace(known, int8=0.5)]).replace(",0.5,0.02", ",1.5,0.02"))
+    with pytest.raises(UserError, match=r"row 1, column 'int8': 1\.5 is out of range; it takes 0 to 1"):
+        read_points(path)
+
+
 @pytest.mark.parametrize(
     ("column", "cell"),
     [("accuracy", "nan"), ("accuracy", ""), ("accuracy", "1.5"), ("accuracy", "-0.1"), ("accuracy", "much"),

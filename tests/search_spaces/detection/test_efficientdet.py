@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from experiments.views.verification import fvcore_macs
 from search_spaces import ArchSpec, StageSpec, count_params, fit_arch, reference_arch
 from search_spaces.cost import Shape
 from search_spaces.detection.detector import Detector, build_detector
@@ -20,7 +21,6 @@ from search_spaces.detection.efficientdet import (
     efficientdet,
     level_shapes,
 )
-from tests.helpers.counting import fvcore_macs
 
 # Tan, Pang and Le 2020, table 2: parameters and multiply-adds.
 PAPER = {0: (3.9e6, 2.5e9), 1: (6.6e6, 6.1e9), 2: (8.1e6, 11e9), 3: (12e6, 25e9), 4: (21e6, 55e9)}

@@ -1,4 +1,4 @@
-"""Counts of a built network by others' means: fvcore's multiply-adds, torch's parameters."""
+"""Counts of a built network by others' means: multiply-adds by fvcore, parameters by torch."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def fvcore_macs(network: nn.Module, *inputs: torch.Tensor) -> int:
     return int(count.total())
 
 
-def built_costs(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
-    """MACs by fvcore, at the architecture's own resolution, and parameters of the built network."""
+def built_counts(arch: ArchSpec, num_classes: int) -> tuple[int, int]:
+    """Multiply-adds by fvcore, at the architecture's own resolution, and parameters of the built network. Raises
+    ArchError where it is too large to be built."""
     network = build_network(arch, num_classes)
     image = torch.zeros(1, arch.input_channels, arch.resolution, arch.resolution)
     with torch.no_grad():

@@ -1,0 +1,44 @@
+"""Bounds on RAM and flash: nothing above them is trained, the sampler knows them, and none that is too tight begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from nas.study.store import read_study
+from search_spaces import ArchSpec, count_flash, count_ram
+from tests.helpers.command import Run, expect_mistake
+
+SEARCH = ("discover", "digits", "--train-images", "64", "--resolution", "8", "--evaluator",
+          "tests.helpers.evaluators:formula_for", "--executor", "inline", "--confirm", "0", "--epochs", "1",
+          "--target-macs", "200k")  # fmt: skip
+
+
+def test_no_network_above_a_bound_is_trained(scalenas: Run, tmp_path: Path) -> None:
+    most = {"ram": 9000, "flash": 50_000}
+    status, _, err = scalenas(
+        *SEARCH, "--run", str(tmp_path / "run"), "--trials", "10", "--max-ram", "9000", "--max-flash", "50000"
+    )
+    assert status == 0, err
+    assert "bound: no network of more than 9,000 bytes of RAM (float32) is trained" in err
+    assert "bound: no network of more than 50,000 bytes of flash (float32) is trained" in err
+    trials = read_study(tmp_path / "run" / "discover.journal", "discover").get_trials()
+    trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    for trial in trained:
+        arch = ArchSpec.from_dict(trial.user_attrs["arch"])
+        assert count_ram(arch, None, 10, "float32") <= most["ram"]
+        assert count_flash(arch, 10, "float32") <= most["flash"]
+    assert len(trained) >= 7  # the sampler knows the bounds, which one network in six or so keeps
+
+
+def test_a_bound_that_no_network_keeps_is_told_before_the_search(scalenas: Run, tmp_path: Path) -> None:
+    said = scalenas(*SEARCH, "--run", str(tmp_path / "run"), "--max-ram", "1k")
+    expect_mistake(said, "--max-ram: 1,024 bytes of RAM (float32) are too few: of 500 networks drawn")
+
+
+@pytest.mark.parametrize("text", ["12kb", "0", "-1", "1e3", "k"])
+def test_what_is_no_number_of_bytes(scalenas: Run, tmp_path: Path, text: str) -> None:
+    said = scalenas(*SEARCH, "--run", str(tmp_path / "run"), f"--max-flash={text}")
+    expect_mistake(said, "--max-flash takes bytes such as 262144, 256k or 1M")
