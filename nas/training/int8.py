@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -133,6 +134,8 @@ def _one_by_one(images: Tensor) -> Iterator[Any]:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """The exporter and the quantiser tell of their passes by every channel there is."""
+    with contextlib.suppress(ImportError):  # its own lock is shared by processes, and left behind where one is ended
+        importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
