@@ -145,7 +145,7 @@ class TrainingOptions:
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="The networks are parts of NAME and begin with its weights in FILE.", commands=POOLED,
+        help="Networks are parts of NAME, weights in FILE.", commands=POOLED,
         metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
         help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
@@ -244,7 +244,7 @@ class FigureOptions:
         help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Score charges macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        help="Or params, activations, latency.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED,), told={
             "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
@@ -264,7 +264,7 @@ class FigureOptions:
     latency_samples: int = field(default=50, metadata=Option(
         help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
     latency_command: str | None = field(default=None, metadata=Option(
-        help="Prints the milliseconds of {onnx}.", commands=SEARCHING, metavar="COMMAND", needs=_TIMED))
+        help="Prints the ms of {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)
@@ -327,7 +327,7 @@ class FinalOptions:
         help="Also train it scaled in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Fine-tune NAME from the weights in FILE beside them; repeatable.", commands=COMPARING,
+        help="Fine-tune this beside them; repeatable.", commands=COMPARING,
         metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))
