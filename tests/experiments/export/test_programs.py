@@ -68,8 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize(
     ("suffix", "prepares", "images"),
     [(".onnx", False, ("center", 3)), (".onnx", True, ("pad", 1)), (".pt2", True, ("center", 3)),
-     (".py", False, ("stretch", 1)), (".py", True, ("center", 3)), (".tflite", True, ("center", 3)),
-     (".pte", True, ("center", 3))],
+     (".py", True, ("stretch", 1)), (".tflite", True, ("center", 3)), (".pte", True, ("center", 3))],
 )  # fmt: skip
 def test_programs_classify_photos_as_the_project_does(
     tmp_path: Path, photos: list[str], suffix: str, prepares: bool, images: tuple[str, int]

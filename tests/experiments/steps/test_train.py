@@ -356,7 +356,7 @@ def test_images_are_normalised_as_the_weights_say(scalenas: Run, arch: Path, pre
     again = result_of(scalenas(*command, "--weights", trained, "--run", tmp_path / "again"))
     assert (again["mean"], again["std"]) == ([0.25], [0.5])
     assert scalenas("export", arch, "--weights", trained, "-o", tmp_path / "net.py")[0] == 0
-    assert "MEAN = [0.25]" in (tmp_path / "net.py").read_text()
+    assert json.loads((tmp_path / "net.py.model.json").read_text())["mean"] == [0.25]
     expect_mistake(scalenas(*command, *given, tmp_path / "asked", "--normalise", "data"), "normalisation")
 
 

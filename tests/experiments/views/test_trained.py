@@ -296,8 +296,11 @@ def test_an_export_has_the_trained_weights(scalenas: Run, compared: Path, tmp_pa
     said = answer(scalenas("export", model, "-o", tmp_path / "net.py", "--json"))[0]
     assert said["num_classes"] == 10
     assert said["weights"] == str(model)
-    text = (tmp_path / "net.py").read_text()
-    assert "NAMES = ['0'" in text or 'NAMES = ["0"' in text or "NAMES = ('0'" in text
+    facts = json.loads((tmp_path / "net.py.model.json").read_text())
+    record = load_trained(str(model)).record
+    assert facts["classes"] == list(record.classes)
+    assert facts["accuracy"] == {"val": record.accuracy.val, "test": record.accuracy.test}
+    assert facts["provenance"]["training"]["epochs"] > 0
     expect_mistake(scalenas("predict", compared / "r", tmp_path / "net.py"), "no baseline", "models/arch.json")
 
 

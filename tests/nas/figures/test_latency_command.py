@@ -87,10 +87,10 @@ def test_what_a_command_did_wrong_is_one_line(command: str, said: str) -> None:
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     mark = shlex.quote(str(tmp_path / "late"))
-    hanging = LatencyCommand(f"(sleep 1; touch {mark}) & wait; : {{json}}", tries=1, seconds=0.2)
+    hanging = LatencyCommand(f"(sleep 0.6; touch {mark}) & wait; : {{json}}", tries=1, seconds=0.2)
     with pytest.raises(DeviceError, match=r"no answer within 0\.2 s"):
         hanging.measure(TINY, 7)
-    time.sleep(1.2)
+    time.sleep(0.8)
     assert not (tmp_path / "late").exists()
 
 
