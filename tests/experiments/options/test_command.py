@@ -70,7 +70,7 @@ def told(scalenas: Run, command: str, flag: str) -> str:
         ("--epochs", {"run": "short training. [3 to 20, by the number of images]",
                       "discover": "a trial. [3 to 20",
                       "scale": "N and of 2 N epochs. [3 to 20", "compare": "by N epochs. [3 to 20",
-                      "fidelity": "to judge. [3 to 20", "train": "[fast: 100, paper: 350]"}),
+                      "fidelity": "to judge. [3 to 20", "train": "[fast: 100, paper: 350,"}),
         ("--seeds", {"run": "point of the grid. [3]", "scale": "point of the grid. [3]",
                      "fidelity": "each short training. [2]"}),
         ("--final-epochs", {"run": "on the frontier. [20]", "compare": "on the frontier. [20]",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -94,7 +96,8 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dashboard, "run_server", serve)
-    monkeypatch.setattr("experiments.views.status.time.sleep", wait)
+    mine = SimpleNamespace(**{**vars(time), "sleep": wait})  # others, such as subprocess, wait as ever
+    monkeypatch.setattr("experiments.views.status.time", mine)
     return noted
 
 
