@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from nas.machine import quiet_onnxruntime
-from nas.training.int8 import merged, quietly
+from nas.machine import quiet_onnxruntime, quietly
+from nas.training.int8 import merged
 from search_spaces import ArchSpec, build_network, count_ram, edge_space, macro_space, reference_arch
 
 KNOWN = {"mobilenet_v1_025": 128, "mobilenet_v2": 96, "efficientnet_lite0": 96, "resnet18": 64, "squeezenet1_1": 96}

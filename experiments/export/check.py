@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,16 +64,3 @@ def lively(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.load_state_dict(kept)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """For exporters, which tell of their passes by every channel there is."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

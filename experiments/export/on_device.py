@@ -7,17 +7,18 @@ from pathlib import Path
 import torch
 
 from experiments.errors import UserError
-from experiments.export.check import difference, quiet, reference
+from experiments.export.check import difference, reference
 from experiments.export.source import Exported
+from nas.machine import quietly
 
-NEEDS_LITERT = "LiteRT needs the package litert-torch: pip install 'scalenas[litert]'"
-NEEDS_EXECUTORCH = "ExecuTorch needs the package executorch: pip install 'scalenas[executorch]'"
+NEEDS_LITERT = "LiteRT needs the package litert-torch: pip install '.[litert]' in the project's folder"
+NEEDS_EXECUTORCH = "ExecuTorch needs the package executorch: pip install '.[executorch]' in the project's folder"
 
 
 def write_litert(exported: Exported, path: Path) -> float:
     """Write `path` for LiteRT, float32, and give the largest difference of its interpreter's outputs. The format holds
     no antialiased resizing. Raises UserError where the package for it is missing."""
-    with quiet():
+    with quietly():
         try:
             import litert_torch  # noqa: PLC0415  optional
             from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
@@ -36,7 +37,7 @@ def write_litert(exported: Exported, path: Path) -> float:
 def write_executorch(exported: Exported, path: Path) -> float:
     """Write `path` for ExecuTorch, float32, with what XNNPACK can do handed to it; give the largest difference of its
     runtime's outputs. Raises UserError where the package for it is missing."""
-    with quiet():
+    with quietly():
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import (  # noqa: PLC0415  optional
                 XnnpackPartitioner,

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from experiments.errors import UserError
-from experiments.export.check import BATCHES, difference, quiet, reference
+from experiments.export.check import BATCHES, difference, reference
 from experiments.export.source import Exported
-from nas.machine import quiet_onnxruntime
+from nas.machine import quiet_onnxruntime, quietly
 
-NEEDS = "ONNX needs the packages onnx, onnxscript and onnxruntime: pip install 'scalenas[export]'"
+NEEDS = "ONNX needs the packages onnx, onnxscript and onnxruntime: pip install '.[export]' in the project's folder"
 
 
 def write_onnx(exported: Exported, path: Path) -> float:
@@ -28,7 +28,7 @@ def write_onnx(exported: Exported, path: Path) -> float:
         onnxruntime = quiet_onnxruntime()
     except ImportError:
         raise UserError(NEEDS) from None
-    with quiet():
+    with quietly():
         program = torch.onnx.export(
             exported.program,
             dynamo=True,

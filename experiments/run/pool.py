@@ -149,7 +149,7 @@ class WorkerPool:
             try:
                 from nas.pool.cluster import cluster_slots  # noqa: PLC0415  needs an optional package
             except ModuleNotFoundError:
-                raise UserError("--executor ray needs Ray: install scalenas[ray]") from None
+                raise UserError("--executor ray needs Ray: pip install '.[ray]' in the project's folder") from None
             return cluster_slots(asked.ray_address, asked.workers, asked.per_device)
 
     def _pack(self, arch: ArchSpec) -> None:

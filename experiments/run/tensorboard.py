@@ -10,7 +10,7 @@ from experiments.errors import UserError
 from nas.figures import Figure
 from nas.search import TrialEvent
 
-NEEDS = "--tensorboard needs the package tensorboard: pip install 'scalenas[tensorboard]'"
+NEEDS = "--tensorboard needs the package tensorboard: pip install '.[tensorboard]' in the project's folder"
 
 
 class Writer(Protocol):

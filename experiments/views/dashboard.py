@@ -11,7 +11,7 @@ from experiments.run.folder import STUDIES, RunFolder
 from nas.study.journal import BatchingJournal
 
 HOST = "127.0.0.1"
-NEEDS = "the dashboard needs the package optuna-dashboard: pip install 'scalenas[dashboard]'"
+NEEDS = "the dashboard needs the package optuna-dashboard: pip install '.[dashboard]' in the project's folder"
 
 
 def journal_of(folder: RunFolder, study: str) -> Path:

@@ -58,7 +58,7 @@ def open_shared_study(
                 study_name=name, storage=opened, sampler=sampler, directions=list(directions), load_if_exists=True
             )
     except ModuleNotFoundError:
-        raise ValueError("`storage` needs psycopg: install scalenas[postgresql]") from None
+        raise ValueError("`storage` needs psycopg: pip install '.[postgresql]' in the project's folder") from None
     except (*_DATABASE_ERRORS, RuntimeError) as error:  # the latter where another version of Optuna made the tables
         raise ValueError(f"`storage` {shown_address(storage)}: cannot be used: {_reason(error, storage)}") from None
     shared = SharedStudy(study, driver, turns)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
-import io
 import itertools
-import logging
 import tempfile
-import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.data.feed import Feed
-from nas.machine import quiet_onnxruntime
+from nas.machine import quiet_onnxruntime, quietly
 
-NEEDS = "int8 needs the packages onnx, onnxscript and onnxruntime: pip install 'scalenas[int8]'"
+NEEDS = "int8 needs the packages onnx, onnxscript and onnxruntime: pip install '.[export]' in the project's folder"
 CALIBRATED_ON = 256
 """Training images at most by which the ranges of activations are set."""
 _AT_ONCE = 64
@@ -129,18 +124,3 @@ def merged(network: nn.Module) -> nn.Module:
 def _one_by_one(images: Tensor) -> Iterator[Any]:
     for image in images.cpu():
         yield np.ascontiguousarray(image[None].numpy())
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """The exporter and the quantiser tell of their passes by every channel there is."""
-    with contextlib.suppress(ImportError):  # its own lock is shared by processes, and left behind where one is ended
-        importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -115,7 +115,7 @@ def test_a_run_says_how_many_classes(tmp_path: Path) -> None:
 def test_programs_agree_with_torch_at_any_batch(tmp_path: Path, captured: Exported, suffix: str) -> None:
     if suffix == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
-            pytest.importorskip(package, reason=f"{package} is not installed: pip install 'scalenas[export]'")
+            pytest.importorskip(package, reason=f"{package} is not installed: pip install '.[export]'")
     # Each network is small; what is to be seen is that every layer of it is said rightly.
     assert export(captured, tmp_path / f"net{suffix}")["difference"] <= 1e-4
     if suffix == ".onnx":
@@ -187,7 +187,7 @@ NAMES = ("cat", "d\u00f6g", "'@NETWORK@\" \n\udce9", "x", "y", "z", "=1")
 
 
 def test_files_say_what_their_images_and_outputs_are(tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'scalenas[export]'")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install '.[export]'")
     import onnx  # noqa: PLC0415  optional
 
     tiny = ArchSpec((StageSpec(channels=8),), StemSpec(4), HeadSpec(8), resolution=16)
