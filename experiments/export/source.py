@@ -126,12 +126,13 @@ def _facts_of(record: ModelRecord, arch: ArchSpec, resizes: bool) -> dict[str, A
     """What a trained network's record tells: how a file becomes an image that the program takes, what was reached, and
     where the weights are from."""
     images, data = record.images, record.data
+    seen = len(record.mean)  # one where colours are shown in grey
     resize = [[images.size, "bicubic"]]
     if not resizes and arch.resolution != images.size:
         resize.append([arch.resolution, "bilinear"])
     measured = {"metric": record.metric, "accuracy": plain(record.accuracy)}  # at the training's own resolution
     return {
-        "colours": {1: "grey", 3: "RGB"}.get(images.channels, f"{images.channels} channels"),
+        "colours": {1: "grey", 3: "RGB"}.get(seen, f"{seen} channels"),
         "background": Levels.from_json(images.levels).background,
         "crop": images.crop,
         "resize": resize,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.errors import RunFailedError
@@ -28,6 +29,7 @@ from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.tables.standing import standing
 from experiments.wording import percent
+from nas.evaluation import Request, with_int8
 from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
@@ -37,6 +39,8 @@ from scaling_search.verdict import ALTERNATIVES
 from search_spaces import ArchSpec
 
 NAME = FRONTIER
+Place = tuple[str, int]
+"""A network's label and a seed."""
 
 
 def run_entries(run: RunContext) -> list[Entry]:
@@ -142,6 +146,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
         for seed in seeds
         for entry in entries
     }
+    requests = _with_known_int8(run, requests)
     labels = {requests[entry.label, seed].key: entry.noted for entry in entries for seed in seeds}
     outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.key], NAME)
     measured, trained = [], {}
@@ -183,6 +188,15 @@ def _say_int8(run: RunContext, point: FrontierPoint) -> None:
             f"int8: {point.label}, {after} against {plain} in float32, {gap}; "
             f"{point.ram:,.0f} bytes of RAM, {point.flash:,.0f} of flash"
         )
+
+
+def _with_known_int8(run: RunContext, requests: Mapping[Place, Request]) -> dict[Place, Request]:
+    """The requests, but with the accuracy in int8 too where the same training was measured in it before."""
+    twins = {place: replace(request, method=with_int8(request.method)) for place, request in requests.items()}
+    missing = {request.key for request in run.unanswered(NAME, list(twins.values()))}
+    if run.settings.training.int8:
+        return dict(requests)
+    return {place: request if twins[place].key in missing else twins[place] for place, request in requests.items()}
 
 
 def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:

@@ -53,6 +53,7 @@ _SHARE_OF_STARTS = 4
 def forecast_discover(run: RunContext) -> dict[str, Any]:
     """Say, and return, what the search would cost; nothing is trained but a few steps to time them."""
     search = plan_search(run)
+    _refuse_bounds(search.space, _bounds(run, search, run.macs), run.settings.general.seed)
     return outlook_discover(run, search.space, search.target_macs, search.max_macs).record
 
 
@@ -94,6 +95,7 @@ def run_discover(run: RunContext) -> BaselineRecord:
         f"baseline: {baseline.macs / 1e6:.3g} M MACs, {baseline.params / 1e6:.3g} M params, "
         f"val {metric_words(run.problem.metric)} "
         f"{100 * (baseline.accuracy or 0):.2f} % over {baseline.n} seed(s), score {baseline.score or 0:.4f}"
+        + ("" if figure.name == "macs" or baseline.cost is None else f", {figure.number(baseline.cost)} {figure.noun}")
         + ("" if baseline.int8 is None else f"; in int8 {100 * baseline.int8:.2f} %")
     )
     return baseline
@@ -229,22 +231,32 @@ def _sampler(run: RunContext, plan: SearchPlan, score: Score, cost: InSpace) -> 
     if feasible is not None and (name == "random" or not starts):
         starts = tuple(_drawn_within(space, feasible, plan.seed))
         if not starts:
-            _refuse_bounds(space, plan)
+            _refuse_bounds(space, plan.bounds, plan.seed)
     return StartWith(sampler, starts if name != "random" or feasible is not None else ())
 
 
-def _refuse_bounds(space: SearchSpace, plan: SearchPlan) -> None:
-    """Raise UserError where no network drawn keeps a bound on memory: a search would train none, or hardly any."""
-    rows = space.sample(trial_rng(plan.seed, 0, "start"), _DRAWS)
-    for bound in plan.bounds:
-        if bound.figure.name in ("ram", "flash"):
-            least = np.nanmin(bound.figure.of_rows(space, rows))
-            if least > bound.most:
-                number, noun = bound.figure.number, bound.figure.noun
-                raise UserError(
-                    f"--max-{bound.figure.name}: {number(bound.most)} {noun} are too few: of {_DRAWS} networks drawn "
-                    f"from the space the least takes {number(least)}; raise it, or lower --target-macs or --resolution"
-                )
+def _refuse_bounds(space: SearchSpace, bounds: Sequence[Bound], seed: int) -> None:
+    """Raise UserError where no network drawn keeps the bounds on memory: a search would train none, or hardly any."""
+    bounds = [bound for bound in bounds if bound.figure.name in ("ram", "flash")]
+    if not bounds:
+        return
+    rows = space.sample(trial_rng(seed, 0, "start"), _DRAWS)
+    found = [bound.figure.of_rows(space, rows) for bound in bounds]
+    mend = "raise it, or lower --target-macs or --resolution"
+    for bound, values in zip(bounds, found, strict=True):
+        least = np.nanmin(values)
+        if least > bound.most:
+            number, noun = bound.figure.number, bound.figure.noun
+            raise UserError(
+                f"--max-{bound.figure.name}: {number(bound.most)} {noun} are too few: of {_DRAWS} networks drawn "
+                f"from the space the least takes {number(least)}; {mend}"
+            )
+    kept = [values <= bound.most for bound, values in zip(bounds, found, strict=True)]
+    if not np.logical_and.reduce(kept).any():
+        raise UserError(
+            f"--max-ram and --max-flash: of {_DRAWS} networks drawn from the space none keeps both; "
+            f"{mend.replace('it', 'one', 1)}"
+        )
 
 
 def _drawn_within(space: SearchSpace, feasible: Feasible, seed: int) -> Iterator[Params]:

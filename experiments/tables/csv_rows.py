@@ -62,10 +62,10 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """The rows of a table with a column for each field of the dataclass `kind`; other columns are passed over.
 
-    Fields are of type str, int or float, or `float | None` where a cell may be empty; the column of a field with a
-    default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is not
-    SIGNED or COUNTED, and an accuracy is at most 1. A text is one of those that its field's metadata has as `known`,
-    if any. Raises UserError, naming file, row (from 1) and column, for anything else.
+    Fields are of type str, int or float, or one of the latter `| None` where a cell may be empty; the column of a field
+    with a default may be missing. Numbers are read exactly as they are written; they are at least 0 where the field is
+    not SIGNED or COUNTED, and an accuracy is at most 1. A text is one of those that its field's metadata has as
+    `known`, if any. Raises UserError, naming file, row (from 1) and column, for anything else.
     """
     table = read_table(path)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
@@ -106,13 +106,14 @@ def _cell(cell: str, field: dataclasses.Field[Any]) -> Any:
             raise ValueError(f"{cell!r:.40} is none of {', '.join(known)}")
         return _as_meant(cell)
     value = number(cell)
-    if value is None and kind == "float | None":
+    if value is None and kind.endswith(" | None"):
         return None
     if value is None:
         raise ValueError("is empty; it takes a number")
     low, share = field.metadata.get("low", 0), field.name == "accuracy" or field.metadata.get("high") == 1
     if value < low or (share and value > 1):
         raise ValueError(f"{cell} is out of range; it takes {'0 to 1' if share else f'{low} or more'}")
-    if kind == "int" and value != int(value):
+    whole = kind.startswith("int")
+    if whole and value != int(value):
         raise ValueError(f"{cell} is not a whole number")
-    return int(value) if kind == "int" else value
+    return int(value) if whole else value

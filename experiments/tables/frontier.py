@@ -51,8 +51,8 @@ class FrontierPoint:
     latency_ms: float | None = None
     plan: str = ""
     activations: float | None = None
-    ram: float | None = None
-    flash: float | None = None
+    ram: int | None = None
+    flash: int | None = None
     int8: float | None = field(default=None, metadata={"high": 1})
     int8_std: float | None = None
 
@@ -112,7 +112,8 @@ def _spread(values: Sequence[float]) -> float:
 
 def points_table(points: Sequence[FrontierPoint]) -> pd.DataFrame:
     """One row a point, columns as the fields of FrontierPoint."""
-    return pd.DataFrame([dataclasses.asdict(point) for point in points], columns=_columns())
+    table = pd.DataFrame([dataclasses.asdict(point) for point in points], columns=_columns())
+    return table.astype({"ram": "Int64", "flash": "Int64"})  # whole where some are missing, too
 
 
 def points_csv(points: Sequence[FrontierPoint]) -> str:
@@ -177,10 +178,14 @@ def _own(rows: Sequence[Mapping[str, Any]], name: str) -> list[FrontierPoint]:
         FrontierPoint(
             row["label"], "own", name, name, "own", 0, "own", 2 if row.get("std") else 1, row["accuracy"] / unit,
             (row.get("std") or 0.0) / unit, round(row.get("macs") or 0), round(row.get("params") or 0), 0, "",
-            row.get("latency_ms"), "", row.get("activations"), row.get("ram"), row.get("flash"),
+            row.get("latency_ms"), "", row.get("activations"), _whole(row.get("ram")), _whole(row.get("flash")),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _columns() -> list[str]:

@@ -35,11 +35,13 @@ WITHOUT_TORCH = (".onnx", ".tflite")
 TINY = ArchSpec((StageSpec(channels=8),), StemSpec(8), HeadSpec(16), resolution=16)
 
 
-def trained(file: Path, crop: str, channels: int = 3, resolution: int = 16) -> Path:
-    """A network of made-up weights and record. Images of one channel are repeated for it."""
-    arch = replace(TINY, resolution=resolution)
+def trained(file: Path, crop: str, channels: int = 3, resolution: int = 16, *, grey: bool = False) -> Path:
+    """A network of made-up weights and record. Images of one channel are repeated for it; a `grey` one has one channel
+    and sees images of three in grey."""
+    arch = replace(TINY, resolution=resolution, input_channels=1 if grey else 3)
+    seen = 1 if grey else channels
     record = ModelRecord(
-        arch=arch, classes=tuple("abcdefg"), mean=(0.4, 0.5, 0.6)[:channels], std=(0.2, 0.3, 0.25)[:channels],
+        arch=arch, classes=tuple("abcdefg"), mean=(0.4, 0.5, 0.6)[:seen], std=(0.2, 0.3, 0.25)[:seen],
         padding=arch.padding, norm_eps=arch.norm_eps, metric="accuracy", accuracy=Accuracies(0.75, 0.5),
         images=ImageFormat(24, channels, crop, replace(Levels(), background=0).to_json()),
         data=OpenedData("mine", "0123", 0, None, None), made_by=MadeBy("fast", 3, 0, {"scalenas": "0.1.0"}),
@@ -68,14 +70,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize(
     ("suffix", "prepares", "images"),
     [(".onnx", False, ("center", 3)), (".onnx", True, ("pad", 1)), (".pt2", True, ("center", 3)),
-     (".py", True, ("stretch", 1)), (".tflite", True, ("center", 3)), (".pte", True, ("center", 3))],
+     (".py", True, ("stretch", 1)), (".onnx", False, ("center", 3, "grey")), (".py", True, ("pad", 3, "grey")),
+     (".tflite", True, ("center", 3)), (".pte", True, ("center", 3))],
 )  # fmt: skip
 def test_programs_classify_photos_as_the_project_does(
-    tmp_path: Path, photos: list[str], suffix: str, prepares: bool, images: tuple[str, int]
+    tmp_path: Path, photos: list[str], suffix: str, prepares: bool, images: tuple[str, int, *tuple[str, ...]]
 ) -> None:
     for package in NEEDS.get(suffix, ()):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    model = trained(tmp_path / "model.safetensors", *images)
+    crop, channels, *grey = images
+    model = trained(tmp_path / "model.safetensors", crop, channels, grey=bool(grey))
     net = load_exported(str(model), None, None, None)
     export(net.prepared() if prepares else net, tmp_path / f"net{suffix}")
     (tmp_path / "classify.py").write_text(FIRST + PROGRAMS[suffix])

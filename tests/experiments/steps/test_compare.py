@@ -172,3 +172,21 @@ def test_an_earlier_training_goes_on(
     assert status == 0, err
     assert "mobilenet_v2: 8 px, " in err
     assert (tmp_path / "fresh" / file).read_bytes() != before
+
+
+def test_figures_in_int8_stay_when_they_are_not_asked_for_again(tmp_path: Path, scalenas: Run) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    net = fit_arch(replace(load_arch("mobilenet_v2"), input_channels=1), 8, 2e5, num_classes=10)
+    (tmp_path / "net.json").write_text(net.to_json())
+    short = ("--final-epochs", "1", "--final-seeds", "1", "--resolution", "8", "--train-images", "64")
+    pool = ("--executor", "inline", "--devices", "cpu", "--run", tmp_path / "run")
+    command = ("compare", "digits", *short, *pool, "--arch")
+    status, _, err = scalenas(*command, tmp_path / "net.json", "--int8")
+    assert status == 0, err
+    journal, table = ((tmp_path / "run" / name).read_bytes() for name in ("compare.journal", "frontier.csv"))
+    assert b",int8,int8_std\n" in table
+    status, _, err = scalenas(*command, tmp_path / "net.json")
+    assert status == 0, err
+    assert (tmp_path / "run" / "compare.journal").read_bytes() == journal
+    assert (tmp_path / "run" / "frontier.csv").read_bytes() == table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 
@@ -42,3 +43,18 @@ def test_a_bound_that_no_network_keeps_is_told_before_the_search(scalenas: Run, 
 def test_what_is_no_number_of_bytes(scalenas: Run, tmp_path: Path, text: str) -> None:
     said = scalenas(*SEARCH, "--run", str(tmp_path / "run"), f"--max-flash={text}")
     expect_mistake(said, "--max-flash takes bytes such as 262144, 256k or 1M")
+
+
+def test_a_forecast_is_refused_like_the_search(scalenas: Run, tmp_path: Path) -> None:
+    said = scalenas(*SEARCH, "--run", str(tmp_path / "run"), "--max-ram", "1k", "--dry-run")
+    expect_mistake(said, "--max-ram: 1,024 bytes of RAM (float32) are too few")
+
+
+def test_bounds_that_none_keeps_together_are_told_before_the_search(
+    scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The smaller a network's RAM the larger its flash: each of the bounds is kept by some, both by none.
+    monkeypatch.setattr("nas.figures.memory.PeakRam.of_rows", lambda *_: np.arange(500.0))
+    monkeypatch.setattr("nas.figures.memory.Flash.of_rows", lambda *_: np.arange(500.0)[::-1])
+    said = scalenas(*SEARCH, "--run", str(tmp_path / "run"), "--max-ram", "200", "--max-flash", "200", "--dry-run")
+    expect_mistake(said, "--max-ram and --max-flash: of 500 networks drawn from the space none keeps both; raise one")
