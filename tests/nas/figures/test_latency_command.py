@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import shlex
 import sys
 import time
@@ -92,6 +94,33 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
         hanging.measure(TINY, 7)
     time.sleep(0.8)
     assert not (tmp_path / "late").exists()
+
+
+def test_what_a_command_leaves_behind_is_not_waited_for_but_ended(tmp_path: Path) -> None:
+    held = tmp_path / "held"  # by the shell and by its child: at its end when both have ended
+    os.mkfifo(held)
+    reader = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        command = f"exec 9> {shlex.quote(str(held))}; sleep 300 & echo 5; : {{json}}"
+        assert LatencyCommand(command, tries=1, seconds=60).measure(TINY, 7) == 5  # within the limit: without the child
+        assert select.select([reader], [], [], 20)[0], "the child is alive"
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("where", ["", ">&2"])
+def test_a_command_that_prints_without_end_is_ended(where: str) -> None:
+    with pytest.raises(DeviceError, match="it prints without end: more than 10 MB"):
+        LatencyCommand(f"yes {{json}} {where}", tries=1).measure(TINY, 7)
+
+
+def test_of_much_output_the_last_line_counts() -> None:
+    many = f"{sys.executable} -S -c \"print('1 ms\\n' * 100_000 + '%s')\"; : {{json}}"
+    assert LatencyCommand(many % "progress\\r 7 ms").measure(TINY, 7) == 7
+    long = f"{sys.executable} -S -c \"print('8 ' * 10_000)\"; : {{json}}"
+    with pytest.raises(DeviceError, match=r"no number of milliseconds: …[8 ]+"):
+        LatencyCommand(long, tries=1).measure(TINY, 7)
 
 
 def test_a_command_without_a_network_is_refused() -> None:
