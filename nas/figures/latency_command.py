@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import re
@@ -19,11 +20,14 @@ from typing import IO
 from nas.figures.latency import drawn, onnx_program
 from search_spaces import ArchSpec
 
+_log = logging.getLogger(__name__)
+
 TRIES, SECONDS, PAUSE = 3, 120.0, 2.0
 """How often a command is tried for one network, how long it may take each time, and how long it is waited before the
 second try; before the third twice that."""
 _LONGEST = 200  # characters of what a command said
 _READ, _MOST = 8192, 10**7  # bytes of its output: read of the end; written before it is ended
+_NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:ms\b|\s|$)")
 _LOOKED = 0.02  # seconds between two looks at how much it has written
 
 
@@ -36,9 +40,9 @@ class LatencyCommand:
     """Latencies by a command of the shell, in which `{onnx}`, `{pt2}` or `{json}` stands for a file of the network:
     ONNX, torch.export's, or the architecture alone.
 
-    The network has random weights, which do not change how long it takes, and takes `batch` images. What the command
-    prints last must be the milliseconds of one batch, with or without their unit. Raises ValueError for a command that
-    is given no file.
+    The network has random weights, which do not change how long it takes, and takes `batch` images. The last line that
+    the command prints must begin with the milliseconds of one batch: `12.3`, `12.3 ms` or `12.3ms`. Raises ValueError
+    for a command that is given no file.
     """
 
     command: str
@@ -58,8 +62,8 @@ class LatencyCommand:
         return f"command {self.command!r}, batch {self.batch}"
 
     def measure(self, arch: ArchSpec, num_classes: int) -> float:
-        """Milliseconds for one batch, of the first try that succeeds. Raises DeviceError where none does, and
-        ImportError where packages for ONNX are missing."""
+        """Milliseconds for one batch, of the first try that succeeds; those that fail are logged. Raises DeviceError
+        where none succeeds, and ImportError where packages for ONNX are missing."""
         with tempfile.TemporaryDirectory(prefix="scalenas-") as room:
             command = self.command
             for place, write in _WRITERS.items():
@@ -74,6 +78,7 @@ class LatencyCommand:
                     if done == self.tries:
                         what = f"`latency_command` {self.command!r} gave no latency of network {arch.id}"
                         raise DeviceError(f"{what}, tried {done} times: {error}") from None
+                    _log.warning("latency of network %s, try %d of %d: %s", arch.id, done, self.tries, error)
                     time.sleep(done * self.pause)
         raise AssertionError("the last try returns or raises")
 
@@ -121,13 +126,10 @@ def _end(file: IO[bytes]) -> str:
 def _milliseconds(printed: str) -> float:
     """The number at the beginning of the last line. Raises DeviceError where there is none above 0."""
     line = _last_line(printed)
-    try:
-        value = float(line.split()[0])
-    except (IndexError, ValueError):
-        value = math.nan
-    if not 0 < value < math.inf:
+    found = _NUMBER.match(line)
+    if found is None or not 0 < float(found[1]) < math.inf:
         raise DeviceError(f"its last line is no number of milliseconds: {line}")
-    return value
+    return float(found[1])
 
 
 def _last_line(text: str) -> str:
