@@ -114,11 +114,16 @@ def drawn(arch: ArchSpec, num_classes: int, batch: int, device: str = "cpu") -> 
 
 
 def onnx_program(network: Any, images: Any) -> Any:
-    """The network as torch's exporter makes it for these very images. Raises ImportError without its packages."""
+    """The network as torch's exporter makes it for these very images, with input `images` and output `logits`.
+
+    Raises ImportError without the exporter's packages.
+    """
     import torch  # noqa: PLC0415
 
     with quietly():
-        program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
+        program = torch.onnx.export(
+            network, (images,), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+        )
     assert program is not None
     return program
 
