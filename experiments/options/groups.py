@@ -244,7 +244,7 @@ class FigureOptions:
         help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Or params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        help="Charge macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED,), told={
             "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
@@ -264,7 +264,7 @@ class FigureOptions:
     latency_samples: int = field(default=50, metadata=Option(
         help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
     latency_command: str | None = field(default=None, metadata=Option(
-        help="Prints the ms of {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
+        help="Runs file {onnx}, prints ms.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)

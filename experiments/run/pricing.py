@@ -24,6 +24,8 @@ _COUNTED: Mapping[str, Callable[[int], Figure]] = {
 """Figures that follow from a network and its number of classes alone."""
 DRAWN_FOR_EACH = 6
 """Networks of the space among which each that is measured for latency is chosen."""
+LEAST_RANK = 0.5
+"""Rank correlation of predicted latencies below which the user is warned."""
 
 
 def resolve_figure(run: RunContext, space: SearchSpace) -> Figure:
@@ -74,4 +76,9 @@ def _latency(run: RunContext, space: SearchSpace) -> Latency:
         f"latency: {figure.model.n} networks measured, the others are predicted from them; each of these predicted "
         f"from the others is off by {100 * figure.model.error:.1f} % (median), rank correlation {figure.model.rank:.3f}"
     )
+    if not figure.model.rank >= LEAST_RANK:  # nan where the predictions are all the same
+        run.narrator.say(
+            "warning: that hardly tells which network is faster: the latencies are mostly noise (does anything else "
+            "run on the device, and does it time the network?) or too few, and more --latency-samples help"
+        )
     return figure

@@ -16,7 +16,7 @@ import numpy as np
 from nas.figures.figure import Figure, Floats, Rows, members
 from nas.figures.latency_model import LEAST, LatencyModel, features, spread_out
 from nas.files import read_json, replace_text
-from nas.machine import quiet_onnxruntime, wait_for
+from nas.machine import quiet_onnxruntime, quietly, wait_for
 from search_spaces import ArchSpec, SearchSpace
 
 BACKENDS = ("torch", "onnxruntime")
@@ -114,10 +114,16 @@ def drawn(arch: ArchSpec, num_classes: int, batch: int, device: str = "cpu") -> 
 
 
 def onnx_program(network: Any, images: Any) -> Any:
-    """The network as torch's exporter makes it for these very images. Raises ImportError without its packages."""
+    """The network as torch's exporter makes it for these very images, with input `images` and output `logits`.
+
+    Raises ImportError without the exporter's packages.
+    """
     import torch  # noqa: PLC0415
 
-    program = torch.onnx.export(network, (images,), dynamo=True, input_names=["images"], verbose=False)
+    with quietly():
+        program = torch.onnx.export(
+            network, (images,), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+        )
     assert program is not None
     return program
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.data.feed import Feed
+from nas.figures.latency import onnx_program
 from nas.machine import quiet_onnxruntime, quietly
 
 NEEDS = "int8 needs the packages onnx, onnxscript and onnxruntime: pip install '.[export]' in the project's folder"
@@ -84,15 +85,7 @@ def quantise(network: nn.Module, images: Feed, metadata: Mapping[str, str] | Non
 
     with tempfile.TemporaryDirectory(prefix="scalenas-") as folder, quietly():
         plain, file = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        program = torch.onnx.export(
-            merged(network),
-            (torch.zeros(1, images.channels, images.resolution, images.resolution),),
-            dynamo=True,
-            input_names=["images"],
-            output_names=["logits"],
-            verbose=False,
-        )
-        assert program is not None
+        program = onnx_program(merged(network), torch.zeros(1, images.channels, images.resolution, images.resolution))
         program.save(str(plain), external_data=False)
         tools.quantize_static(
             str(plain),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
+import select
 import shlex
 import sys
 import time
@@ -52,18 +56,39 @@ def test_a_command_gets_the_network_and_its_last_number_counts(tmp_path: Path) -
     assert "batch 2" in command.words
 
 
-def test_a_command_gets_onnx() -> None:
+def test_a_command_gets_onnx_and_its_user_no_words_of_the_exporter(
+    recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package, reason=f"{package} is not installed")
     check = "import onnx, sys; print(len(onnx.load(sys.argv[1]).graph.input))"
     assert LatencyCommand(f'{sys.executable} -c "{check}" {{onnx}}').measure(TINY, 7) == 1
+    logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (recwarn.list, logged, *capsys.readouterr()) == ([], [], "", "")
 
 
-def test_a_failing_command_is_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "ms"),
+    [("12.3ms", 12.3), ("12.3 ms", 12.3), ("5", 5), (".5ms", 0.5), ("5.", 5), ("1.5e-1ms", 0.15), ("2ms, 31 runs", 2)],
+)
+def test_milliseconds_are_told_with_or_without_their_unit(line: str, ms: float) -> None:
+    assert LatencyCommand(f"echo '{line}'; : {{json}}").measure(TINY, 7) == ms
+
+
+@pytest.mark.parametrize("line", ["12,3ms", "12.3.4", "12.3s", "12.3msec", "ms", "1e999", "-4ms", "0ms", "inf", "1e"])
+def test_a_line_that_begins_with_no_milliseconds_is_refused(line: str) -> None:
+    with pytest.raises(DeviceError, match=f"no number of milliseconds: {re.escape(line)}$"):
+        LatencyCommand(f"echo '{line}'; : {{json}}", tries=1).measure(TINY, 7)
+
+
+def test_a_failing_command_is_tried_again_which_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notes = shlex.quote(str(tmp_path / "notes"))
     flaky = f"test -f {{json}} && echo try >> {notes} && test $(wc -l < {notes}) -ge 3 && echo 4"
     assert LatencyCommand(flaky, pause=0).measure(TINY, 7) == 4
     assert (tmp_path / "notes").read_text() == "try\n" * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"latency of network {TINY.id}, try {done} of 3: status 1; nothing was printed" for done in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +117,33 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
         hanging.measure(TINY, 7)
     time.sleep(0.8)
     assert not (tmp_path / "late").exists()
+
+
+def test_what_a_command_leaves_behind_is_not_waited_for_but_ended(tmp_path: Path) -> None:
+    held = tmp_path / "held"  # by the shell and by its child: at its end when both have ended
+    os.mkfifo(held)
+    reader = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        command = f"exec 9> {shlex.quote(str(held))}; sleep 300 & echo 5; : {{json}}"
+        assert LatencyCommand(command, tries=1, seconds=60).measure(TINY, 7) == 5  # within the limit: without the child
+        assert select.select([reader], [], [], 20)[0], "the child is alive"
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("where", ["", ">&2"])
+def test_a_command_that_prints_without_end_is_ended(where: str) -> None:
+    with pytest.raises(DeviceError, match="it prints without end: more than 10 MB"):
+        LatencyCommand(f"yes {{json}} {where}", tries=1).measure(TINY, 7)
+
+
+def test_of_much_output_the_last_line_counts() -> None:
+    many = f"{sys.executable} -S -c \"print('1 ms\\n' * 100_000 + '%s')\"; : {{json}}"
+    assert LatencyCommand(many % "progress\\r 7 ms").measure(TINY, 7) == 7
+    long = f"{sys.executable} -S -c \"print('8 ' * 10_000)\"; : {{json}}"
+    with pytest.raises(DeviceError, match=r"no number of milliseconds: …[8 ]+"):
+        LatencyCommand(long, tries=1).measure(TINY, 7)
 
 
 def test_a_command_without_a_network_is_refused() -> None:
