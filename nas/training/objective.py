@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from nas import evaluation
 from search_spaces import ArchError, ArchSpec, build_network, load_weights
-from search_spaces.inherit import inherit
 from search_spaces.network import Network
+from search_spaces.weights.inherit import inherit
 from search_spaces.weights_file import WeightsError
 
 _DIGITS = 16  # of a digest
@@ -152,7 +152,7 @@ class Inherited:
     source: str
 
     def load_into(self, network: nn.Module) -> bool:
-        """Fill the network (see search_spaces.inherit); its classifier never, so False.
+        """Fill the network (see search_spaces.weights.inherit); its classifier never, so False.
 
         Raises WeightsError for the file and ArchError for a network that is no part of the parent.
         """

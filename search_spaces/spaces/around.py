@@ -1,6 +1,6 @@
 """A space cut out of one network, its parent: fewer layers, channels and pixels, at one cost.
 
-What is found in it can begin with the parent's weights (search_spaces.inherit).
+What is found in it can begin with the parent's weights (search_spaces.weights.inherit).
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ function mark(kind, x, y, size, attributes) {
       plus: () => {
         const t = 0.4 * a;
         const b = 1.2 * a;
-        return `M${x - t},${y - b}h${2 * t}v${b - t}h${b - t}v${2 * t}h${t - b}v${b - t}h${-2 * t}v${t - b}h${t - b}v${-2 * t}h${b - t}Z`;
+        const arms = `h${2 * t}v${b - t}h${b - t}v${2 * t}h${t - b}v${b - t}`;
+        return `M${x - t},${y - b}${arms}h${-2 * t}v${t - b}h${t - b}v${-2 * t}h${b - t}Z`;
       },
     }[shape];
   const line = shape === "cross" || shape === "ring" || shape === "triangle";

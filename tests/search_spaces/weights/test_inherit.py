@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces import ArchError, ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, count_macs
-from search_spaces.inherit import inherit
 from search_spaces.network import Gate, Network, classifier_name
 from search_spaces.spaces.around import around_space
+from search_spaces.weights.inherit import inherit
 
 PARENTS = {
     "mbconv": ArchSpec(
