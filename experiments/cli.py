@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from experiments.errors import RunFailedError, UserError, from_user, told
+from experiments.errors import RunFailedError, UserError, from_user, needing_packages, told
 from experiments.options.asked import Asked, ask, refuse_idle
 from experiments.options.command import TEXT, Sections, flags
 from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
@@ -333,7 +333,10 @@ def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -
     from experiments.run.progress import Narrator  # noqa: PLC0415
     from experiments.views.quantisation import int8_line, write_int8  # noqa: PLC0415
     from experiments.views.trained import load_trained  # noqa: PLC0415
+    from nas.training.int8 import check_packages  # noqa: PLC0415
 
+    with needing_packages():
+        check_packages()
     narrator, trained = Narrator(), load_trained(arch)
     facts = []
     for file in files:

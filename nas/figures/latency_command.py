@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import shlex
@@ -16,6 +17,10 @@ from pathlib import Path
 from nas.figures.latency import drawn, onnx_program
 from search_spaces import ArchSpec
 
+NEEDS = (
+    "`latency_command` with {onnx} needs the packages onnx and onnxscript: "
+    "pip install '.[export]' in the project's folder"
+)
 TRIES, SECONDS, PAUSE = 3, 120.0, 2.0
 """How often a command is tried for one network, how long it may take each time, and how long it is waited before the
 second try; before the third twice that."""
@@ -33,7 +38,7 @@ class LatencyCommand:
 
     The network has random weights, which do not change how long it takes, and takes `batch` images. What the command
     prints last must be the milliseconds of one batch, with or without their unit. Raises ValueError for a command that
-    is given no file.
+    is given no file, and for one that is given ONNX where a package that writes it is missing.
     """
 
     command: str
@@ -47,14 +52,19 @@ class LatencyCommand:
             raise ValueError(
                 f"`latency_command` {self.command!r} is given no network: {', '.join(_WRITERS)} stand for its file"
             )
+        if "{onnx}" in self.command:
+            try:
+                for name in ("onnx", "onnxscript"):
+                    importlib.import_module(name)
+            except ImportError:
+                raise ValueError(NEEDS) from None
 
     @property
     def words(self) -> str:
         return f"command {self.command!r}, batch {self.batch}"
 
     def measure(self, arch: ArchSpec, num_classes: int) -> float:
-        """Milliseconds for one batch, of the first try that succeeds. Raises DeviceError where none does, and
-        ImportError where packages for ONNX are missing."""
+        """Milliseconds for one batch, of the first try that succeeds. Raises DeviceError where none does."""
         with tempfile.TemporaryDirectory(prefix="scalenas-") as room:
             command = self.command
             for place, write in _WRITERS.items():
