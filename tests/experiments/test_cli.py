@@ -80,7 +80,9 @@ def test_inspect_shows_memory_and_what_others_count(scalenas: Run) -> None:
         (("net.json", "--data", "digits"), "--data has no effect without a file .int8.onnx"),
         (("net.int8.onnx",), "give --data DATA"),
         (("net.int8.onnx", "--data", "digits", "--num-classes", "3"), "leave out --weights and the like"),
-        (("net.int8.onnx", "--data", "digits"), "mobilenet_v1_025: no such file or folder"),
+        (("net.int8.onnx", "--data", "digits"), "mobilenet_v1_025: int8 takes a trained network: a file of"),
+        (("net.int8.onnx", "--data", "digits", "--with-preprocessing"), "net.int8.onnx: int8 takes no --with-prep"),
+        (("net.py", "-o", "net.int8.onnx", "--data", "digits", "--with-preprocessing"), "int8 takes no --with-prep"),
     ],
 )
 def test_what_a_file_in_int8_takes(scalenas: Run, arguments: tuple[str, ...], words: str) -> None:
