@@ -3,7 +3,8 @@ states.
 
     python -m benchmarks.exports DATA RUN/models/*.safetensors --python CLEAN/bin/python [--photos 20]
 
-Each trained network is written in every format asked for, plain and `--with-preprocessing`, and the programs of
+Each trained network is written in every format asked for, plain and (but for .int8.onnx, which is calibrated on DATA)
+`--with-preprocessing`, and the programs of
 docs/export.md classify the same photographs (drawn from the split that the training was measured on) in a Python
 without scalenas; all they know of the images stands in the files. Prints, for each file, on how many of the
 photographs it names the class that `scalenas evaluate` names, and both accuracies on them beside that on the whole
@@ -25,13 +26,15 @@ import numpy as np
 from benchmarks.machine import machine
 from experiments.export import export
 from experiments.export.source import load_exported
+from experiments.views.quantisation import write_int8
 from experiments.views.trained import Evaluation, evaluate, load_trained
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 CLEAN = {"ORT_DISABLE_TELEMETRY": "1"}
 """The environment of that Python: no PYTHONPATH leads it back here."""
+INT8 = ".int8.onnx"
 ABSENT = "import importlib.util, sys; assert not any(map(importlib.util.find_spec, sys.argv[1:]))"
-OWN, WITHOUT_TORCH = ("scalenas", "experiments", "scaling_search", "nas", "search_spaces"), {".onnx", ".tflite"}
+OWN, WITHOUT_TORCH = ("scalenas", "experiments", "scaling_search", "nas", "search_spaces"), {INT8, ".onnx", ".tflite"}
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def main() -> None:
             )
             chosen = np.random.default_rng(0).permutation(len(found.names))[: options.photos]
             for suffix in options.formats:
-                for prepares in (False, True):
+                for prepares in (False, True)[: 1 if suffix == INT8 else 2]:
                     named = classified(model, Path(room) / f"net{suffix}", prepares, found, chosen, options)
                     print(f"{model.stem}, {suffix}{' with preprocessing' * prepares}: {compared(found, chosen, named)}")
 
@@ -63,8 +66,11 @@ def classified(  # noqa: PLR0917
     model: Path, file: Path, prepares: bool, found: Evaluation, chosen: np.ndarray, options: argparse.Namespace
 ) -> list[str]:
     """The classes that the page's program names for the chosen photographs."""
-    net = load_exported(str(model), None, None, None)
-    export(net.prepared() if prepares else net, file)
+    if file.name.endswith(INT8):
+        write_int8(load_trained(str(model)), options.data, file, progress=lambda *_: None, tell=print)
+    else:
+        net = load_exported(str(model), None, None, None)
+        export(net.prepared() if prepares else net, file)
     program = file.with_name("classify.py")
     first, *parts = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     suffixes = re.findall(r"^`(\.\w+)` \(`pip install", PAGE.read_text(), re.MULTILINE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from experiments.errors import RunFailedError, UserError, from_user, told
+from experiments.errors import RunFailedError, UserError, from_user, needing_packages, told
 from experiments.options.asked import Asked, ask, refuse_idle
 from experiments.options.command import TEXT, Sections, flags
 from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
@@ -301,6 +301,8 @@ def export(  # noqa: PLR0917  click passes all by name
     for file in map(Path, output):
         check_output(file)
     files = [Path(file) for file in output if not file.endswith(".int8.onnx")]
+    if prepares and (others := [file for file in output if file.endswith(".int8.onnx")]):
+        raise UserError(f"{others[0]}: int8 takes no --with-preprocessing: give the file images that are normalised")
     if prepares and not any(file.suffix in RUNNABLE for file in files):
         raise UserError(f"--with-preprocessing has no effect without a file of {', '.join(RUNNABLE)}")
     quantised = _quantise(arch, [Path(file) for file in output if file.endswith(".int8.onnx")], data,
@@ -330,10 +332,16 @@ def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -
         raise UserError(f"{files[0]}: int8 takes images to be calibrated on: give --data DATA")
     if changed:
         raise UserError(f"{files[0]}: int8 takes a trained network as it is: leave out --weights and the like")
+    from experiments.run.naming import is_reference  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
     from experiments.views.quantisation import int8_line, write_int8  # noqa: PLC0415
     from experiments.views.trained import load_trained  # noqa: PLC0415
+    from nas.training.int8 import check_packages  # noqa: PLC0415
 
+    if is_reference(arch):
+        raise UserError(f"{arch}: int8 takes a trained network: a file of models/ or a run folder")
+    with needing_packages():
+        check_packages()
     narrator, trained = Narrator(), load_trained(arch)
     facts = []
     for file in files:

@@ -34,6 +34,15 @@ def from_user(where: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def needing_packages() -> Iterator[None]:
+    """Turn the ImportError of a check that says which packages to install into a UserError."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(" ".join(str(error).split())) from None
+
+
+@contextmanager
 def from_users_code(where: str) -> Iterator[None]:
     """Turn whatever code of the user's raises into a UserError, an exit too: how the command ends is not for it to
     say."""

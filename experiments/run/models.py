@@ -84,10 +84,10 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
         file, weights = _file(run.folder, name, request.arch), evaluator.keep.file(request)
         if weights is not None and weights.is_file():
             accuracy, metric = _accuracy(outcome), evaluator.objective.metric.name
-            dataset = evaluator.of_method(request.method).dataset
-            recipe = run.problem.recipe_of(request.method)
+            trainer = evaluator.of_method(request.method)  # whose method leaves out int8 that is measured beside it
+            recipe = run.problem.recipe_of(trainer.method)
             made_by = MadeBy(recipe, request.fidelity.epochs, request.seed, package_versions())
-            record = model_record(run, request.arch, dataset, metric, accuracy, made_by=made_by)
+            record = model_record(run, request.arch, trainer.dataset, metric, accuracy, made_by=made_by)
             with from_user():
                 save_tensors(read_weights(weights), file, durable=True, metadata=record.metadata)
         elif not _is_of(file, request.arch):

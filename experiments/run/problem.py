@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.errors import UserError, from_user, from_users_code
+from experiments.errors import UserError, from_users_code, needing_packages
 from experiments.options.flags import with_flags
 from experiments.options.settings import Settings
 from experiments.records import DataFacts
@@ -85,7 +85,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     """
     asked = settings.data
     if wants_int8(settings):
-        with from_user():
+        with needing_packages():
             check_packages()
     remarks: list[str] = []
     base = largest_resolution(asked.resolution)

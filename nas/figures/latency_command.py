@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import math
 import os
@@ -22,6 +23,10 @@ from search_spaces import ArchSpec
 
 _log = logging.getLogger(__name__)
 
+NEEDS = (
+    "`latency_command` with {onnx} needs the packages onnx and onnxscript: "
+    "pip install '.[export]' in the project's folder"
+)
 TRIES, SECONDS, PAUSE = 3, 120.0, 2.0
 """How often a command is tried for one network, how long it may take each time, and how long it is waited before the
 second try; before the third twice that."""
@@ -42,7 +47,7 @@ class LatencyCommand:
 
     The network has random weights, which do not change how long it takes, and takes `batch` images. The last line that
     the command prints must begin with the milliseconds of one batch: `12.3`, `12.3 ms` or `12.3ms`. Raises ValueError
-    for a command that is given no file.
+    for a command that is given no file, and for one that is given ONNX where a package that writes it is missing.
     """
 
     command: str
@@ -56,6 +61,12 @@ class LatencyCommand:
             raise ValueError(
                 f"`latency_command` {self.command!r} is given no network: {', '.join(_WRITERS)} stand for its file"
             )
+        if "{onnx}" in self.command:
+            try:
+                for name in ("onnx", "onnxscript"):
+                    importlib.import_module(name)
+            except ImportError:
+                raise ValueError(NEEDS) from None
 
     @property
     def words(self) -> str:
@@ -63,7 +74,7 @@ class LatencyCommand:
 
     def measure(self, arch: ArchSpec, num_classes: int) -> float:
         """Milliseconds for one batch, of the first try that succeeds; those that fail are logged. Raises DeviceError
-        where none succeeds, and ImportError where packages for ONNX are missing."""
+        where none succeeds."""
         with tempfile.TemporaryDirectory(prefix="scalenas-") as room:
             command = self.command
             for place, write in _WRITERS.items():

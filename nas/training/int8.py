@@ -57,6 +57,13 @@ class Quantised:
         ]
         return torch.tensor(found, device=feed.device)
 
+    def saying(self, metadata: Mapping[str, str]) -> Quantised:
+        """The same, with what it says of itself."""
+        onnx = importlib.import_module("onnx")
+        model = onnx.load_from_string(self.model)
+        onnx.helper.set_model_props(model, dict(metadata))
+        return Quantised(model.SerializeToString())
+
     @cached_property
     def _session(self) -> Any:
         onnxruntime = quiet_onnxruntime()
@@ -67,11 +74,11 @@ class Quantised:
         return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
 
 
-def quantise(network: nn.Module, images: Feed, metadata: Mapping[str, str] | None = None) -> Quantised:
+def quantise(network: nn.Module, images: Feed) -> Quantised:
     """A network, on the CPU in evaluation mode, in int8: weights symmetric by output channel, activations by tensor.
 
-    images: of training; ranges are the least and the largest values that a fixed sample of them gives. metadata: what
-    the model says of itself. Raises ImportError where packages are missing (see check_packages).
+    images: of training; ranges are the least and the largest values that a fixed sample of them gives. Raises
+    ImportError where packages are missing (see check_packages).
     """
     check_packages()
     onnx = importlib.import_module("onnx")
@@ -99,7 +106,6 @@ def quantise(network: nn.Module, images: Feed, metadata: Mapping[str, str] | Non
         model = onnx.load(str(file))
     for node in model.graph.node:  # where in Python it is from would be most of a small file
         del node.metadata_props[:]
-    onnx.helper.set_model_props(model, dict(metadata or {}))
     return Quantised(model.SerializeToString())
 
 

@@ -80,11 +80,41 @@ def test_inspect_shows_memory_and_what_others_count(scalenas: Run) -> None:
         (("net.json", "--data", "digits"), "--data has no effect without a file .int8.onnx"),
         (("net.int8.onnx",), "give --data DATA"),
         (("net.int8.onnx", "--data", "digits", "--num-classes", "3"), "leave out --weights and the like"),
-        (("net.int8.onnx", "--data", "digits"), "mobilenet_v1_025: no such file or folder"),
+        (("net.int8.onnx", "--data", "digits"), "mobilenet_v1_025: int8 takes a trained network: a file of"),
+        (("net.int8.onnx", "--data", "digits", "--with-preprocessing"), "net.int8.onnx: int8 takes no --with-prep"),
+        (("net.py", "-o", "net.int8.onnx", "--data", "digits", "--with-preprocessing"), "int8 takes no --with-prep"),
     ],
 )
 def test_what_a_file_in_int8_takes(scalenas: Run, arguments: tuple[str, ...], words: str) -> None:
     expect_mistake(scalenas("export", "mobilenet_v1_025", "-o", *arguments), words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("discover", "digits", "--int8"), ("discover", "digits", "--metric", "int8"), ("compare", "digits", "--int8"),
+     ("run", "digits", "--int8", "--max-ram", "9k"),
+     ("export", "a.safetensors", "-o", "a.int8.onnx", "--data", "digits")],
+)  # fmt: skip
+def test_int8_without_its_packages(
+    scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    folder = () if arguments[0] == "export" else ("--run", tmp_path / "run")
+    answer = scalenas(*arguments, *folder)
+    expect_mistake(answer, "int8 needs the packages onnx, onnxscript and onnxruntime: pip install")
+    assert len(answer[2].splitlines()) == 1  # nothing is said of data, which are not opened
+
+
+@pytest.mark.parametrize("command", ["frontier", "discover"])
+def test_a_latency_command_without_the_packages_for_its_file(
+    scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    arguments: tuple[str | Path, ...] = ("digits", "--run", tmp_path / "run", "--cost", "latency", *SMALL[:2])
+    if command == "frontier":
+        arguments = (Path(__file__).parent / "old_runs" / "full", "-o", tmp_path / "drawn.png", "-x", "latency")
+    answer = scalenas(command, *arguments, "--latency-command", "echo 1 # {onnx}")
+    expect_mistake(answer, "--latency-command with {onnx} needs the packages onnx and onnxscript: pip install")
 
 
 def test_inspect_shows_a_detectors_parts(scalenas: Run) -> None:

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from experiments.export import FIXED, export
 from experiments.export.source import load_exported
 from experiments.records.model import ImageFormat, MadeBy, ModelRecord, OpenedData
 from experiments.records.training import Accuracies
+from experiments.views.quantisation import write_int8
 from experiments.views.trained import load_trained, predict
 from nas.data.levels import Levels
 from nas.training.checkpoint import save_weights
@@ -32,6 +34,7 @@ PROGRAMS = dict(zip(re.findall(r"^`(\.\w+)` \(`pip install", PAGE.read_text(), r
 NEEDS = {".onnx": ("onnx", "onnxscript", "onnxruntime"), ".tflite": ("litert_torch",), ".pte": ("executorch",)}
 OWN = ("scalenas", "experiments", "scaling_search", "nas", "search_spaces")
 WITHOUT_TORCH = (".onnx", ".tflite")
+SILENT: dict[str, Any] = {"progress": lambda *_: None, "tell": lambda _: None}
 TINY = ArchSpec((StageSpec(channels=8),), StemSpec(8), HeadSpec(16), resolution=16)
 
 
@@ -48,6 +51,17 @@ def trained(file: Path, crop: str, channels: int = 3, resolution: int = 16, *, g
     )  # fmt: skip
     save_weights(exported(arch).network, file, metadata=record.metadata)
     return file
+
+
+def labelled(folder: Path) -> str:
+    """Images of the network's first two classes, to calibrate on and to measure."""
+    rng = np.random.default_rng(2)
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for i in range(30):
+            pixels = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((40, 30), Image.Resampling.BICUBIC).save(folder / name / f"{i}.png")
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +85,24 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ("suffix", "prepares", "images"),
     [(".onnx", False, ("center", 3)), (".onnx", True, ("pad", 1)), (".pt2", True, ("center", 3)),
      (".py", True, ("stretch", 1)), (".onnx", False, ("center", 3, "grey")), (".py", True, ("pad", 3, "grey")),
+     (".int8.onnx", False, ("center", 3)),
      (".tflite", True, ("center", 3)), (".pte", True, ("center", 3))],
 )  # fmt: skip
 def test_programs_classify_photos_as_the_project_does(
     tmp_path: Path, photos: list[str], suffix: str, prepares: bool, images: tuple[str, int, *tuple[str, ...]]
 ) -> None:
-    for package in NEEDS.get(suffix, ()):
+    kind = Path(f"net{suffix}").suffix
+    for package in NEEDS.get(kind, ()):
         pytest.importorskip(package, reason=f"{package} is not installed")
     crop, channels, *grey = images
     model = trained(tmp_path / "model.safetensors", crop, channels, grey=bool(grey))
-    net = load_exported(str(model), None, None, None)
-    export(net.prepared() if prepares else net, tmp_path / f"net{suffix}")
-    (tmp_path / "classify.py").write_text(FIRST + PROGRAMS[suffix])
-    blocked = [*OWN, *(["torch"] if suffix in WITHOUT_TORCH else [])]
+    if suffix == ".int8.onnx":
+        write_int8(load_trained(str(model)), labelled(tmp_path / "data"), tmp_path / f"net{suffix}", **SILENT)
+    else:
+        net = load_exported(str(model), None, None, None)
+        export(net.prepared() if prepares else net, tmp_path / f"net{suffix}")
+    (tmp_path / "classify.py").write_text(FIRST + PROGRAMS[kind])
+    blocked = [*OWN, *(["torch"] if kind in WITHOUT_TORCH else [])]
     start = (
         f"import sys, runpy; sys.path.append({sysconfig.get_paths()['purelib']!r});"
         f"sys.modules.update(dict.fromkeys({blocked!r})); sys.argv[1:] = {[f'net{suffix}', *photos]!r};"
@@ -121,6 +140,25 @@ def test_every_program_has_its_facts_beside_it(tmp_path: Path) -> None:
     assert other.facts["resize"] == [[24, "bicubic"]]
     again = load_trained(str(tmp_path / "net.weights.safetensors"))  # which says all that the training's own file does
     assert again.record == net.record
+
+
+def test_a_file_in_int8_says_what_others_say_and_both_accuracies(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    for package in NEEDS[".onnx"]:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    model = trained(tmp_path / "model.safetensors", "pad")
+    told = write_int8(load_trained(str(model)), labelled(tmp_path / "data"), tmp_path / "net.int8.onnx", **SILENT)
+    facts = json.loads((tmp_path / "net.int8.onnx.model.json").read_text())
+    assert told["files"] == [str(tmp_path / "net.int8.onnx"), str(tmp_path / "net.int8.onnx.model.json")]
+    properties = onnx.load(tmp_path / "net.int8.onnx").metadata_props
+    assert {each.key: json.loads(each.value) for each in properties} == facts
+    measured = facts.pop("quantised")
+    assert facts == replace(load_exported(str(model), None, None, None), fixed=True).facts
+    assert facts["input"]["shape"] == [1, 3, 16, 16]
+    assert measured == {"data": str(tmp_path / "data")} | {
+        name: told[name] for name in ("split", "images", "same_data", "accuracy", "int8")
+    }
+    assert 0 <= measured["int8"] <= 1
 
 
 def test_fixed_programs_take_one_image_of_their_size(tmp_path: Path) -> None:

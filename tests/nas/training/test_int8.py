@@ -55,7 +55,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def test_a_file_holds_the_weights_that_are_counted(digits: Dataset) -> None:
     images = open_feed(digits, "train", CPU, share=1.0, resolution=8, channels=1)
-    made = quantise(lively(SMALL, 10), images, {"about": "this"})
+    made = quantise(lively(SMALL, 10), images).saying({"about": "this"})
     model = onnx.load_from_string(made.model)
     onnx.checker.check_model(model, full_check=True)
     assert {each.key: each.value for each in model.metadata_props} == {"about": "this"}
