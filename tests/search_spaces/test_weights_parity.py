@@ -67,8 +67,8 @@ def test_costs_and_logits_are_those_of_the_public_implementation(path: Path) -> 
     spread = np.array(fixture["logits_std"])
     difference = np.abs(logits[:, :8] - np.array(fixture["logits_first8"])) / spread[:, None]
     if difference.max() > 1e-4:
-        # With a formula's weights very deep networks may amplify rounding, which differs from CPU to CPU, to the size of
-        # the logits themselves: these then tell nothing of the network. In float64 that shows.
+        # With a formula's weights very deep networks may amplify rounding, which differs from CPU to CPU, to the size
+        # of the logits themselves: these then tell nothing of the network. In float64 that shows.
         with torch.no_grad():
             exact = network.double()(images(fixture.get("logits_resolution", fixture["resolution"])).double()).numpy()
         rounding = (np.abs(logits - exact) / spread[:, None]).max()
