@@ -19,9 +19,6 @@ class MultiplyAdds(Figure):
     how = "multiply-adds"
     noun = "MACs"
 
-    def number(self, value: float) -> str:
-        return f"{value:,.0f}"
-
     def of(self, arch: ArchSpec) -> int:
         return _counted(arch, self.num_classes)[0]
 
@@ -39,9 +36,6 @@ class Parameters(Figure):
     words = "parameters"
     noun = "parameters"
 
-    def number(self, value: float) -> str:
-        return f"{value:,.0f}"
-
     def of(self, arch: ArchSpec) -> int:
         return _counted(arch, self.num_classes)[1]
 
@@ -58,9 +52,6 @@ class Activations(Figure):
     name = "activations"
     words = "activations"
     noun = "activations"
-
-    def number(self, value: float) -> str:
-        return f"{value:,.0f}"
 
     def of(self, arch: ArchSpec) -> int:
         return _counted(arch, self.num_classes)[2]

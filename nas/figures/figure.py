@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 _MOST_KEPT = 1 << 16  # values of one `InSpace`
+_LARGE = 1e5
 
 
 class Figure(Protocol):
@@ -49,8 +50,8 @@ class Figure(Protocol):
         return self.unit or self.name
 
     def number(self, value: float) -> str:
-        """A value without its unit, for people."""
-        return f"{value:,.6g}"
+        """A value without its unit, for people: counts, and what is as large, to the last digit."""
+        return f"{value:,.0f}" if value >= _LARGE or float(value).is_integer() else f"{value:,.6g}"
 
     def of(self, arch: ArchSpec) -> float:
         """The value of one network. Raises ValueError where there is none."""

@@ -26,9 +26,6 @@ class PeakRam(Figure):
     def noun(self) -> str:
         return f"bytes of RAM ({self.precision})"
 
-    def number(self, value: float) -> str:
-        return f"{value:,.0f}"
-
     def of(self, arch: ArchSpec) -> int:
         return count_ram(arch, None, self.num_classes, self.precision)
 
@@ -49,9 +46,6 @@ class Flash(Figure):
     @property
     def noun(self) -> str:
         return f"bytes of flash ({self.precision})"
-
-    def number(self, value: float) -> str:
-        return f"{value:,.0f}"
 
     def of(self, arch: ArchSpec) -> int:
         return count_flash(arch, self.num_classes, self.precision)
