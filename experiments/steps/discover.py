@@ -242,20 +242,19 @@ def _refuse_bounds(space: SearchSpace, bounds: Sequence[Bound], seed: int) -> No
         return
     rows = space.sample(trial_rng(seed, 0, "start"), _DRAWS)
     found = [bound.figure.of_rows(space, rows) for bound in bounds]
-    mend = "raise it, or lower --target-macs or --resolution"
     for bound, values in zip(bounds, found, strict=True):
         least = np.nanmin(values)
         if least > bound.most:
             number, noun = bound.figure.number, bound.figure.noun
             raise UserError(
                 f"--max-{bound.figure.name}: {number(bound.most)} {noun} are too few: of {_DRAWS} networks drawn "
-                f"from the space the least takes {number(least)}; {mend}"
+                f"from the space the least takes {number(least)}; raise it, or lower --target-macs or --resolution"
             )
     kept = [values <= bound.most for bound, values in zip(bounds, found, strict=True)]
     if not np.logical_and.reduce(kept).any():
         raise UserError(
-            f"--max-ram and --max-flash: of {_DRAWS} networks drawn from the space none keeps both; "
-            f"{mend.replace('it', 'one', 1)}"
+            f"--max-ram and --max-flash: of {_DRAWS} networks drawn from the space none keeps both; raise one, or lower "
+            "--target-macs or --resolution"
         )
 
 
