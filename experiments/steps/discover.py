@@ -253,8 +253,8 @@ def _refuse_bounds(space: SearchSpace, bounds: Sequence[Bound], seed: int) -> No
     kept = [values <= bound.most for bound, values in zip(bounds, found, strict=True)]
     if not np.logical_and.reduce(kept).any():
         raise UserError(
-            f"--max-ram and --max-flash: of {_DRAWS} networks drawn from the space none keeps both; raise one, or lower "
-            "--target-macs or --resolution"
+            f"--max-ram and --max-flash: of {_DRAWS} networks drawn from the space none keeps both; raise one, or "
+            "lower --target-macs or --resolution"
         )
 
 
