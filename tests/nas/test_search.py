@@ -407,7 +407,7 @@ def test_a_figure_of_ones_own_has_a_bound_too(tmp_path: Path, charge: Figure | N
             assert trial.value == SCORE(trial.user_attrs["accuracy"], MACS.of(arch(8)) if charge is None else small)
     reason = next(trial for trial in study.trials if trial.state == TrialState.PRUNED).user_attrs["pruned_because"]
     if charge is None:
-        assert reason == f"{large:,.6g} sq are more than the bound of {small:,.6g}"
+        assert reason == f"{large:,.0f} sq are more than the bound of {small:,.0f}"
     else:
         assert reason == f"a cost of {large:,.6g} is more than the bound of {small:,.6g}"
 
