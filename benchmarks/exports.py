@@ -26,8 +26,9 @@ import numpy as np
 from benchmarks.machine import machine
 from experiments.export import export
 from experiments.export.source import load_exported
+from experiments.run.models import load_trained
 from experiments.views.quantisation import write_int8
-from experiments.views.trained import Evaluation, evaluate, load_trained
+from experiments.views.trained import Evaluation, evaluate
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 CLEAN = {"ORT_DISABLE_TELEMETRY": "1"}

@@ -332,10 +332,10 @@ def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -
         raise UserError(f"{files[0]}: int8 takes images to be calibrated on: give --data DATA")
     if changed:
         raise UserError(f"{files[0]}: int8 takes a trained network as it is: leave out --weights and the like")
+    from experiments.run.models import load_trained  # noqa: PLC0415
     from experiments.run.naming import is_reference  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
     from experiments.views.quantisation import int8_line, write_int8  # noqa: PLC0415
-    from experiments.views.trained import load_trained  # noqa: PLC0415
     from nas.training.int8 import check_packages  # noqa: PLC0415
 
     if is_reference(arch):
@@ -366,10 +366,10 @@ def evaluate(  # noqa: PLR0917  click passes all by name
     MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
     .safetensors file, wherever that lies.
     """
+    from experiments.run.models import load_trained  # noqa: PLC0415
     from experiments.run.progress import Narrator  # noqa: PLC0415
     from experiments.views.evaluation import evaluation_facts, evaluation_table, write_evaluation  # noqa: PLC0415
     from experiments.views.trained import evaluate as measure  # noqa: PLC0415
-    from experiments.views.trained import load_trained  # noqa: PLC0415
 
     if output is not None and Path(output).exists() and not Path(output).is_dir():
         raise UserError(f"-o {output}: is a file, not a folder")
@@ -397,8 +397,8 @@ def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json
     MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
     .safetensors file, wherever that lies. Images are read, resized and normalised as those that it was trained on.
     """
+    from experiments.run.models import load_trained  # noqa: PLC0415
     from experiments.views.prediction import predictions, predictions_csv  # noqa: PLC0415
-    from experiments.views.trained import load_trained  # noqa: PLC0415
 
     if as_csv and as_json:
         raise UserError("--csv and --json exclude each other")

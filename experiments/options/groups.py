@@ -248,7 +248,7 @@ class FigureOptions:
         needs=(_SEARCHED,), told={
             "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
-        help="Target in that unit (latency: ms).", commands=SEARCHING, metavar="N", unset="a plain network's",
+        help="Target, in its unit.", commands=SEARCHING, metavar="N", unset="a plain network's",
         range=Range(0, 1e15, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(
@@ -329,6 +329,9 @@ class FinalOptions:
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
         help="Fine-tune this beside them; repeatable.", commands=COMPARING,
         metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
+    teacher: str | None = field(default=None, metadata=Option(
+        help="Train the run's own again, to imitate MODEL.", commands=COMPARING,
+        metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))
 

@@ -37,6 +37,7 @@ _STYLE = {
     "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
     "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
     "pretrained": Style("P", "#5b3a8e", 55, "pretrained on other images, fine-tuned"),
+    "distilled": Style("v", "#c1272d", 55, "distilled: trained to imitate a teacher, too"),
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
 }
@@ -50,6 +51,7 @@ _RANKS = {
     "rival": 1,
     "reference": 1,
     "pretrained": 2,
+    "distilled": 2,
     "published": 1,
     "own": 1,
     "candidate": 0,

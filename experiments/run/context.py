@@ -110,6 +110,11 @@ class RunContext:
             self.folder, self.settings, self.narrator, self.problem, self.slots, self.closing, self.macs.of
         )
 
+    def close_pool(self) -> None:
+        """End the workers, where there are any, so that those of another evaluator can take their place."""
+        if "pool" in self.__dict__:
+            self.pool.close()
+
     def request(
         self,
         arch: ArchSpec,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from experiments.errors import UserError, from_user
 from experiments.records import BaselineRecord
@@ -16,11 +19,22 @@ from experiments.run.folder import RunFolder, package_versions
 from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Request
 from nas.training.checkpoint import save_tensors
+from nas.training.loop import place_network
 from nas.training.proxy import ProxyEvaluator
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, build_network, load_weights
+from search_spaces.network import Network
 from search_spaces.weights_file import read_weights
 
 _NAME = re.compile(r"[^\w.+-]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its trained weights, in evaluation mode on the CPU, and what its file says of it."""
+
+    record: ModelRecord
+    network: Network
+    file: Path
 
 
 def model_record(
@@ -60,6 +74,18 @@ def model_file(text: str) -> Path:
     if others:
         raise UserError(f"{path}: has trained networks, but no baseline: give one of them, such as {others[0]}")
     raise UserError(f"{path}: no trained network in it; `scalenas train`, `run` and `compare` make some")
+
+
+def load_trained(text: str, *, plain: bool = False) -> Trained:
+    """The network of a run folder (that of a full training, or the baseline), or of a .safetensors file that says what
+    it is; `plain`: as PyTorch alone computes it. Raises UserError."""
+    file = model_file(text)
+    record = read_model(file)
+    with from_user():
+        network = build_network(record.arch, len(record.classes))
+        load_weights(network, file)
+    place_network(network, torch.device("cpu"), plain=plain)
+    return Trained(record, network.eval(), file)
 
 
 def baseline_model(folder: RunFolder) -> Path | None:

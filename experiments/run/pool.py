@@ -54,6 +54,11 @@ class WorkerPool:
         self.closing.callback(executor.close)
         return executor
 
+    def close(self) -> None:
+        """End the executor, if it was started."""
+        if "executor" in self.__dict__:
+            self.executor.close()
+
     @cached_property
     def images(self) -> Images | None:
         """What the built-in training sees in an epoch; None where another is used."""
@@ -113,7 +118,10 @@ class WorkerPool:
     @property
     def _conditions(self) -> dict[str, object]:
         """What the speed depends on, beside the networks."""
-        return {
+        inner = self.problem.evaluator
+        teacher = inner.objective.teacher if isinstance(inner, ProxyEvaluator) else None
+        imitated = {} if teacher is None else {"teacher": teacher.digest}
+        return imitated | {
             "slots": [dataclasses.asdict(slot) | {"device": self._card_of(slot)} for slot in self.slots],
             "executor": self.settings.pool.executor,
             "torch": importlib.metadata.version("torch"),

@@ -25,6 +25,7 @@ from experiments.records.values import needed
 from experiments.run.context import RunContext, in_int8
 from experiments.run.folder import RunFolder
 from experiments.run.models import keep_models
+from experiments.run.teacher import check_teacher, open_teacher, taught
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.tables.standing import standing
@@ -109,10 +110,15 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     """Train every entry, by the best of its plans, at the final fidelity and all seeds; writes frontier.csv, .png, .svg
     and differences.csv."""
     final = run.settings.final
+    if final.teacher is not None:
+        check_teacher(run, final.teacher)
     run.claim(NAME, {"final epochs": final.final_epochs, "final split": run.problem.final_split})
-    measured = _measure(run, _decide(run, entries))
+    chosen = _decide(run, entries)
+    measured = _measure(run, chosen)
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
+    if final.teacher is not None:
+        measured += _distil(run, chosen, final.teacher)
     points = write_frontier(run.folder.path, measured)
     pairs = differences(points)
     replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
@@ -178,6 +184,28 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
     keep_models(run, trained)
     return measured
+
+
+def _distil(run: RunContext, entries: Sequence[Entry], text: str) -> list[FrontierPoint]:
+    """The baseline and its family once more, or where there are none all networks that begin from nothing, each with
+    the teacher to imitate."""
+    own = [entry for entry in entries if entry.role in ("baseline", "family")]
+    teacher = open_teacher(run, text)
+    run.narrator.say(f"teacher: {teacher.file}, val {percent(teacher.record.accuracy.val)}")
+    later, methods = taught(run, teacher)
+    return _measure(
+        later,
+        [
+            replace(
+                entry,
+                label=f"{entry.label}, distilled",
+                role="distilled",
+                method=None if entry.method is None else methods[entry.method],
+            )
+            for entry in own or entries
+            if entry.role != "pretrained"
+        ],
+    )
 
 
 def _say_int8(run: RunContext, point: FrontierPoint) -> None:

@@ -15,7 +15,7 @@ from experiments.tables.frontier import FrontierPoint
 LEVEL = 0.95
 SAME_COST = 0.05
 """MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
-_OWN, OTHERS = ("baseline", "family"), ("reference", "rival", "pretrained")
+_OWN, OTHERS = ("baseline", "family", "distilled"), ("reference", "rival", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,20 @@ class Difference:
 
 
 def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
-    """The baseline and its family, each against the known networks and the rivals of its run at the same cost."""
+    """The baseline and its family, distilled or not, each against the known networks and the rivals of its run at the
+    same cost; and what was distilled against the same without a teacher."""
     return [
         difference(own, other)
         for own in points
         for other in points
-        if own.role in _OWN and other.role in OTHERS and own.run == other.run
-        and abs(own.macs / other.macs - 1) <= SAME_COST
-    ]  # fmt: skip
+        if own.run == other.run and abs(own.macs / other.macs - 1) <= SAME_COST and _compare(own, other)
+    ]
+
+
+def _compare(own: FrontierPoint, other: FrontierPoint) -> bool:
+    if own.role == "distilled" and own.arch_id == other.arch_id:
+        return other.role != "distilled"
+    return own.role in _OWN and other.role in OTHERS
 
 
 def difference(first: FrontierPoint, second: FrontierPoint) -> Difference:

@@ -16,8 +16,9 @@ from experiments.errors import UserError
 from experiments.tables.csv_rows import COUNTED, number, read_rows, read_table, to_csv
 from search_spaces import ArchSpec, count_flash, count_macs, count_params, count_ram
 
-ROLES = ("baseline", "family", "candidate", "rival", "reference", "pretrained", "published", "own")
-_OF_WEIGHTS = ("from=", "recipe=", "normalised=")
+ROLES = ("baseline", "family", "candidate", "rival", "reference", "pretrained", "distilled", "published", "own")
+_OF_BASELINE = ("baseline", "family", "candidate", "rival", "distilled")
+_OF_WEIGHTS = ("from=", "recipe=", "normalised=", "teacher=")
 OVERLAID = ("published", "own")
 """Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
 
@@ -87,8 +88,8 @@ def measured_points(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
 
 
 def protocol(point: FrontierPoint) -> tuple[str, str, int, str]:
-    """How a point was measured: data, split, epochs, and the recipe but for the weights that the network began with and
-    what goes with them. Only points of one protocol compare."""
+    """How a point was measured: data, split, epochs, and the recipe but for the weights that the network began with,
+    what goes with them, and its teacher. Only points of one protocol compare."""
     parts = (part for part in re.split(", ?", point.recipe) if not part.startswith(_OF_WEIGHTS))
     return point.data, point.split, point.epochs, ", ".join(parts)
 
@@ -136,11 +137,13 @@ def read_points(path: Path) -> list[FrontierPoint]:
 def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Old points with those replaced that were measured again, then the new ones.
 
-    A new baseline replaces all that came of the old one: its family, their rivals and the candidates beside it.
+    Another baseline, or one trained otherwise, replaces all that came of the old one: its family, their rivals, the
+    candidates beside it, and what was distilled.
     """
     again = {(point.label, point.role) for point in new}
-    renewed = {"baseline", "family", "candidate", "rival"} if any(point.role == "baseline" for point in new) else set()
-    return [p for p in old if (p.label, p.role) not in again and p.role not in renewed] + list(new)
+    before, now = ({(p.arch_id, p.recipe) for p in points if p.role == "baseline"} for points in (old, new))
+    gone = _OF_BASELINE if now - before else ()
+    return [p for p in old if (p.label, p.role) not in again and p.role not in gone] + list(new)
 
 
 def read_own_points(path: Path) -> list[FrontierPoint]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.run.models import Trained
 from experiments.tables.csv_rows import to_csv
-from experiments.views.trained import Trained, predict
+from experiments.views.trained import predict
 from nas.data.summary import shown
 
 

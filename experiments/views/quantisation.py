@@ -11,7 +11,8 @@ import torch
 
 from experiments.errors import UserError, from_user
 from experiments.export import Exported
-from experiments.views.trained import Trained, held_out, labels_for, opened_for
+from experiments.run.models import Trained
+from experiments.views.trained import held_out, labels_for, opened_for
 from nas.data.feed import open_feed
 from nas.files import replace_text, replacing
 from nas.training.int8 import Quantised, quantise

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.errors import UserError, from_user, told
-from experiments.records.model import ModelRecord, read_model
+from experiments.records.model import ModelRecord
 from experiments.records.training import ClassFigures
-from experiments.run.models import model_file
+from experiments.run.models import Trained
 from nas.data.dataset import SPLITS, DataError, Dataset, load_split
 from nas.data.decode import Reading, Reason, UnreadableError
 from nas.data.feed import Feed, open_feed
@@ -25,23 +25,12 @@ from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.data.summary import shown
 from nas.files import read_bounded
-from nas.training.loop import place_network, probabilities
+from nas.training.loop import probabilities
 from nas.training.objective import ACCURACY, INT8, METRICS, class_counts
-from search_spaces import build_network, load_weights
-from search_spaces.network import Network
 
 _CPU = torch.device("cpu")
 _AT_ONCE = 64
 _LARGEST = 1 << 29  # bytes of a file that is read as an image
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A network with its trained weights, in evaluation mode on the CPU, and what its file says of it."""
-
-    record: ModelRecord
-    network: Network
-    file: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +97,6 @@ class Evaluation:
         return [
             (str(self.names[i]), classes[self.labels[i]], classes[predicted[i]], float(sure[i])) for i in wrong.tolist()
         ]
-
-
-def load_trained(text: str) -> Trained:
-    """The network of a run folder (that of a full training, or the baseline), or of a .safetensors file that says what
-    it is. Raises UserError."""
-    file = model_file(text)
-    record = read_model(file)
-    with from_user():
-        network = build_network(record.arch, len(record.classes))
-        load_weights(network, file)
-    place_network(network, _CPU)
-    return Trained(record, network.eval(), file)
 
 
 def evaluate(

@@ -5,11 +5,13 @@ What is found in it can begin with the parent's weights (search_spaces.weights.i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from search_spaces.arch import ArchSpec
+from search_spaces.cost import count_macs
 from search_spaces.fit import final_map
 from search_spaces.ops import Stage
 from search_spaces.spaces.choices import OneOf, Varied, vary
@@ -54,7 +56,7 @@ def around_space(
     spec = OneOf("resolution", tuple(shapes), tuple(_of_stages(counts, sound) for sound in shapes.values()))
     space = equal_cost_space(NAME, spec, target_macs, num_classes=num_classes, sizes=sizes)
     size = {"size": min(sizes, key=lambda percent: abs(percent - 100))} if len(sizes) > 1 else {}
-    return replace(space, starts=tuple(size | start for start in _starts(space, shapes)))
+    return replace(space, starts=tuple(size | start for start in _starts(space, shapes, target_macs, num_classes)))
 
 
 def _shapes(parent: ArchSpec, pixels: int) -> Iterator[tuple[int, ArchSpec]]:
@@ -103,9 +105,20 @@ def _cut(i: int, stage: Stage) -> Any:
     return vary(stage, **nodes)
 
 
-def _starts(space: EqualCostSpace, shapes: dict[int, dict[int, ArchSpec]]) -> Iterator[dict[str, Any]]:
-    """The parent made narrower, whole and with few layers, at each resolution, the largest first."""
+def _starts(
+    space: EqualCostSpace, shapes: dict[int, dict[int, ArchSpec]], target_macs: float, num_classes: int
+) -> Iterator[dict[str, Any]]:
+    """The whole parent at the resolution that brings it nearest to the target, then made narrower, whole and with few
+    layers, at each resolution, the largest first."""
     plain = {choice.name: 100 if choice.name.endswith("filters") else choice.values[-1] for choice in space.choices}
+
+    def miss(pixels: int) -> float:
+        """Of the most stages that there are at a resolution."""
+        whole = shapes[pixels][max(shapes[pixels])]
+        return abs(math.log(count_macs(whole, None, num_classes) / target_macs))
+
+    nearest = min(shapes, key=miss)
+    yield plain | {"resolution": nearest, "stages": max(shapes[nearest])}
     few = {choice.name: min(2, choice.values[-1]) for choice in space.choices if choice.name.endswith("layers")}
     for pixels in reversed(shapes):
         for count in (min(shapes[pixels]), max(shapes[pixels])):

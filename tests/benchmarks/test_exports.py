@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.exports import classified, compared
-from experiments.views.trained import evaluate, load_trained
+from experiments.run.models import load_trained
+from experiments.views.trained import evaluate
 from tests.experiments.export.test_programs import trained
 
 

@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "plot_phi": 0.5, "plot_from": -1,
     "final_epochs": 13, "final_seeds": 2, "family_phi": 1, "top": 2, "rivals": True,
     "pretrained": ("net.json=weights.safetensors",), "inherit": "net.json=weights.safetensors",
+    "teacher": "model.safetensors",
     "recipe": "paper", "keep": "last", "weights": "weights.safetensors", "body_rate": 0.5, "freeze_body": True,
     "new_head": True, "normalise": "0.5/0.25",
     "candidates": 6, "fidelity": ("2:0.5",), "bar": 0.2,

@@ -51,6 +51,7 @@ const MARKS = {
   rival: ["square", "#8a6d1f", "the baseline scaled otherwise, at the same cost"],
   reference: ["diamond", "#1f4e79", "known networks, trained the same way"],
   pretrained: ["plus", "#5b3a8e", "pretrained on other images, fine-tuned"],
+  distilled: ["wedge", "#b5121b", "distilled: trained to imitate a teacher, too"],
   published: ["ring", "#777777", "published figures: ImageNet, each paper's own training"],
   own: ["triangle", "#2f7d4f", "own points"],
   trial: ["circle", "#5f7fa3", "trials"],
@@ -71,6 +72,7 @@ function mark(kind, x, y, size, attributes) {
       diamond: () => `M${x},${y - 1.2 * a}L${x + 1.2 * a},${y}L${x},${y + 1.2 * a}L${x - 1.2 * a},${y}Z`,
       square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
       triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
+      wedge: () => `M${x},${y + 1.2 * a}L${x + 1.1 * a},${y - 0.8 * a}L${x - 1.1 * a},${y - 0.8 * a}Z`,
       cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
       plus: () => {
         const t = 0.4 * a;

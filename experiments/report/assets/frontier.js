@@ -9,7 +9,7 @@ function frontierSection(frontier) {
     kind: p.role,
     label: p.label,
     title: p.label,
-    faded: !front.has(i) && ["reference", "rival", "pretrained", "candidate"].includes(p.role),
+    faded: !front.has(i) && ["reference", "rival", "pretrained", "distilled", "candidate"].includes(p.role),
     named: p.role === "candidate" ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
     card: () => [
       facts([

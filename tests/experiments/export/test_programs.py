@@ -21,8 +21,9 @@ from experiments.export import FIXED, export
 from experiments.export.source import load_exported
 from experiments.records.model import ImageFormat, MadeBy, ModelRecord, OpenedData
 from experiments.records.training import Accuracies
+from experiments.run.models import load_trained
 from experiments.views.quantisation import write_int8
-from experiments.views.trained import load_trained, predict
+from experiments.views.trained import predict
 from nas.data.levels import Levels
 from nas.training.checkpoint import save_weights
 from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec

@@ -48,8 +48,8 @@ OF_FILES = ("max_unreadable", "group", "crop", "grey", "no_flip")
 """Options about images in files, which are tried on the folder of images."""
 OF_TRAINING = ("plain", "metric", "int8", "class_weights")
 """Options of the built-in training."""
-OF_WEIGHTS = ("pretrained", "inherit")
-"""Options of it that name a network and its weights."""
+OF_WEIGHTS = ("pretrained", "inherit", "teacher")
+"""Options of it that name weights."""
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "ray_address": ("--executor", "ray"),
     "pruner": ("--epochs", "4", "--trials", "8"),
@@ -195,6 +195,7 @@ def test_an_option_changes_what_the_command_does(
         "weights": "WEIGHTS",
         "pretrained": (f"{there / 'net.json'}=WEIGHTS",),
         "inherit": f"{there / 'net.json'}=WEIGHTS",
+        "teacher": "WEIGHTS",
         "arch": ("mnasnet_a1",),
         "devices": "cuda:0" if command == "train" else VALUES["devices"],
     }.get(name, VALUES[name])

@@ -47,20 +47,6 @@ def weights(tmp_path: Path) -> str:
     return f"{tmp_path / 'parent' / 'net.json'}={tmp_path / 'grey.safetensors'}"
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Colour images of 16 pixels, told apart by their brightness."""
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 12)):
-        for name, level in (("dark", 60), ("light", 190)):
-            folder = tmp_path / "photos" / split / name
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = np.clip(level + generator.normal(0, 40, (16, 16, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / f"{i}.png")
-    return tmp_path / "photos"
-
-
 def command(photos: Path, run: Path, *more: str) -> tuple[str | Path, ...]:
     quick = ("--executor", "inline", "--devices", "cpu", "--resolution", "16", "--target-macs", "300k")
     long = ("--epochs", "1", "--final-epochs", "2", "--final-seeds", "2", "--arch", "plain_resnet")

@@ -86,13 +86,16 @@ def test_activations_are_counted_of_the_networks_that_a_run_trained(tmp_path: Pa
 
 
 def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:
-    old = [replace(POINT, label=role, role=role) for role in ("baseline", "family", "candidate", "rival", "reference")]
+    old = [replace(POINT, label=role, role=role) for role in ("baseline", "family", "distilled", "rival", "reference")]
     again = replace(POINT, label="reference", accuracy=0.6)
     assert merge_points(old, [again]) == [*old[:4], again]
-    new = replace(POINT, label="baseline", role="baseline", accuracy=0.7)
-    assert merge_points(old, [new]) == [old[4], new]
-    other = replace(POINT, label="baseline", accuracy=0.7)  # of another role
-    assert merge_points(old, [other]) == [*old, other]
+    for other in ({"arch_id": "another"}, {"recipe": "fast, from=1234+part"}):
+        new = replace(POINT, label="baseline", role="baseline", accuracy=0.7, **other)
+        assert merge_points(old, [new]) == [old[4], new]
+    same = replace(POINT, label="baseline", role="baseline", accuracy=0.7)
+    assert merge_points(old, [same]) == [*old[1:], same]
+    apart = replace(POINT, label="baseline", accuracy=0.7)  # of another role
+    assert merge_points(old, [apart]) == [*old, apart]
 
 
 @pytest.mark.parametrize(

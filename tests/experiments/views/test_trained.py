@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from experiments.views.trained import load_trained
+from experiments.run.models import load_trained
 from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
