@@ -43,11 +43,23 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Short:
+    """A short training. from_scratch: from random weights, where the long one begins with given ones."""
+
+    fidelity: Fidelity
+    from_scratch: bool = False
+
+    def __str__(self) -> str:
+        return say_fidelity(self.fidelity) + ", from scratch" * self.from_scratch
+
+
+@dataclass(frozen=True)
 class StandIn:
     """A cheap figure in place of the long training.
 
     fidelity: of its trainings, with accuracies averaged over `seeds` of them; None and 0 for what needs no training.
     tau: against the long training. gain: tau less that of the first figure that needs no training; None for that one.
+    from_scratch: see Short.
     """
 
     name: str
@@ -55,6 +67,11 @@ class StandIn:
     seeds: int
     tau: Estimate
     gain: Estimate | None
+    from_scratch: bool = False
+
+    @property
+    def training(self) -> Short | None:
+        return None if self.fidelity is None else Short(self.fidelity, self.from_scratch)
 
     @property
     def cost(self) -> float:
@@ -69,12 +86,18 @@ class Ceiling:
     repeats: tau between its own repetitions, the mean over pairs of seeds. one: the ceiling for the ranking by one
     training, mean: for that by the mean of all seeds. The noise of the long training is counted where it was repeated
     itself; where not, it is taken to have none. Against a long training as noisy as itself one can reach `repeats`.
+    from_scratch: see Short.
     """
 
     fidelity: Fidelity
     repeats: Estimate
     one: Estimate
     mean: Estimate
+    from_scratch: bool = False
+
+    @property
+    def training(self) -> Short:
+        return Short(self.fidelity, self.from_scratch)
 
 
 @dataclass(frozen=True)
@@ -86,8 +109,13 @@ class Agreement:
     long_repeats: Estimate | None
 
     def recommended(self, bar: float) -> StandIn | None:
-        """The training that sees the fewest images of those whose tau is at least `bar`; of equals the better."""
-        enough = [each for each in self.stand_ins if each.fidelity is not None and each.tau.value >= bar]
+        """The training that sees the fewest images of those whose tau is at least `bar`; of equals the better. Never
+        one from scratch where the long one is not, since a search trains as that does."""
+        enough = [
+            each
+            for each in self.stand_ins
+            if each.fidelity is not None and not each.from_scratch and each.tau.value >= bar
+        ]
         return min(enough, key=lambda each: (each.cost, -each.tau.value), default=None)
 
 
@@ -97,11 +125,11 @@ def images_seen(fidelity: Fidelity) -> float:
 
 
 def measure_agreement(
-    short: Mapping[Fidelity, Floats], free: Mapping[str, Floats], long: Floats, seed: int = 0
+    short: Mapping[Short, Floats], free: Mapping[str, Floats], long: Floats, seed: int = 0
 ) -> Agreement:
     """Compare rankings of n candidates with that by the mean of their long trainings.
 
-    short: accuracies (n, seeds) at each fidelity; free: figures (n,) that need no training, such as MACs; long: (n,
+    short: accuracies (n, seeds) of each; free: figures (n,) that need no training, such as MACs; long: (n,
     seeds). "One seed" is the mean of tau over the seeds. Raises ValueError for fewer than FEWEST candidates.
     """
     n = len(long)
@@ -109,29 +137,29 @@ def measure_agreement(
         raise ValueError(f"rankings of {n} candidates say nothing; at least {FEWEST} are needed")
     sample = _Bootstrap(n, seed)
     truth = long.mean(1)
-    taus: list[tuple[str, Fidelity | None, int, Floats]] = []
-    for fidelity, values in short.items():
-        name = say_fidelity(fidelity)
-        taus.append((f"{name}, one seed", fidelity, 1, sample.mean_tau((each, truth) for each in values.T)))
+    taus: list[tuple[str, Short | None, int, Floats]] = []
+    for training, values in short.items():
+        taus.append((f"{training}, one seed", training, 1, sample.mean_tau((each, truth) for each in values.T)))
         if values.shape[1] > 1:
-            name = f"{name}, mean of {values.shape[1]} seeds"
-            taus.append((name, fidelity, values.shape[1], sample.tau(values.mean(1), truth)))
+            name = f"{training}, mean of {values.shape[1]} seeds"
+            taus.append((name, training, values.shape[1], sample.tau(values.mean(1), truth)))
     taus += [(f"{name} alone", None, 0, sample.tau(values, truth)) for name, values in free.items()]
-    base = next((drawn for _, fidelity, _, drawn in taus if fidelity is None), None)
+    base = next((drawn for _, training, _, drawn in taus if training is None), None)
     stand_ins = tuple(
         StandIn(
             name,
-            fidelity,
+            None if training is None else training.fidelity,
             seeds,
             sample.estimate(drawn),
             None if base is None or drawn is base else sample.estimate(drawn - base),
+            training is not None and training.from_scratch,
         )
-        for name, fidelity, seeds, drawn in taus
+        for name, training, seeds, drawn in taus
     )
     long_repeats = sample.repeats(long) if long.shape[1] > 1 else None
     reliable = 1.0 if long_repeats is None else _reliability(long_repeats, long.shape[1])
     ceilings = tuple(
-        _ceiling(sample, fidelity, values, reliable) for fidelity, values in short.items() if values.shape[1] > 1
+        _ceiling(sample, training, values, reliable) for training, values in short.items() if values.shape[1] > 1
     )
     return Agreement(stand_ins, ceilings, None if long_repeats is None else sample.estimate(long_repeats))
 
@@ -183,13 +211,13 @@ class _Bootstrap:
         return Estimate(float(drawn[0]), float(low), float(high))
 
 
-def _ceiling(sample: _Bootstrap, fidelity: Fidelity, values: Floats, reliable: Floats | float) -> Ceiling:
+def _ceiling(sample: _Bootstrap, training: Short, values: Floats, reliable: Floats | float) -> Ceiling:
     repeats = sample.repeats(values)
     one, mean = (
         sample.estimate(_to_tau(np.sqrt(_reliability(repeats, averaged) * reliable)))
         for averaged in (1, values.shape[1])
     )
-    return Ceiling(fidelity, sample.estimate(repeats), one, mean)
+    return Ceiling(training.fidelity, sample.estimate(repeats), one, mean, training.from_scratch)
 
 
 def _reliability(repeats: Floats, averaged: int) -> Floats:

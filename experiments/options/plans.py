@@ -9,6 +9,8 @@ from experiments.options.declaration import EPOCHS, MOST_SEEDS, SEEDS, SHARE, Op
 FULL_EPOCHS = {"fast": 100, "paper": 350, "fine_tune": 20}
 """The recipes of nas.training.recipe with their full lengths; those load torch, for which help should not wait."""
 KEEP = ("best", "last")
+SCRATCH = "scratch"
+"""The end of a `fidelity` that begins without given weights."""
 LONG_SEEDS = MOST_SEEDS
 """Seeds of the long trainings of a check are counted from here, so that they share none with the short ones."""
 
@@ -64,7 +66,7 @@ class TrainPlan:
 class FidelityPlan:
     """What is asked of the check. Raises ValueError on a value out of its range.
 
-    candidates: drawn from the space. fidelity: further short trainings, EPOCHS or EPOCHS:SHARE, beside the run's own.
+    candidates: drawn from the space. fidelity: further short trainings beside the run's own, see `short_training`.
     seeds: of each short training, final_seeds: of the long one, of final_epochs (None: 8 times the images of the
     longest short one). bar: the least tau of a fidelity that is recommended.
     """
@@ -72,7 +74,7 @@ class FidelityPlan:
     candidates: int = field(default=20, metadata=Option(
         help="Networks drawn from the space.", metavar="N", range=Range(0, 10_000)))
     fidelity: tuple[str, ...] = field(default=(), metadata=Option(
-        help="A further short training, as 3:0.5; repeatable.", metavar="EPOCHS[:SHARE]"))
+        help="A further short training, as 3:0.5; repeatable.", metavar="EPOCHS[:SHARE[:scratch]]"))
     seeds: int = field(default=2, metadata=Option(
         help="Seeds of each short training.", metavar="N", range=SEEDS))
     final_epochs: int | None = field(default=None, metadata=Option(
@@ -106,14 +108,16 @@ def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | No
     return numbers[0], numbers[1]
 
 
-def short_training(text: str) -> tuple[int, float]:
-    """Epochs and share of the images: `3` is 3 epochs, `3:0.5` 3 epochs of half the images. Raises ValueError on
-    anything else."""
-    epochs, _, share = text.partition(":")
+def short_training(text: str) -> tuple[int, float, bool]:
+    """Epochs, share of the images, and whether it begins from scratch: `3` is 3 epochs, `3:0.5` 3 epochs of half the
+    images, `3:1:scratch` 3 epochs without the weights of --inherit. Raises ValueError on anything else."""
+    epochs, share, way = (*text.split(":", 2), "", "")[:3]
     try:
-        fidelity = int(epochs), float(share or 1)
+        fidelity = int(epochs), float(share or 1), way == SCRATCH
     except ValueError:
-        raise ValueError(f"`fidelity` takes EPOCHS or EPOCHS:SHARE such as 3:0.5, not {text!r}") from None
+        fidelity = None
+    if fidelity is None or way not in ("", SCRATCH):
+        raise ValueError(f"`fidelity` takes EPOCHS, EPOCHS:SHARE or EPOCHS:SHARE:{SCRATCH} such as 3:0.5, not {text!r}")
     if fidelity[0] not in EPOCHS or fidelity[1] not in SHARE:
         raise ValueError(f"`fidelity` needs epochs {EPOCHS.words} and a share {SHARE.words}, not {text}")
     return fidelity

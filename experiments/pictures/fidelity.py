@@ -9,15 +9,15 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from experiments.pictures.labels import plain
-from nas.evaluation import ACCURACY, Fidelity
-from nas.rank_fidelity import Agreement, Floats, say_fidelity
+from nas.evaluation import ACCURACY
+from nas.rank_fidelity import Agreement, Floats, Short
 
 _WIDTH, _HEIGHT = 4.6, 4.7  # inches of a panel
 
 
 def fidelity_figure(
     agreement: Agreement,
-    short: Mapping[Fidelity, Floats],
+    short: Mapping[Short, Floats],
     long: Floats,
     macs: Floats,
     *,
@@ -25,19 +25,19 @@ def fidelity_figure(
     length: str,
     metric: str = ACCURACY,
 ) -> Figure:
-    """A panel a short fidelity: a point a network, darker where it costs more, one standard deviation over seeds.
+    """A panel a short training: a point a network, darker where it costs more, one standard deviation over seeds.
 
     short: values of the metric (n, seeds) in 0..1; long: (n, seeds) after trainings of `length`; macs (n,). length,
     metric: for people.
     """
     figure = Figure(figsize=(_WIDTH * len(short) + 0.7, _HEIGHT), layout="constrained")
     panels = figure.subplots(1, len(short), sharey=True, squeeze=False)[0]
-    for axes, (fidelity, values) in zip(panels, short.items(), strict=True):
+    for axes, (training, values) in zip(panels, short.items(), strict=True):
         points = _draw(axes, values, long, macs)
         seeds = values.shape[1]
         mean = f"\nmean of {seeds} seeds" if seeds > 1 else ""
-        axes.set_xlabel(f"val {plain(metric)} after {say_fidelity(fidelity)}, %{mean}", fontsize=9)
-        judged = [each for each in agreement.stand_ins if each.fidelity == fidelity]
+        axes.set_xlabel(f"val {plain(metric)} after {training}, %{mean}", fontsize=9)
+        judged = [each for each in agreement.stand_ins if each.training == training]
         taus = [f"tau {each.tau}, {'one seed' if each.seeds == 1 else f'{each.seeds} seeds'}" for each in judged]
         axes.set_title("\n".join(taus), fontsize=9, loc="left")
     panels[0].set_ylabel(f"val {plain(metric)} after {length}, %")

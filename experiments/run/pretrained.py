@@ -29,6 +29,11 @@ class Pretrained:
     arch: ArchSpec
     evaluator: ProxyEvaluator
 
+    @property
+    def from_scratch(self) -> ProxyEvaluator:
+        """Trains it, or parts of it, on the same images, normalised alike, but from random weights."""
+        return replace(self.evaluator, objective=replace(self.evaluator.objective, initial=None))
+
 
 def open_pretrained(asked: Sequence[str], evaluator: ProxyEvaluator) -> tuple[Pretrained, ...]:
     """What is given as NAME=FILE: NAME a known network or an architecture's file.

@@ -116,7 +116,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         others = [each.evaluator for each in pretrained]
         if settings.training.inherit is not None:
             parent = inheriting(settings.training.inherit, evaluator)
-            evaluator, others = parent.evaluator, [evaluator, *others]
+            evaluator, others = parent.evaluator, [evaluator, parent.from_scratch, *others]
         method = evaluator.method
         evaluator = replace(evaluator, beside=tuple(others))
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)

@@ -22,12 +22,12 @@ from experiments.plans.outlook import outlook_list
 from experiments.plans.search import plan_search
 from experiments.records import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.run.context import RunContext
-from experiments.tables.fidelity_table import FidelityRow, Ranking, fidelity_csv, ranking
+from experiments.tables.fidelity_table import LONG, SCRATCH, SHORT, FidelityRow, Ranking, fidelity_csv, ranking
 from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
 from nas.files import replace_text
-from nas.rank_fidelity import FEWEST, Agreement, Floats, StandIn, images_seen, say_fidelity
+from nas.rank_fidelity import FEWEST, Agreement, Floats, Short, StandIn, images_seen, say_fidelity
 from search_spaces import ArchSpec, SearchSpace
 
 NAME = "fidelity"
@@ -38,36 +38,40 @@ _POOL = 4096  # networks of the space among which candidates are looked for
 _LONG = 8  # times the images of the longest short training, by default
 
 
-def short_fidelities(plan: FidelityPlan, proxy: Fidelity) -> tuple[Fidelity, ...]:
+def short_trainings(plan: FidelityPlan, proxy: Fidelity) -> tuple[Short, ...]:
     """All short trainings, the run's own first."""
-    return tuple(dict.fromkeys([proxy, *map(parse_fidelity, plan.fidelity)]))
+    return tuple(dict.fromkeys([Short(proxy), *map(parse_short, plan.fidelity)]))
 
 
 def long_fidelity(plan: FidelityPlan, proxy: Fidelity) -> Fidelity:
     """The long training. Raises UserError where a short one sees as many images."""
-    longest = max(images_seen(fidelity) for fidelity in short_fidelities(plan, proxy))
+    longest = max(images_seen(short.fidelity) for short in short_trainings(plan, proxy))
     long = Fidelity(plan.final_epochs or math.ceil(_LONG * longest))
     if long.epochs <= longest:
         raise UserError(f"--final-epochs {long.epochs} must be more than the short trainings see: {longest:g}")
     return long
 
 
-def parse_fidelity(text: str) -> Fidelity:
-    """`3` is 3 epochs, `3:0.5` 3 epochs of half the images. Raises ValueError on anything else."""
-    return Fidelity(*short_training(text))
+def parse_short(text: str) -> Short:
+    """A short training as `short_training` reads it, which says what it raises."""
+    epochs, share, from_scratch = short_training(text)
+    return Short(Fidelity(epochs, share), from_scratch)
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is trained: the networks by name, the short and the long fidelity, the seeds of each, and all trainings,
-    the short ones first."""
+    """What is trained: the networks by name, the short trainings and the long one, the seeds of each, and all requests
+    with what they are for (None: the long one), the short ones first."""
 
     networks: Mapping[str, ArchSpec]
-    short: tuple[Fidelity, ...]
     long: Fidelity
     short_seeds: tuple[int, ...]
     long_seeds: tuple[int, ...]
-    requests: tuple[Request, ...]
+    asked: Mapping[Request, Short | None]
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return tuple(self.asked)
 
 
 def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
@@ -84,12 +88,19 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
         run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
     if len(networks) < FEWEST:
         raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
-    short, long = short_fidelities(plan, run.proxy), long_fidelity(plan, run.proxy)
+    short, long = short_trainings(plan, run.proxy), long_fidelity(plan, run.proxy)
+    parent = run.problem.parent
+    if parent is None and any(each.from_scratch for each in short):
+        raise UserError("--fidelity ...:scratch has no effect: without --inherit all trainings are from scratch")
     short_seeds = tuple(seed + i for i in range(plan.seeds))
     long_seeds = tuple(seed + LONG_SEEDS + i for i in range(plan.final_seeds))
-    asked = [*itertools.product(short, short_seeds), *((long, seed) for seed in long_seeds)]
-    requests = tuple(run.request(arch, *each) for each in asked for arch in networks.values())
-    return Check(networks, short, long, short_seeds, long_seeds, requests)
+    asked: dict[Request, Short | None] = {}
+    for each, number in itertools.product(short, short_seeds):
+        method = parent.from_scratch.method if parent is not None and each.from_scratch else None
+        asked |= {run.request(arch, each.fidelity, number, method=method): each for arch in networks.values()}
+    for number in long_seeds:
+        asked |= {run.request(arch, long, number): None for arch in networks.values()}
+    return Check(networks, long, short_seeds, long_seeds, asked)
 
 
 def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure, seed: int) -> list[ArchSpec]:
@@ -176,8 +187,8 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
 
 def _doubts(ranked: Ranking, left_out: int) -> list[str]:
     """What weakens the finding; left_out: candidates of which a training failed."""
-    measured = {**ranked.short, ranked.long_fidelity: ranked.long}
-    equal = [say_fidelity(fidelity) for fidelity, values in measured.items() if np.ptp(values.mean(1)) == 0]
+    measured = {**ranked.short, Short(ranked.long_fidelity): ranked.long}
+    equal = [str(training) for training, values in measured.items() if np.ptp(values.mean(1)) == 0]
     lines = []
     if equal:
         lines.append(f"warning: after {', '.join(equal)} all candidates are equally accurate: that order tells nothing")
@@ -199,7 +210,7 @@ def verdict(agreement: Agreement, check: Check, bar: float, macs: Floats) -> lis
     for ceiling in agreement.ceilings:
         exact = "of a long training without noise" if agreement.long_repeats is None else "of that ranking"
         lines.append(
-            f"noise: two trainings of {say_fidelity(ceiling.fidelity)} agree with tau {ceiling.repeats}; so one of "
+            f"noise: two trainings of {ceiling.training} agree with tau {ceiling.repeats}; so one of "
             f"them can reach {ceiling.one} {exact}, the mean of {len(check.short_seeds)} seeds {ceiling.mean}"
         )
     if agreement.long_repeats is not None:
@@ -222,9 +233,9 @@ def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[F
     """One row a training."""
     names = {arch.id: name for name, arch in check.networks.items()}
     rows = []
-    for request in check.requests:
+    for request, short in check.asked.items():
         outcome, fidelity, arch = found[request.key], request.fidelity, request.arch
-        length = "long" if fidelity == check.long else "short"
+        length = LONG if short is None else SCRATCH if short.from_scratch else SHORT
         rows.append(FidelityRow(
             names[arch.id], arch.id, run.macs.of(arch), run.params.of(arch), length,
             fidelity.epochs, fidelity.train_fraction, request.seed, outcome.value, outcome.seconds,

@@ -10,14 +10,17 @@ import pandas as pd
 
 from experiments.tables.csv_rows import to_csv
 from nas.evaluation import Fidelity
-from nas.rank_fidelity import Agreement, Floats, measure_agreement
+from nas.rank_fidelity import Agreement, Floats, Short, measure_agreement
+
+SHORT, SCRATCH, LONG = TRAININGS = ("short", "short from scratch", "long")
+"""From scratch are those without the weights that all others begin with."""
 
 
 @dataclass(frozen=True)
 class FidelityRow:
     """One training of a check, as fidelity.csv has it.
 
-    training: "short" or "long". accuracy: in 0..1, None where it failed; failure: its kind, or nothing.
+    training: one of TRAININGS. accuracy: in 0..1, None where it failed; failure: its kind, or nothing.
     """
 
     network: str
@@ -33,21 +36,22 @@ class FidelityRow:
     failure: str
 
     @property
-    def fidelity(self) -> Fidelity:
-        return Fidelity(self.epochs, self.train_fraction)
+    def short(self) -> Short:
+        """Its length and how it began; of a long one, too."""
+        return Short(Fidelity(self.epochs, self.train_fraction), self.training == SCRATCH)
 
 
 @dataclass(frozen=True)
 class Ranking:
     """What the networks of which no training failed reached.
 
-    macs and params: (n,) counts. short: accuracies (n, seeds) at each short fidelity; long: (n, seeds) at the long one.
+    macs and params: (n,) counts. short: accuracies (n, seeds) of each short training; long: (n, seeds) at the long one.
     """
 
     names: tuple[str, ...]
     macs: Floats
     params: Floats
-    short: Mapping[Fidelity, Floats]
+    short: Mapping[Short, Floats]
     long_fidelity: Fidelity
     long: Floats
 
@@ -60,38 +64,38 @@ class Ranking:
 def ranking(rows: Sequence[FidelityRow]) -> Ranking:
     """The networks that have an accuracy of every training there is. Raises ValueError where the rows are not of one
     check, with short trainings and one length of long ones."""
-    lengths = {kind: _seeds(rows, kind) for kind in ("short", "long")}
-    strange = next((row.training for row in rows if row.training not in lengths), None)
+    strange = next((row.training for row in rows if row.training not in TRAININGS), None)
     if strange is not None:
-        raise ValueError(f"column 'training': {strange!r} is neither short nor long")
-    if not lengths["short"] or len(lengths["long"]) != 1:
+        raise ValueError(f"column 'training': {strange!r} is none of {', '.join(TRAININGS)}")
+    short, longest = (_seeds(rows, kinds) for kinds in ((SHORT, SCRATCH), (LONG,)))
+    if not short or len(longest) != 1:
         raise ValueError("column 'training': there must be short trainings, and long ones of one length")
-    ((long, long_seeds),) = lengths["long"].items()
-    reached = {(row.network, row.fidelity, row.seed): row.accuracy for row in rows if row.accuracy is not None}
-    wanted = [(fidelity, seed) for of in lengths.values() for fidelity, seeds in of.items() for seed in seeds]
+    ((long, long_seeds),) = longest.items()
+    reached = {(row.network, row.short, row.seed): row.accuracy for row in rows if row.accuracy is not None}
+    wanted = [(training, seed) for of in (short, longest) for training, seeds in of.items() for seed in seeds]
     first = {row.network: row for row in reversed(rows)}
     names = [name for name in dict.fromkeys(row.network for row in rows) if all((name, *w) in reached for w in wanted)]
 
-    def accuracies(fidelity: Fidelity, seeds: Sequence[int]) -> Floats:
-        values = [[reached[name, fidelity, seed] for seed in seeds] for name in names]
+    def accuracies(training: Short, seeds: Sequence[int]) -> Floats:
+        values = [[reached[name, training, seed] for seed in seeds] for name in names]
         return np.array(values, float).reshape(len(names), len(seeds))
 
     return Ranking(
         tuple(names),
         np.array([first[name].macs for name in names], float),
         np.array([first[name].params for name in names], float),
-        {fidelity: accuracies(fidelity, seeds) for fidelity, seeds in lengths["short"].items()},
-        long,
+        {training: accuracies(training, seeds) for training, seeds in short.items()},
+        long.fidelity,
         accuracies(long, long_seeds),
     )
 
 
-def _seeds(rows: Sequence[FidelityRow], training: str) -> dict[Fidelity, list[int]]:
-    """The seeds of each fidelity of these trainings."""
-    found: dict[Fidelity, list[int]] = {}
+def _seeds(rows: Sequence[FidelityRow], kinds: Sequence[str]) -> dict[Short, list[int]]:
+    """The seeds of each of these trainings."""
+    found: dict[Short, list[int]] = {}
     for row in rows:
-        if row.training == training and row.seed not in found.setdefault(row.fidelity, []):
-            found[row.fidelity].append(row.seed)
+        if row.training in kinds and row.seed not in found.setdefault(row.short, []):
+            found[row.short].append(row.seed)
     return found
 
 

@@ -24,6 +24,8 @@ _LEFT_OUT = 2
 """So many of the parent's last stages may be left out."""
 _SMALLEST_MAP = 2
 _NARROWEST = 8
+_UNSTEADY = ("xception",)
+"""Ops whose blocks have other layers at other widths, so that parts of them are not such blocks."""
 
 
 def around_space(
@@ -39,9 +41,13 @@ def around_space(
     The choices are `resolution` (of those given, up to the parent's), how many of its `stages` there are (all, or one
     or two less, then without the head), and of each stage the layers (1 to the parent's), the filters (50 to 150 % of
     the parent's beside the other stages), a kernel of 3 where the parent's is larger, and half the expansion. All
-    widths are then scaled alike. Raises ValueError where the target is too small for the parent's shape at any
-    resolution, with 8 channels in every stage, a layer each and a final map of 2 pixels.
+    widths are then scaled alike. Raises ValueError where blocks of the parent change with their widths, and where the
+    target is too small for the parent's shape at any resolution, with 8 channels in every stage, a layer each and a
+    final map of 2 pixels.
     """
+    unsteady = next((stage.op for stage in parent.stages if stage.op in _UNSTEADY), None)
+    if unsteady is not None:
+        raise ValueError(f"{unsteady} blocks have other layers at other widths: nothing can be cut out of this network")
     shapes: dict[int, dict[int, ArchSpec]] = {}
     for pixels in sorted({pixels for pixels in resolutions if pixels <= parent.resolution} or {parent.resolution}):
         sound = {count: shape for count, shape in _shapes(parent, pixels) if _fits(shape, target_macs, num_classes)}
@@ -99,7 +105,7 @@ def _cut(i: int, stage: Stage) -> Any:
         options["layers"] = (tuple(range(1, stage.layers + 1)),) * 2
     if stage.kernel > 3:
         options["kernel"] = ((3, stage.kernel),) * 2
-    if stage.expand >= 2 and stage.expand % 2 == 0:
+    if stage.expand > 2 and stage.expand % 2 == 0:  # an expansion of 1 is none: blocks of another kind
         options["expand"] = ((int(stage.expand) // 2, int(stage.expand)),) * 2
     nodes = {fields.get(name, name): OneOf(f"s{i}.{name}", *each) for name, each in options.items()}
     return vary(stage, **nodes)

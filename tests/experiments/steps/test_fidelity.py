@@ -18,16 +18,16 @@ from PIL import Image
 from scipy.stats import kendalltau
 
 from experiments.options.plans import FidelityPlan
-from experiments.steps.fidelity import BAND, long_fidelity, parse_fidelity, pick_candidates, short_fidelities
+from experiments.steps.fidelity import BAND, long_fidelity, parse_short, pick_candidates, short_trainings
 from nas.data.dataset import Dataset
 from nas.evaluation import Failure, Fidelity, Outcome, Report, Request
 from nas.figures import MultiplyAdds
-from nas.rank_fidelity import Agreement, Floats, kendall_tau, measure_agreement
+from nas.rank_fidelity import Agreement, Floats, Short, kendall_tau, measure_agreement
 from search_spaces import count_macs, mnasnet_space
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.evaluators import note
 
-ONE, TWO = Fidelity(1), Fidelity(2)
+ONE, TWO = Short(Fidelity(1)), Short(Fidelity(2))
 
 # --- Taus ----------------------------------------------------------------------------------------------------------
 
@@ -97,6 +97,13 @@ def test_the_cheapest_that_reaches_the_bar_is_recommended() -> None:
     assert found.recommended(0.999) is None  # MACs are no training
     assert found.recommended(0.1) == by_name["1 epoch, one seed"]
     assert Agreement((), (), None).recommended(0.1) is None
+    # What begins from scratch where the long one does not is judged, but no search trains so.
+    scratch = Short(Fidelity(1), from_scratch=True)
+    found = measure_agreement({scratch: truth[:, None].repeat(2, 1), **short}, {"MACs": truth}, truth[:, None])
+    first, ceiling = found.stand_ins[0], found.ceilings[0]
+    assert (first.name, first.tau.value) == ("1 epoch, from scratch, one seed", 1.0)
+    assert (first.training, ceiling.training, found.stand_ins[-1].training) == (scratch, scratch, None)
+    assert found.recommended(0.7) == by_name["2 epochs, one seed"]
 
 
 def test_too_few_candidates_are_refused() -> None:
@@ -121,10 +128,12 @@ def test_candidates_spread_over_the_band_and_more_include_the_fewer() -> None:
 
 
 def test_lengths_are_read_and_the_long_one_is_eight_times_the_longest() -> None:
-    assert parse_fidelity("3") == Fidelity(3)
-    assert parse_fidelity("3:0.5") == Fidelity(3, 0.5)
+    half = Short(Fidelity(3, 0.5))
+    assert parse_short("3") == Short(Fidelity(3))
+    assert parse_short("3:0.5") == half
+    assert parse_short("3:1:scratch") == Short(Fidelity(3), from_scratch=True)
     plan = FidelityPlan(fidelity=("3:0.5", "2"))
-    assert short_fidelities(plan, Fidelity(2)) == (Fidelity(2), Fidelity(3, 0.5))
+    assert short_trainings(plan, Fidelity(2)) == (Short(Fidelity(2)), half)
     assert long_fidelity(plan, Fidelity(2)) == Fidelity(16)
 
 

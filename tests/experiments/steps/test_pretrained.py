@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -172,6 +173,21 @@ def test_parts_of_a_network_begin_with_its_weights(scalenas: Run, weights: str, 
     status, out, err = scalenas("evaluate", file, photos, "--json")
     assert status == 0, err
     assert json.loads(out)["value"] == read_model(file).accuracy.test
+    # Whether short trainings rank as long ones do is asked of both ways to begin.
+    few = ("--candidates", "4", "--seeds", "1", "--final-epochs", "3", "--fidelity", "2:1:scratch")
+    status, _, err = scalenas("fidelity", photos, *pool, "--target-macs", "60k", *inherit, *few)
+    assert status == 0, err
+    table = pd.read_csv(run / "fidelity.csv")
+    kinds = table.groupby("training")["epochs"].agg(["min", "max", "count"]).T.to_dict("list")
+    assert kinds == {"short": [1, 1, 4], "short from scratch": [2, 2, 4], "long": [3, 3, 4]}
+    trials = read_study(run / "fidelity.journal", "fidelity").trials
+    fresh = [trial for trial in trials if "+part" not in trial.user_attrs["request_key"]]
+    assert all("normalised=0.5/0.25" in trial.user_attrs["request_key"] for trial in fresh)
+    assert {trial.values[0] for trial in fresh} == set(table.accuracy[table.training == "short from scratch"])
+    assert "2 epochs, from scratch, one seed: " in err
+    assert scalenas("redraw", run)[0] == 0
+    no_weights = ("fidelity", photos, *pool, "--run", tmp_path / "none", "--target-macs", "60k", *few)
+    expect_mistake(scalenas(*no_weights), "--fidelity ...:scratch has no effect", "--inherit")
     # A folder belongs to one way to begin, and a network that is no part cannot.
     expect_mistake(scalenas(*search[:-2], "--trials", "4"), "recipe")
     expect_mistake(scalenas(*search, "--space", "mnasnet"), "--space has no effect", "--inherit")

@@ -89,9 +89,9 @@ def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:
     old = [replace(POINT, label=role, role=role) for role in ("baseline", "family", "distilled", "rival", "reference")]
     again = replace(POINT, label="reference", accuracy=0.6)
     assert merge_points(old, [again]) == [*old[:4], again]
-    for other in ({"arch_id": "another"}, {"recipe": "fast, from=1234+part"}):
-        new = replace(POINT, label="baseline", role="baseline", accuracy=0.7, **other)
-        assert merge_points(old, [new]) == [old[4], new]
+    new = replace(POINT, label="baseline", role="baseline", accuracy=0.7)
+    for other in (replace(new, arch_id="another"), replace(new, recipe="fast, from=1234+part")):
+        assert merge_points(old, [other]) == [old[4], other]
     same = replace(POINT, label="baseline", role="baseline", accuracy=0.7)
     assert merge_points(old, [same]) == [*old[1:], same]
     apart = replace(POINT, label="baseline", accuracy=0.7)  # of another role
