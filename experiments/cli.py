@@ -47,10 +47,11 @@ def run(data: str, **given: Any) -> None:
 
     With --arch the search is skipped and that network is the baseline.
     """
-    from experiments.pipeline import run_all  # noqa: PLC0415
+    from experiments.pipeline import forecast_all, run_all  # noqa: PLC0415
 
     with _opened(asked := ask("run", given, data)) as context:
-        _answer(run_all(context), asked.common.as_json)
+        whole = forecast_all if asked.common.dry_run else run_all
+        _answer(whole(context, {*asked.given, *asked.in_preset}), asked.common.as_json)
 
 
 @cli.command(cls=Sections, params=flags("discover"))
@@ -78,12 +79,15 @@ def scale(data: str, **given: Any) -> None:
 def compare(data: str, **given: Any) -> None:
     """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
     to it."""
-    from experiments.steps.compare import compare_entries, run_compare  # noqa: PLC0415
+    from experiments.steps.compare import compare_entries, forecast_compare, run_compare  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
 
     with _opened(asked := ask("compare", given, data)) as context:
-        points = run_compare(context, compare_entries(context))
-        _answer(points_table(points).to_dict("records"), asked.common.as_json)
+        entries = compare_entries(context)
+        if asked.common.dry_run:
+            _answer(forecast_compare(context, entries), asked.common.as_json)
+            return
+        _answer(points_table(run_compare(context, entries)).to_dict("records"), asked.common.as_json)
 
 
 @cli.command(cls=Sections, params=flags("fidelity"))

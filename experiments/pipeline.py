@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Collection
 from typing import Any
 
+from experiments.options.groups import parse_budget
 from experiments.plans.networks import baseline_arch
+from experiments.plans.search import typical_arch
+from experiments.plans.timetable import FRONTIER, GROWTH, SEARCH, Timetable
 from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
-from experiments.steps.compare import run_compare, run_entries
-from experiments.steps.discover import run_discover
-from experiments.steps.scale import run_scale
+from experiments.steps.compare import forecast_compare, forecast_run_entries, run_compare, run_entries
+from experiments.steps.discover import forecast_discover, run_discover
+from experiments.steps.scale import forecast_scale, run_scale
+from experiments.wording import duration
 
 
 def adopt_baseline(run: RunContext) -> BaselineRecord:
@@ -22,10 +27,47 @@ def adopt_baseline(run: RunContext) -> BaselineRecord:
     return record
 
 
-def run_all(run: RunContext) -> dict[str, Any]:
-    """Discover (unless a baseline is given by --arch), scale, compare; returns what came out of each."""
+def forecast_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
+    """Say, and return, what a whole run would cost, a step after another; nothing is trained but a few steps to time
+    them. What the search would find is not known: a network of its space stands for it.
+
+    given: as in run_all.
+    """
+    _timetable(run, given)
+    own, found = run.settings.general.arch, run.folder.find(BaselineRecord)
+    search = None if own else forecast_discover(run)
+    arch = baseline_arch(run) if own or found else typical_arch(run)
+    forecasts = {
+        **({} if search is None else {"discover": search}),
+        "scale": forecast_scale(run, arch),
+        "compare": forecast_compare(run, forecast_run_entries(run, arch)),
+    }
+    seconds = [each["seconds"] for each in forecasts.values()]
+    total = None if None in seconds else sum(seconds)
+    if total is not None:
+        run.narrator.say(f"in all: about {duration(total)}")
+    return {"seconds": total, **forecasts}
+
+
+def _timetable(run: RunContext, given: Collection[str]) -> Timetable | None:
+    """Of the time that --budget gives; None where it gives none."""
+    budget = run.settings.growth.budget
+    hours = None if budget is None else parse_budget(budget).hours
+    return None if hours is None else Timetable.begin(run, round(3600 * hours, 3), set(given) - {"budget"})
+
+
+def run_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
+    """Discover (unless a baseline is given by --arch), scale, compare; returns what came out of each.
+
+    given: the names of the options that the user has decided, which a budget in time leaves as they are.
+    """
+    table = _timetable(run, given)
+    enter: Callable[[str], None] = (lambda _: None) if table is None else table.enter
+    enter(SEARCH)
     baseline = adopt_baseline(run) if run.settings.general.arch else run_discover(run)
+    enter(GROWTH)
     found = run_scale(run, baseline.arch).finding
+    enter(FRONTIER)
     points = run_compare(run, run_entries(run))
     run.narrator.say(f"done: see {run.folder.path / 'report.html'}, {run.folder.path / 'family.json'}")
     return {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -67,11 +67,11 @@ class StandIn:
     seeds: int
     tau: Estimate
     gain: Estimate | None
-    from_scratch: bool = False
+    from_scratch: bool | None = field(default=None, metadata={"absent": True})  # where it is
 
     @property
     def training(self) -> Short | None:
-        return None if self.fidelity is None else Short(self.fidelity, self.from_scratch)
+        return None if self.fidelity is None else Short(self.fidelity, bool(self.from_scratch))
 
     @property
     def cost(self) -> float:
@@ -93,11 +93,11 @@ class Ceiling:
     repeats: Estimate
     one: Estimate
     mean: Estimate
-    from_scratch: bool = False
+    from_scratch: bool | None = field(default=None, metadata={"absent": True})  # where it is
 
     @property
     def training(self) -> Short:
-        return Short(self.fidelity, self.from_scratch)
+        return Short(self.fidelity, bool(self.from_scratch))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def measure_agreement(
             seeds,
             sample.estimate(drawn),
             None if base is None or drawn is base else sample.estimate(drawn - base),
-            training is not None and training.from_scratch,
+            (training is not None and training.from_scratch) or None,
         )
         for name, training, seeds, drawn in taus
     )
@@ -217,7 +217,7 @@ def _ceiling(sample: _Bootstrap, training: Short, values: Floats, reliable: Floa
         sample.estimate(_to_tau(np.sqrt(_reliability(repeats, averaged) * reliable)))
         for averaged in (1, values.shape[1])
     )
-    return Ceiling(training.fidelity, sample.estimate(repeats), one, mean, training.from_scratch)
+    return Ceiling(training.fidelity, sample.estimate(repeats), one, mean, training.from_scratch or None)
 
 
 def _reliability(repeats: Floats, averaged: int) -> Floats:

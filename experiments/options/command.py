@@ -49,8 +49,13 @@ class CommonOptions:
     as_json: bool = field(
         default=False, metadata=Option(help="Print the result as JSON.", commands=TRAINING, flag="--json")
     )
-    dry_run: bool = field(default=False, metadata=Option(
-        help="Say what it would cost; train nothing.", commands=("discover", "scale", "fidelity")))  # fmt: skip
+    dry_run: bool = field(
+        default=False,
+        metadata=Option(
+            help="Say what it would cost; train nothing.",
+            commands=("run", "discover", "scale", "compare", "fidelity"),
+        ),
+    )
 
 
 class Flag(click.Option):

@@ -291,10 +291,11 @@ class GrowthOptions:
         help="Epochs of the trainings to compare.", commands=GROWING, metavar="N[,N...]", unit="epochs",
         form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs and twice that"))
     budget: str | None = field(default=None, metadata=Option(
-        help="Trainings for the grid, or hours: 90, 1.5h.", commands=GROWING, metavar="N|HOURSh", unset="all",
-        unit="trainings or hours"))
+        help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
+        unit="trainings or hours", told={
+            "run": Meaning("Time for all: 30m, 2h; or grid trainings.")}))
     precision: float | None = field(default=None, metadata=Option(
-        help="Stop when every share is known this closely.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Stop when shares are this sure.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
         help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI",
@@ -372,13 +373,16 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """`90` is 90 trainings, `1.5h` an hour and a half. Raises ValueError on anything else."""
+    """`90` is 90 trainings, `1.5h` an hour and a half, `30m` half an hour. Raises ValueError on anything else."""
     number = text.strip().lower()
     try:
-        budget = Budget(hours=float(number[:-1])) if number.endswith("h") else Budget(trainings=int(number))
+        if number.endswith(("h", "m")):
+            budget = Budget(hours=float(number[:-1]) / (1 if number.endswith("h") else 60))
+        else:
+            budget = Budget(trainings=int(number))
     except ValueError:
         raise ValueError(
-            f"`budget` takes a number of trainings such as 90 or hours such as 1.5h, not {text!r}"
+            f"`budget` takes a number of trainings such as 90, or time such as 30m or 1.5h, not {text!r}"
         ) from None
     if not 0 < (budget.trainings or budget.hours or 0) <= LARGEST_BUDGET:
         raise ValueError(f"`budget` must be above 0 and at most {LARGEST_BUDGET}, not {text}")

@@ -23,7 +23,7 @@ _LONG = 60.0
 def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, max_macs: float | None) -> Forecast:
     """What the search and the confirmation of its best will cost; says it, with advice where it is more than a day."""
     asked = run.settings.search
-    archs = _sample(run, space, max_macs)
+    archs = sample_space(run, space, max_macs)
     images = run.pool.images or Images(0, 0, 1)
     search = Work("search", max(0, asked.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
     confirm = Work("confirmation", asked.confirm * asked.confirm_seeds, target_macs, run.proxy, images)
@@ -89,7 +89,7 @@ def _forecast(
     return forecast
 
 
-def _sample(run: RunContext, space: SearchSpace, max_macs: float | None) -> list[ArchSpec]:
+def sample_space(run: RunContext, space: SearchSpace, max_macs: float | None) -> list[ArchSpec]:
     """Networks of the space, drawn evenly, without those that would not be trained."""
     archs = []
     for row in space.sample(np.random.default_rng(0), _SAMPLE):

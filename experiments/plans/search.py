@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+import numpy as np
 
 from experiments.errors import UserError, from_user
 from experiments.run.context import RunContext
 from experiments.run.naming import resolve_space, resolve_target
 from nas.score import Score
-from search_spaces import SPACES, SearchSpace
+from search_spaces import SPACES, ArchSpec, SearchSpace
 from search_spaces.spaces import SIZES, around_space
 from search_spaces.spaces.equal_cost import MOST
 
 STUDY = "discover"
 """The search's study and step."""
 DEFAULT_SPACE = "macro"
+_DRAWN = 64
 _ENLARGED = (3, 2)
 """Times as many pixels as images have, where networks begin with weights of larger images."""
 
@@ -44,6 +48,16 @@ def plan_search(run: RunContext) -> Search:
     fitted_to = target if before is None else before.fitted_to
     space = run.problem.space or _space(run, fitted_to)
     return Search(score, space, fitted_to, target, _max_macs(run, space))
+
+
+def typical_arch(run: RunContext) -> ArchSpec:
+    """A network of the run's space, in place of the one that is not found yet. Raises UserError where there is none."""
+    space = plan_search(run).space
+    drawn = map(space.params, space.sample(np.random.default_rng(0), _DRAWN))
+    for params in (*space.starts, *drawn):
+        with suppress(ValueError):
+            return space.decode(params)
+    raise UserError(f"no network of the space {space.name} can be built at this target")
 
 
 def _space(run: RunContext, target_macs: float) -> SearchSpace:

@@ -2,6 +2,7 @@
 
 from experiments.records.baseline import BaselineRecord
 from experiments.records.coefficients import CoefficientsRecord, Finding, GridPoint, PointFigures
+from experiments.records.division import Amounts, DivisionRecord
 from experiments.records.family import FamilyRecord
 from experiments.records.fidelity import FidelityRecord, JudgedStandIn, LongTraining
 from experiments.records.record import Record, read_json, read_record
@@ -9,10 +10,12 @@ from experiments.records.run import CostFacts, DataFacts, RunRecord, SpaceFacts
 from experiments.records.training import TrainingRecord
 
 __all__ = [
+    "Amounts",
     "BaselineRecord",
     "CoefficientsRecord",
     "CostFacts",
     "DataFacts",
+    "DivisionRecord",
     "FamilyRecord",
     "FidelityRecord",
     "Finding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Listener(Protocol):
 
 @dataclass
 class RunContext:
-    """An opened run: what its steps train on, and where they write."""
+    """An opened run: what its steps train on, and where they write. opened: when, by the monotonic clock."""
 
     folder: RunFolder
     settings: Settings
@@ -54,6 +55,7 @@ class RunContext:
     closing: ExitStack = field(default_factory=ExitStack)
     board: Writer | None = None
     listeners: Sequence[Listener] = ()
+    opened: float = field(default_factory=time.monotonic)
 
     @property
     def num_classes(self) -> int:
@@ -194,6 +196,7 @@ class RunContext:
             expected = None if event.request is None else self.pool.expected(event.request)
             if expected is not None and event.outcome is not None and event.outcome.value and event.outcome.seconds:
                 pace.note(expected, event.outcome.seconds)
+                self.pool.note(expected, event.outcome.seconds)
             left = pace.seconds(event.total - event.done)
         note_trial(task, event, left)
         if self.board is not None:
@@ -242,6 +245,7 @@ def open_run(
     Raises UserError for whatever the user can mend: data, devices, a folder of another run or in use.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    begun = time.monotonic()
     slots = WorkerPool.slots_asked(settings)
     folder = open_run_folder(path)
     with ExitStack() as stack:
@@ -253,7 +257,7 @@ def open_run(
         found, *remarks = problem.summary
         for line in (f"data: {problem.name}, {found}", *(f"  {remark}" for remark in remarks)):
             narrator.say(line)
-        run = RunContext(folder, settings, narrator, problem, slots, listeners=listeners)
+        run = RunContext(folder, settings, narrator, problem, slots, listeners=listeners, opened=begun)
         stack.push(run.closing)
         if settings.general.tensorboard:
             run.board = open_writer(folder.tensorboard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,12 @@ class Forecast:
             f"  about {duration(self.seconds)} on {self.slots} slot(s) of {self.device}, by a short calibration",
             f"  disk {size(self.disk_bytes)}, memory {size(self.speed.peak_bytes)} a slot",
         ]
+
+
+def total_seconds(forecasts: Iterable[Forecast]) -> float | None:
+    """Wall seconds of all of them, one after another; None where one of them is not known."""
+    seconds = [each.seconds for each in forecasts if each.trainings]
+    return None if None in seconds else sum(each for each in seconds if each is not None)
 
 
 def training_seconds(speed: Speed, macs: float, fidelity: Fidelity, images: Images) -> float:

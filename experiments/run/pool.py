@@ -17,6 +17,7 @@ from experiments.run.forecast import Images, Pace, mean, spread, time_limit, tra
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
 from nas.evaluation import Probe, Request, Timing
+from nas.machine import free_cores
 from nas.pool.executor import ProbingExecutor
 from nas.pool.inline import InlineExecutor
 from nas.pool.local import LocalExecutor
@@ -32,7 +33,11 @@ _NEAR = 3.0
 
 @dataclass
 class WorkerPool:
-    """What trains. `asked` are the slots that the user's options come to; GPUs may get more by measuring (`slots`)."""
+    """What trains. `asked` are the slots that the user's options come to; GPUs may get more by measuring (`slots`).
+
+    foreseen, taken: seconds that the trainings so far were expected to take, and took. looked: whether other programs
+    are busy.
+    """
 
     folder: RunFolder
     settings: Settings
@@ -42,6 +47,9 @@ class WorkerPool:
     closing: ExitStack
     macs: Callable[[ArchSpec], int]
     speed: Speed | None = field(default=None, init=False)
+    foreseen: float = field(default=0.0, init=False)
+    taken: float = field(default=0.0, init=False)
+    looked: bool = field(default=False, init=False)
     slots: tuple[Slot, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +90,7 @@ class WorkerPool:
         if known is not None and known.of == self._conditions and _covers(known.macs, ends):
             self.speed = known.speed
             return self.speed
+        self._say_busy()
         timings: list[Timing] = []
         for arch in (archs[cheap], archs[dear]):
             results = self.executor.probe(Probe(arch), len(self.slots))
@@ -98,6 +107,16 @@ class WorkerPool:
         if self.speed is None or self.images is None:
             return None
         return training_seconds(self.speed, self.macs(request.arch), request.fidelity, self.images)
+
+    def note(self, expected: float, seconds: float) -> None:
+        """A training that was expected to take so many seconds took so many."""
+        self.foreseen += expected
+        self.taken += seconds
+
+    @property
+    def slower(self) -> float:
+        """How many times as long trainings took as was expected of them; 1 before there is one."""
+        return self.taken / self.foreseen if self.foreseen else 1.0
 
     def pace(self, requests: Sequence[Request]) -> Pace | None:
         """For the time left over trainings like these."""
@@ -134,6 +153,15 @@ class WorkerPool:
         from nas.pool.cluster import cluster_card  # noqa: PLC0415  needs an optional package
 
         return cluster_card(slot.device)
+
+    def _say_busy(self) -> None:
+        """Where other programs keep cores from the slots, which then count as slow as they are."""
+        wanted = sum(slot.threads for slot in self.slots if slot.device == "cpu")
+        if self.looked or not wanted or self.settings.pool.executor == "ray":
+            return
+        self.looked, free = True, free_cores()
+        if free < wanted:
+            self.narrator.say(f"this machine is busy: {free} of {wanted} cores are free for trainings")
 
     def _open(self, slots: Sequence[Slot]) -> ProbingExecutor:
         evaluator = self.problem.evaluator

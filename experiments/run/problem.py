@@ -20,7 +20,7 @@ from experiments.run.pretrained import Pretrained, inheriting, open_pretrained
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
-from nas.evaluation import ACCURACY, Evaluator, Fidelity
+from nas.evaluation import ACCURACY, Evaluator
 from nas.training.int8 import check_packages
 from nas.training.objective import METRICS, Objective, class_weighted
 from nas.training.proxy import Keep, ProxyEvaluator
@@ -106,7 +106,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     final_split = "test" if dataset.counts.get("test") else "val"
     keep = None
     if final_split == "test":  # nothing but the frontier's trainings is measured on that
-        keep = Keep(folder.weights, Fidelity(settings.final.final_epochs), final_split)
+        keep = Keep(folder.weights, final_split)
     evaluator = _evaluator(settings, dataset, folder.checkpoints, keep)
     pretrained: tuple[Pretrained, ...] = ()
     parent, method, scratch, metric = None, "", "", ACCURACY

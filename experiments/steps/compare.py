@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from experiments.errors import RunFailedError
 from experiments.pictures.run_folder import frontier_pictures
@@ -24,6 +25,7 @@ from experiments.records.record import named_record
 from experiments.records.values import needed
 from experiments.run.context import RunContext, in_int8
 from experiments.run.folder import RunFolder
+from experiments.run.forecast import total_seconds
 from experiments.run.models import keep_models
 from experiments.run.teacher import check_teacher, open_teacher, taught
 from experiments.tables.differences import differences, differences_csv
@@ -35,7 +37,8 @@ from nas.files import replace_text
 from nas.score import Score
 from nas.search import candidates
 from nas.study.store import read_study
-from scaling_search import Coefficients, family
+from scaling_search import Coefficients, FamilyMember, family
+from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.verdict import ALTERNATIVES
 from search_spaces import ArchSpec
 
@@ -47,8 +50,20 @@ Place = tuple[str, int]
 def run_entries(run: RunContext) -> list[Entry]:
     """What a whole run compares: its baseline, the family up to family_phi, the best of the search, its rivals if asked
     for, and those known networks that can be fitted to the baseline's cost."""
+    return _entries_of(run, run.folder.get(FamilyRecord).members)
+
+
+def forecast_run_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
+    """What a whole run would compare with `arch` as its baseline, grown by EfficientNet's coefficients."""
+    phis = range(run.settings.final.family_phi + 1)
+    found = _entries_of(run, family(arch, EFFICIENTNET, phis, num_classes=run.num_classes))
+    short = run.settings.final.top - 1 - sum(entry.role == "candidate" for entry in found)
+    return found + [Entry.of(f"candidate {i}", "candidate", arch) for i in range(short)]
+
+
+def _entries_of(run: RunContext, members: Sequence[FamilyMember]) -> list[Entry]:
     settings, folder = run.settings, run.folder
-    grown = [member for member in folder.get(FamilyRecord).members if member.phi >= 0]
+    grown = [member for member in members if member.phi >= 0]
     entries = [
         Entry.of("baseline" if phi == 0 else f"phi {phi:g}", "baseline" if phi == 0 else "family", arch)
         for phi, arch in ((member.phi, member.arch) for member in grown)
@@ -86,6 +101,15 @@ def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
         for way, shares in ALTERNATIVES.items()
         for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=run.num_classes)
     ]
+
+
+def forecast_compare(run: RunContext, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Say, and return, what a comparison would cost; nothing is trained but a few steps to time them."""
+    plans = list(plan_requests(run, entries))
+    forecasts = {PLANS: outlook_list(run, PLANS, plans, None, "ways to fit known networks")} if plans else {}
+    asked = list(_requests(run, entries).values())
+    forecasts[NAME] = outlook_list(run, NAME, asked, None, "frontier")
+    return {"seconds": total_seconds(forecasts.values())} | {name: each.record for name, each in forecasts.items()}
 
 
 def compare_entries(run: RunContext) -> list[Entry]:
@@ -144,15 +168,8 @@ def _decide(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
 def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """A point for each entry that could be trained."""
     problem, final = run.problem, run.settings.final
-    seeds = [run.settings.general.seed + i for i in range(final.final_seeds)]
-    requests = {
-        (entry.label, seed): run.request(
-            entry.arch, run.final, seed, problem.final_split, method=entry.method, looked_at=True
-        )
-        for seed in seeds
-        for entry in entries
-    }
-    requests = _with_known_int8(run, requests)
+    seeds = _seeds(run)
+    requests = _with_known_int8(run, _requests(run, entries))
     labels = {requests[entry.label, seed].key: entry.noted for entry in entries for seed in seeds}
     outcomes = run.train(NAME, list(requests.values()), lambda request: labels[request.key], NAME)
     measured, trained = [], {}
@@ -184,6 +201,20 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
             run.narrator.say(f"warning: {entry.label} could not be trained: {found[0].failure}")
     keep_models(run, trained)
     return measured
+
+
+def _requests(run: RunContext, entries: Sequence[Entry]) -> dict[Place, Request]:
+    """The trainings of the frontier, by the first of each entry's plans."""
+    split = run.problem.final_split
+    return {
+        (entry.label, seed): run.request(entry.arch, run.final, seed, split, method=entry.method, looked_at=True)
+        for seed in _seeds(run)
+        for entry in entries
+    }
+
+
+def _seeds(run: RunContext) -> list[int]:
+    return [run.settings.general.seed + i for i in range(run.settings.final.final_seeds)]
 
 
 def _distil(run: RunContext, entries: Sequence[Entry], text: str) -> list[FrontierPoint]:

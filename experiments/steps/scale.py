@@ -43,9 +43,11 @@ AXES: dict[str, BaseDistribution] = {
 }
 
 
-def forecast_scale(run: RunContext) -> dict[str, Any]:
-    """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them."""
-    arch = baseline_arch(run)
+def forecast_scale(run: RunContext, arch: ArchSpec | None = None) -> dict[str, Any]:
+    """Say, and return, what the coefficient search would cost; nothing is trained but a few steps to time them. arch:
+    what is to grow, in place of what the settings say.
+    """
+    arch = arch or baseline_arch(run)
     return _outlook(run, arch, grid_points(run, arch), _lengths(run), _budget(run)).record
 
 

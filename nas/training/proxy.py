@@ -15,7 +15,7 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, forget, in_grey, open_feed
-from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing, with_int8
+from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing, with_int8
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights, trial_checkpoints
@@ -31,15 +31,14 @@ from search_spaces import ArchSpec, build_network, network_cost
 
 @dataclass(frozen=True)
 class Keep:
-    """The trainings whose weights are kept in `folder`: those of `fidelity` that are measured on `split`."""
+    """The trainings whose weights are kept in `folder`: those that are measured on `split`."""
 
     folder: Path
-    fidelity: Fidelity
     split: str
 
     def file(self, request: Request) -> Path | None:
         """Where the weights of a request's training are kept; None where they are not."""
-        if (request.fidelity, request.split) != (self.fidelity, self.split):
+        if request.split != self.split:
             return None
         method = f"-{hashlib.sha256(request.method.encode()).hexdigest()[:8]}" if request.method else ""
         return self.folder / f"{request.arch.id}-{request.seed}{method}.safetensors"

@@ -325,15 +325,14 @@ def test_models_of_names_that_are_written_alike_stay_apart(compared: Path, tmp_p
 def test_weights_that_cannot_be_written_lose_no_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     dataset = open_dataset("digits", tmp_path / "cache", train_images=200)
-    keep = Keep(tmp_path / "file" / "models", Fidelity(1), "test")
+    keep = Keep(tmp_path / "file" / "models", "test")
     asked = Request(replace(ARCH, resolution=8, input_channels=1), Fidelity(1), 0, "test")
     outcome = ProxyEvaluator(dataset, threads=1, keep=keep).evaluate(asked, "cpu", lambda *_: True)
     assert outcome.value is not None
 
 
 def test_only_trainings_of_the_frontier_are_kept(tmp_path: Path) -> None:
-    keep = Keep(tmp_path, Fidelity(2), "test")
+    keep = Keep(tmp_path, "test")
     arch = replace(ARCH, resolution=8, input_channels=1)
     assert keep.file(Request(arch, Fidelity(2), 0, "val")) is None
-    assert keep.file(Request(arch, Fidelity(1), 0, "test")) is None
     assert keep.file(Request(arch, Fidelity(2), 3, "test")) == tmp_path / f"{arch.id}-3.safetensors"
