@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nas.evaluation import ACCURACY, metric_of
 
 DAY, HOUR = 86_400.0, 3_600.0
@@ -24,6 +26,35 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {unit}"
     return f"{count / 1e3:.3g} kB"
+
+
+_PUBLISHED = (
+    (r"efficientnet_v2_([a-z]+)", lambda found: f"EfficientNetV2-{found[1].upper()}"),
+    (r"efficientnet_(b\d|lite\d)", lambda found: f"EfficientNet-{found[1].capitalize()}"),
+    (r"mobilenet_v1_(\d)(\d+)", lambda found: f"MobileNetV1-{found[1]}.{found[2]}"),
+    (r"mobilenet_v4_conv_small", lambda _: "MobileNetV4-Conv-S"),
+    (r"mobilenet_v(\d)_(large|small)", lambda found: f"MobileNetV{found[1]}-{found[2].capitalize()}"),
+    (r"(mobile|shuffle)net_v(\d)", lambda found: f"{found[1].capitalize()}NetV{found[2]}"),
+    (r"mnasnet_([ab]\d)", lambda found: f"MnasNet-{found[1].upper()}"),
+    (r"squeezenet(\d)_(\d)", lambda found: f"SqueezeNet {found[1]}.{found[2]}"),
+    (r"xception", lambda _: "Xception"),
+    (r"wide_resnet(\d+)_(\d)", lambda found: f"Wide ResNet-{found[1]}-{found[2]}"),
+    (r"resnet(\d+)", lambda found: f"ResNet-{found[1]}"),
+    (r"plain_resnet", lambda _: "plain ResNet"),
+    (r"plain_mbconv", lambda _: "plain MBConv"),
+)
+"""Names of known networks as the command has them, and as their papers do."""
+
+
+def as_published(label: str) -> str:
+    """A point's label with the names of known networks as people write them, and of a path its last part:
+    `mobilenet_v2, pretrained` is `MobileNetV2, pretrained`, `runs/mine` and `nets/mine.json` are `mine`. For pictures;
+    where a name is to be typed it stays as the command has it.
+    """
+    label = re.sub(r"(?:[^\s,]*/)?([^\s,/]+?)(?:\.json)?(?=[\s,]|$)", r"\1", label)
+    for name, written in _PUBLISHED:
+        label = re.sub(rf"(?<![\w.-]){name}(?![\w.-])", written, label)
+    return label
 
 
 def duration(seconds: float) -> str:

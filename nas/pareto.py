@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 
-def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
+def pareto_front(costs: Sequence[float], values: Sequence[float], same: float = 0.0) -> list[int]:
     """Indices of the points that no other beats on both axes (lower cost, higher value), by rising cost.
 
-    Of equal points the first stays. Raises ValueError when the lengths differ.
+    Of equal points the first stays. same: a point is also beaten by one of a higher value that costs more by no more
+    than this share. Raises ValueError when the lengths differ.
     """
     if len(costs) != len(values):
         raise ValueError(f"{len(costs)} costs for {len(values)} values")
@@ -18,7 +20,8 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     for i in order:
         if not front or values[i] > values[front[-1]]:
             front.append(i)
-    return front
+    beaten = {i for i, better in itertools.pairwise(front) if same and costs[better] <= (1 + same) * costs[i]}
+    return [i for i in front if i not in beaten]
 
 
 def hypervolume(costs: Sequence[float], values: Sequence[float], reference: tuple[float, float]) -> float:
@@ -36,13 +39,14 @@ def hypervolume(costs: Sequence[float], values: Sequence[float], reference: tupl
     return area
 
 
-def knee(costs: Sequence[float], values: Sequence[float]) -> int | None:
+def knee(costs: Sequence[float], values: Sequence[float], same: float = 0.0) -> int | None:
     """The index of the front's point farthest above the straight line between its ends, on a log axis of cost.
 
     Beyond it more cost brings less than the front's average. None for a front of fewer than three points, or one that
-    nowhere rises above that line. Source: Branke et al. 2004 and Satopaa et al. 2011 ("Kneedle"), for a maximum.
+    nowhere rises above that line. same: see pareto_front. Source: Branke et al. 2004 and Satopaa et al. 2011
+    ("Kneedle"), for a maximum.
     """
-    front = pareto_front(costs, values)
+    front = pareto_front(costs, values, same)
     if len(front) < 3:
         return None
     first, last = front[0], front[-1]

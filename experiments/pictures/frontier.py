@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
+from experiments.tables.differences import SAME_COST
 from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points, protocol
 from experiments.terminal import printable
-from experiments.wording import in_units, measured_by
+from experiments.wording import as_published, in_units, measured_by
 from nas.pareto import knee, pareto_front
 
 
@@ -66,11 +67,12 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES. Where the accuracy in int8 is known, a
     hollow square beside the point shows it, joined to it by a thin line.
 
-    Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points is a grey line and
-    what it dominates of others than the baseline and its family is faded; a ring marks the front's knee; each family is
-    joined by a line, and where several runs have one their colours tell them apart. Published points and the user's own
-    are hollow and take part in neither front nor checks. Raises ValueError when there is no point with this cost, or
-    when the points differ in data, split, epochs or recipe, since these do not compare.
+    Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points, of which costs that
+    differ by 5 % or less count as the same, is a grey line, and what it dominates of others than the baseline and its
+    family is faded; a ring marks the front's knee; each family is joined by a line, and where several runs have one
+    their colours tell them apart. Published points and the user's own are hollow and take part in neither front nor
+    checks. Raises ValueError when there is no point with this cost, or when the points differ in data, split, epochs or
+    recipe, since these do not compare.
     """
     axis = AXES[x]
     points = [point for point in points if axis.of(point) is not None]
@@ -85,11 +87,11 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     FigureCanvasAgg(figure)  # measures texts
     axes = figure.add_subplot()
     costs, values = [_cost(axis, p) for p in measured], [p.accuracy for p in measured]
-    front = [measured[i] for i in pareto_front(costs, values)]
+    front = [measured[i] for i in pareto_front(costs, values, SAME_COST)]
     axes.plot(*_line(axis, front), color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round")
     runs = _runs(measured)
     families = _draw_families(axes, axis, measured, runs)
-    top = knee(costs, values)
+    top = knee(costs, values, SAME_COST)
     for role in _STYLE:
         _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
     _draw_int8(axes, axis, measured)
@@ -97,7 +99,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
         at = costs[top], 100 * values[top]
         axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
     _decorate(axes, axis, points, measured, title)
-    _legend(figure, points, runs, top is not None)
+    _legend(figure, points, runs, has_front=len(front) > 1, has_knee=top is not None)
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
@@ -166,7 +168,7 @@ def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> Non
 
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
     # Where colours tell the runs apart the names need not.
-    text = point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label
+    text = as_published(point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label)
     rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
     reach = math.sqrt(_RING if ringed else _STYLE[point.role].size) / 2
     return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, reach, rank)
@@ -196,9 +198,9 @@ def _decorate(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, has_knee: bool) -> None:
+def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_front: bool, has_knee: bool) -> None:
     """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
-    handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")]
+    handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")] if has_front else []
     if has_knee:
         handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
                               label="its knee: beyond it cost brings less"))  # fmt: skip

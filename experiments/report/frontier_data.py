@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.report.drawing import stage_words
-from experiments.tables.differences import differences
+from experiments.tables.differences import SAME_COST, differences
 from experiments.tables.frontier import AXES, FrontierPoint, measured_points
-from experiments.wording import measured_by
+from experiments.wording import as_published, measured_by
 from nas.pareto import hypervolume, knee, pareto_front
 from search_spaces import ArchSpec
 
@@ -29,8 +29,8 @@ def frontier_data(
     measured = measured_points(shown)
     costs = [axis.of(point) or 0.0 for point in measured]
     values = [point.accuracy for point in measured]
-    front = pareto_front(costs, values)
-    top = knee(costs, values)
+    front = pareto_front(costs, values, SAME_COST)
+    top = knee(costs, values, SAME_COST)
     return {
         "axis": axis.label,
         "unit": axis.unit,
@@ -62,7 +62,7 @@ def _point(
 ) -> dict[str, Any]:
     arch = archs.get(point.arch_id)
     return {
-        "label": point.label, "role": point.role, "run": point.run, "x": cost, "y": point.accuracy,
+        "label": as_published(point.label), "role": point.role, "run": point.run, "x": cost, "y": point.accuracy,
         "std": point.std if point.n > 1 else 0.0, "n": point.n, "split": point.split, "data": point.data,
         "epochs": point.epochs, "recipe": point.recipe, "macs": point.macs or None, "params": point.params or None,
         "activations": point.activations, "latency_ms": point.latency_ms, "ram": point.ram, "flash": point.flash,

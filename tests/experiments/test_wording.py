@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.wording import countdown, duration, in_units, percent, size
+from experiments.wording import as_published, countdown, duration, in_units, percent, size
+from search_spaces import REFERENCE_NAMES
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,29 @@ def test_countdowns(seconds: float, text: str) -> None:
 def test_sizes_and_accuracies() -> None:
     assert [size(count) for count in (512, 2.5e6, 3e9)] == ["0.512 kB", "2.5 MB", "3 GB"]
     assert (percent(0.4567), percent(0.4567, 0.0123), percent(0.5, 0.0)) == ("45.7 %", "45.7 % ± 1.2", "50.0 %")
+
+
+def test_every_known_network_has_its_papers_name_in_pictures() -> None:
+    written = {name: as_published(name) for name in REFERENCE_NAMES}
+    assert all(text != name and "_" not in text for name, text in written.items())
+    assert len(set(written.values())) == len(written)
+    few = (
+        "efficientnet_b0",
+        "efficientnet_lite4",
+        "mobilenet_v1_025",
+        "mobilenet_v3_small",
+        "resnet20",
+    )
+    assert [written[name] for name in few] == [
+        "EfficientNet-B0", "EfficientNet-Lite4", "MobileNetV1-0.25", "MobileNetV3-Small", "ResNet-20"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [("baseline", "baseline"), ("mobilenet_v1, pretrained, 96 px", "MobileNetV1, pretrained, 96 px"),
+     ("runs: plain_resnet, distilled", "runs: plain ResNet, distilled"), ("my_resnet50.json", "my_resnet50"),
+     ("runs/mine, distilled", "mine, distilled"), ("a/b.json", "b"), ("resnet1202", "ResNet-1202")],
+)  # fmt: skip
+def test_only_whole_names_are_written_otherwise(label: str, text: str) -> None:
+    assert as_published(label) == text
