@@ -62,6 +62,8 @@ def run_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
     given: the names of the options that the user has decided, which a budget in time leaves as they are.
     """
     table = _timetable(run, given)
+    if table is None:  # else it is decided later, or has been
+        run.folder.check({"final epochs": run.settings.final.final_epochs})
     enter: Callable[[str], None] = (lambda _: None) if table is None else table.enter
     enter(SEARCH)
     baseline = adopt_baseline(run) if run.settings.general.arch else run_discover(run)

@@ -92,7 +92,8 @@ class Timetable:
         now = replace(rates, seconds=lambda macs, epochs: slower * rates.seconds(macs, epochs))
         if step == GROWTH and "budget" not in self.given:
             amounts = grid_within(self.left, amounts, macs, now)
-        if step == FRONTIER and not {"final_epochs", "final_seeds"} & set(self.given):
+        settled = self.run.folder.read().identity.get("final epochs") is not None
+        if step == FRONTIER and not settled and not {"final_epochs", "final_seeds"} & set(self.given):
             amounts = frontier_within(self.left, amounts, macs, now)
         begun = (*self.record.begun, step)
         self.record = replace(self.record, amounts=amounts, begun=begun, spent=self.spent)
@@ -129,7 +130,10 @@ class Timetable:
 
 
 def _decide(run: RunContext, seconds: float, given: Collection[str]) -> tuple[DivisionRecord, Rates]:
-    fixed = fixed_amounts(given, run.settings.flat())
+    before, fixed = run.folder.read(), fixed_amounts(given, run.settings.flat())
+    for name, value in (("epochs", before.epochs), ("final_epochs", before.identity.get("final epochs"))):
+        if value is not None:  # a folder has one length of each
+            fixed.setdefault(name, value)
     if run.settings.general.arch:
         fixed |= {"trials": 0, "confirm": 0}
     usual = default_epochs(round((run.problem.facts.train_images or 0) * run.settings.training.train_fraction))

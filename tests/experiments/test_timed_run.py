@@ -74,6 +74,8 @@ def test_a_run_divides_its_time_and_is_gone_on_with(scalenas: Run, tmp_path: Pat
     assert trained(run) == done
     assert read_record(DivisionRecord, run / DivisionRecord.FILE) == record
     expect_mistake(scalenas(*asked, "--budget", "2m"), "was begun with --budget 0.7m")
+    expect_mistake(scalenas(*asked, "--budget", "7"), "final epochs", "not 20")  # at once, not after its search
+    assert trained(run) == done
 
 
 def test_the_target_is_lowered_where_no_search_would_fit(scalenas: Run, tmp_path: Path) -> None:
