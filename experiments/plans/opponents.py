@@ -32,14 +32,14 @@ _SMALLEST, _STEP = 24, 4  # pixels
 class Entry:
     """One network of a comparison and the part it plays; role: see frontier.ROLES.
 
-    plans: the ways in which it may be fitted, the most promising first; the first is the one that is compared.
-    method: how it is trained (see Request), None as all others.
+    plans: the ways in which it may be fitted, methods: those in which it may be trained (see Request; None: as the
+    run's own), the most promising first; the first of both are what is compared.
     """
 
     label: str
     role: str
     plans: tuple[NetworkPlan, ...]
-    method: str | None = None
+    methods: tuple[str | None, ...] = (None,)
 
     @classmethod
     def of(cls, label: str, role: str, arch: ArchSpec) -> Entry:
@@ -49,6 +49,15 @@ class Entry:
     @property
     def arch(self) -> ArchSpec:
         return self.plans[0].arch
+
+    @property
+    def method(self) -> str | None:
+        return self.methods[0]
+
+    @property
+    def ways(self) -> list[Entry]:
+        """It with one plan and one method each."""
+        return [replace(self, plans=(plan,), methods=(method,)) for plan in self.plans for method in self.methods]
 
     @property
     def plan(self) -> str:
@@ -73,12 +82,12 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     if before is not None:
         if not before.words:
             run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
-        return Entry(name, "reference", (before,), run.problem.from_scratch)
+        return Entry(name, "reference", (before,), (run.problem.from_scratch,))
     plans = network_plans(run, name, target, run.resolutions)
     cost = {plan: run.macs.of(plan.arch) / target - 1 for plan in plans}
     same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
     chosen = same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans
-    return Entry(name, "reference", chosen, run.problem.from_scratch if is_reference(name) else None)
+    return Entry(name, "reference", chosen, (run.problem.from_scratch if is_reference(name) else None,))
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
@@ -114,7 +123,7 @@ def pretrained_entries(run: RunContext, costs: Sequence[float]) -> list[Entry]:
             enlarged = ", to which images are enlarged" if arch.resolution > run.problem.native_size else ""
             plan = NetworkPlan(arch, f"fine-tuned at {arch.resolution} px{enlarged}")
             label = f"{each.name}, pretrained, {arch.resolution} px"
-            entries.append(Entry(label, "pretrained", (plan,), each.evaluator.method))
+            entries.append(Entry(label, "pretrained", (plan,), (each.evaluator.method,)))
     return entries
 
 
@@ -136,8 +145,8 @@ def _trained_before(run: RunContext, name: str, target_macs: float) -> NetworkPl
 
 def plan_requests(run: RunContext, entries: Sequence[Entry]) -> dict[Request, dict[str, str]]:
     """The trainings that choose among plans, with what the journal notes of each."""
-    each = [replace(entry, plans=(plan,)) for entry in entries if len(entry.plans) > 1 for plan in entry.plans]
-    return {_short_training(run, entry): entry.noted for entry in each}
+    each = [way for entry in entries if len(entry.ways) > 1 for way in entry.ways]
+    return {_short_training(run, way): way.noted for way in each}
 
 
 def _short_training(run: RunContext, entry: Entry) -> Request:
@@ -145,14 +154,16 @@ def _short_training(run: RunContext, entry: Entry) -> Request:
 
 
 def decided(run: RunContext, entry: Entry, outcomes: Mapping[str, Outcome]) -> Entry:
-    """An entry with its best plan alone, which is said. outcomes: of `plan_requests`, by key."""
-    told = entry.plan
-    if len(entry.plans) > 1:
-        found = [outcomes[_short_training(run, replace(entry, plans=(plan,))).key].value for plan in entry.plans]
+    """An entry with the best of its ways alone, which is said. outcomes: of `plan_requests`, by key."""
+    told, ways = entry.plan, entry.ways
+    if len(ways) > 1:
+        found = [outcomes[_short_training(run, way).key].value for way in ways]
         best = best_plan(found)
-        entry, value = replace(entry, plans=(entry.plans[best],)), found[best]
+        recipes = len(entry.methods) > 1
+        entry, value = ways[best], found[best]
         reached = "none of them could be trained" if value is None else f"val {percent(value)}"
-        told = f"{len(found)} plans tried, best: {entry.plan} ({reached})"
+        words = f"recipe {run.problem.recipe_named(entry.method)}" if recipes else entry.plan
+        told = f"{len(found)} {'recipes' if recipes else 'plans'} tried, best: {words} ({reached})"
     if told:
         run.narrator.say(f"{entry.label}: {told}")
     return entry

@@ -14,7 +14,7 @@ from nas.data.dataset import Dataset
 from nas.data.feed import in_grey
 from nas.training.objective import Inherited, InitialWeights
 from nas.training.proxy import ProxyEvaluator
-from nas.training.recipe import fine_tune
+from nas.training.recipe import Recipe, fine_tune
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.weights import suited_arch
 from search_spaces.weights_file import Origin, read_origin
@@ -28,6 +28,11 @@ class Pretrained:
     name: str
     arch: ArchSpec
     evaluator: ProxyEvaluator
+
+    @property
+    def fine_tuned(self) -> ProxyEvaluator:
+        """Trains it, or parts of it, by the recipe of fine-tuning."""
+        return _by(fine_tune(), self.evaluator)
 
     @property
     def from_scratch(self) -> ProxyEvaluator:
@@ -57,9 +62,12 @@ def _stem(text: str) -> str:
 def _opened(text: str, evaluator: ProxyEvaluator) -> Pretrained:
     weights = _read("--pretrained", text, evaluator.dataset)
     recipe, objective = fine_tune(), replace(evaluator.objective, initial=InitialWeights(weights.file, new_head=True))
-    tuning = replace(evaluator, dataset=weights.dataset, recipe=recipe, objective=objective)
-    noted = f"recipe={recipe.name},{weights.normalised}"
-    return Pretrained(weights.name, weights.arch, replace(tuning, noted=noted))
+    tuning = replace(evaluator, dataset=weights.dataset, objective=objective, noted=weights.normalised)
+    return Pretrained(weights.name, weights.arch, _by(recipe, tuning))
+
+
+def _by(recipe: Recipe, evaluator: ProxyEvaluator) -> ProxyEvaluator:
+    return replace(evaluator, recipe=recipe, noted=f"recipe={recipe.name},{evaluator.noted}")
 
 
 def inheriting(text: str, evaluator: ProxyEvaluator) -> Pretrained:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +72,11 @@ class Problem:
         """How the run's networks are trained, the method included."""
         return self.recipe_of(self.method)
 
+    def recipe_named(self, method: str | None) -> str:
+        """The name of the recipe that a method trains by; None: the run's own."""
+        named = re.search(r"(?:^|,)recipe=(\w+)", self.method if method is None else method)
+        return self.trains[0] if named is None else named[1]
+
     def recipe_of(self, method: str) -> str:
         """How networks are trained by a method, in words."""
         recipe, images = self.trains
@@ -116,7 +122,7 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
         others = [each.evaluator for each in pretrained]
         if settings.training.inherit is not None:
             parent = inheriting(settings.training.inherit, evaluator)
-            evaluator, others = parent.evaluator, [evaluator, parent.from_scratch, *others]
+            evaluator, others = parent.evaluator, [evaluator, parent.from_scratch, parent.fine_tuned, *others]
         method = evaluator.method
         evaluator = replace(evaluator, beside=tuple(others))
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items() if n)

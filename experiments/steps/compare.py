@@ -77,7 +77,18 @@ def _entries_of(run: RunContext, members: Sequence[FamilyMember]) -> list[Entry]
     if settings.final.rivals:
         entries += rival_entries(run, grown[0].arch)
     entries += opponents(run, settings.final.references, run.macs.of(grown[0].arch))
-    return entries + _pretrained(run, entries)
+    return _either_recipe(run, entries) + _pretrained(run, entries)
+
+
+def _either_recipe(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
+    """Of networks that begin with inherited weights a short training each shows which recipe suits: parts of which much
+    was cut off learn best from scratch's, whole networks by smaller steps."""
+    parent = run.problem.parent
+    if parent is None:
+        return list(entries)
+    return [
+        replace(entry, methods=(None, parent.fine_tuned.method)) if entry.method is None else entry for entry in entries
+    ]
 
 
 def _pretrained(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
@@ -121,7 +132,7 @@ def compare_entries(run: RunContext) -> list[Entry]:
         found = run.folder.find(BaselineRecord)
         own = [] if found is None else [Entry.of("baseline", "baseline", found.arch)]
         entries = own + opponents(run, run.settings.final.references, target)
-    return entries + _pretrained(run, entries)
+    return _either_recipe(run, entries) + _pretrained(run, entries)
 
 
 def compare_target(run: RunContext) -> float | None:
@@ -231,7 +242,7 @@ def _distil(run: RunContext, entries: Sequence[Entry], text: str) -> list[Fronti
                 entry,
                 label=f"{entry.label}, distilled",
                 role="distilled",
-                method=None if entry.method is None else methods[entry.method],
+                methods=(None if entry.method is None else methods[entry.method],),
             )
             for entry in own or entries
             if entry.role != "pretrained"

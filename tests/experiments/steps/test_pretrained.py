@@ -165,7 +165,14 @@ def test_parts_of_a_network_begin_with_its_weights(scalenas: Run, weights: str, 
     status, _, err = scalenas(*compare, "--arch", run, "--arch", "plain_resnet", "--target-macs", "60k", *inherit)
     assert status == 0, err
     own, known = read_points(run / "frontier.csv")
+    # Which recipe suits its own networks is shown by a short training of each.
+    tried = [trial for trial in read_study(run / "plans.journal", "plans").trials if "from=" in str(trial.user_attrs)]
+    tuned = ["recipe=fine_tune" in trial.user_attrs["request_key"] for trial in tried]
+    assert sorted(tuned) == [False, True]
+    best = max(zip(tried, tuned, strict=True), key=lambda each: (each[0].values[0], not each[1]))
+    assert f"2 recipes tried, best: recipe {'fine_tune' if best[1] else 'fast'} (val" in err
     assert own.recipe.startswith("fast, from=")
+    assert ("recipe=fine_tune" in own.recipe) == best[1]
     assert (known.label, known.recipe) == ("plain_resnet", "fast")
     assert (run / "frontier.png").is_file()
     file = next((run / "models").glob("*.safetensors"), None)
