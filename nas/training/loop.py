@@ -14,6 +14,7 @@ from nas.data.augment import draw_epoch
 from nas.data.feed import Feed
 from nas.kernels.fast_path import accelerate
 from nas.kernels.norm import count_batches, leave_uncounted
+from nas.kernels.sampled import swap_strided
 from nas.training.numerics import FLOAT32, mixed
 from nas.training.objective import FROM_SCRATCH, Metric, Objective
 from nas.training.optimizer import Average, make_optimizer, set_rate
@@ -50,10 +51,12 @@ def prepare_network(
 def place_network(network: nn.Module, device: torch.device, *, plain: bool = False) -> nn.Module:
     """The network on `device` in channels_last layout, to be trained there by `Training`.
 
-    Unless `plain`, its norms leave the counting of batches to the training, and on the CPU it has our compiled
-    operations.
+    On the CPU its strided convolutions of one pixel are computed in a way that is safe (see swap_strided). Unless
+    `plain`, its norms leave the counting of batches to the training, and on the CPU it has our compiled operations.
     """
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        swap_strided(network)
     if not plain:
         if device.type == "cpu":
             accelerate(network)
