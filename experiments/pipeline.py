@@ -12,6 +12,7 @@ from experiments.plans.search import typical_arch
 from experiments.plans.timetable import FRONTIER, GROWTH, SEARCH, Timetable
 from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
+from experiments.run.teacher import check_teacher
 from experiments.steps.compare import forecast_compare, forecast_run_entries, run_compare, run_entries
 from experiments.steps.discover import forecast_discover, run_discover
 from experiments.steps.scale import forecast_scale, run_scale
@@ -62,8 +63,9 @@ def run_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
     given: the names of the options that the user has decided, which a budget in time leaves as they are.
     """
     table = _timetable(run, given)
+    check_teacher(run)
     if table is None:  # else it is decided later, or has been
-        run.folder.check({"final epochs": run.settings.final.final_epochs})
+        run.folder.check({"final epochs": run.final.epochs})
     enter: Callable[[str], None] = (lambda _: None) if table is None else table.enter
     enter(SEARCH)
     baseline = adopt_baseline(run) if run.settings.general.arch else run_discover(run)

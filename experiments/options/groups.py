@@ -38,6 +38,9 @@ PROXIED = ("run", "discover", "scale", "compare", "fidelity")
 REFERENCES = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0")
 """What a network must beat to be worth its search."""
 
+LARGEST_BUDGET = 10**6
+"""In trainings, or hours."""
+
 _IMAGES = Without("benchmark", because="nothing is trained")
 _SEARCHED = Without("arch", commands=("run",), because="the search is skipped")
 _TIMED = (_SEARCHED, _IMAGES, With("cost", ("latency",)))
@@ -294,6 +297,8 @@ class GrowthOptions:
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
             "run": Meaning("Time for all: 30m, 2h; or grid trainings.")}))
+    grid: int | None = field(default=None, metadata=Option(
+        help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
         help="Stop when shares are this sure.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
@@ -314,9 +319,9 @@ class GrowthOptions:
 class FinalOptions:
     """The frontier: how its points are trained, and which there are."""
 
-    final_epochs: int = field(default=20, metadata=Option(
+    final_epochs: int | None = field(default=None, metadata=Option(
         help="Epochs of every training on the frontier.", commands=COMPARING, metavar="N", unit="epochs",
-        range=EPOCHS))
+        range=EPOCHS, unset="20"))
     final_seeds: int = field(default=3, metadata=Option(
         help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
@@ -354,10 +359,6 @@ def parse_bytes(option: str, text: str) -> int:
 
 
 MOST_BYTES = 10**12
-LARGEST_BUDGET = 10**6
-"""In trainings, or hours."""
-
-
 @dataclass(frozen=True)
 class Budget:
     """What a coefficient search may spend on its grid: a number of trainings, or hours on all devices together."""

@@ -32,12 +32,28 @@ SEARCHING = 2
 
 @dataclass(frozen=True)
 class Rates:
-    """What trainings take. seconds(macs, epochs): of one on one of the `slots`; ways: the plans of each opponent, in
-    order, of which short trainings choose."""
+    """What trainings take. seconds(macs, epochs): of a short one on one of the `slots`; final(macs, epochs): of one of
+    the frontier, on all images; ways: the plans of each opponent, in order, of which short trainings choose. beside:
+    other networks on the frontier for each of the baseline and its family; rivals: for each of the family alone.
+    lengths: of the coefficient search in epochs, where the user has given them; plot: the plot's largest phi.
+    """
 
     seconds: Callable[[float, int], float]
+    final: Callable[[float, int], float]
     slots: int
     ways: tuple[int, ...]
+    beside: int = 0
+    rivals: int = 0
+    lengths: tuple[int, ...] = ()
+    plot: float = 2.0
+
+    def slower(self, times: float) -> Rates:
+        """The same where all trainings take so many times as long."""
+        return replace(
+            self,
+            seconds=lambda macs, epochs: times * self.seconds(macs, epochs),
+            final=lambda macs, epochs: times * self.final(macs, epochs),
+        )
 
 
 def amounts_of(size: int, usual_epochs: int, fixed: Mapping[str, Any]) -> Amounts:
@@ -51,25 +67,24 @@ def amounts_of(size: int, usual_epochs: int, fixed: Mapping[str, Any]) -> Amount
 def step_seconds(amounts: Amounts, macs: float, rates: Rates) -> dict[str, float]:
     """The wall seconds of each step for networks of about `macs`, by its name."""
     short = rates.seconds(macs, amounts.epochs)
-    points = sum(rates.seconds(_GROWN * macs, amounts.epochs * (i + 1)) for i in range(amounts.lengths))
+    lengths = rates.lengths or tuple(amounts.epochs * (i + 1) for i in range(amounts.lengths))
+    points = sum(rates.seconds(_GROWN * macs, epochs) for epochs in lengths)
+    others = amounts.final_seeds * (1 + rates.beside + rates.rivals)
     work = {
         "search": [(amounts.trials + amounts.confirm * amounts.confirm_seeds, short)],
-        "coefficients": [(amounts.grid // amounts.lengths, points)],
+        "coefficients": [(amounts.grid // len(lengths), points)],
         "frontier": [
             (sum(ways for ways in rates.ways[: amounts.references] if ways > 1), short),
             (
-                amounts.final_seeds * (amounts.references + amounts.top),
-                rates.seconds(macs, amounts.final_epochs),
+                amounts.final_seeds * (amounts.references + amounts.top + rates.beside),
+                rates.final(macs, amounts.final_epochs),
             ),
-            *(
-                (amounts.final_seeds, rates.seconds(macs * 2**phi, amounts.final_epochs))
-                for phi in range(1, amounts.family_phi + 1)
-            ),
+            *((others, rates.final(macs * 2**phi, amounts.final_epochs)) for phi in range(1, amounts.family_phi + 1)),
         ],
     }
-    if amounts.plot:  # five ways at phi 0.5, 1 and 2, at three seeds
-        length = amounts.epochs * amounts.lengths
-        work["coefficients"] += [(15, rates.seconds(macs * 2**phi, length)) for phi in (0.5, 1, 2)]
+    if amounts.plot:  # five ways at each phi, at three seeds
+        phis = {0.5, *range(1, int(rates.plot) + 1), rates.plot}
+        work["coefficients"] += [(15, rates.seconds(macs * 2**phi, lengths[-1])) for phi in phis]
     idle = 0.5 * (rates.slots - 1) / rates.slots  # of a training: at a step's end some slots wait
     return {
         name: sum((count / rates.slots + idle * (count > 0)) * seconds for count, seconds in each)
@@ -105,7 +120,7 @@ def settings_of(amounts: Amounts, references: tuple[str, ...]) -> dict[str, Any]
         "trials": amounts.trials,
         "confirm": amounts.confirm,
         "confirm_seeds": amounts.confirm_seeds,
-        "budget": str(amounts.grid),
+        "grid": amounts.grid,
         "lengths": [amounts.epochs * (i + 1) for i in range(amounts.lengths)],
         "plot_phi": 2.0 if amounts.plot else 0.0,
         "references": list(references[: amounts.references]),
@@ -140,13 +155,18 @@ def grid_within(seconds: float, amounts: Amounts, macs: float, rates: Rates) -> 
     return replace(amounts, grid=least)
 
 
-def frontier_within(seconds: float, amounts: Amounts, macs: float, rates: Rates) -> Amounts:
+def frontier_within(
+    seconds: float, amounts: Amounts, macs: float, rates: Rates, fixed: Collection[str] = ()
+) -> Amounts:
     """The amounts with as many epochs of the frontier's trainings as fit into the wall seconds: from those of the short
-    ones to 100. Where not even these fit, with fewer seeds."""
-    for seeds in range(amounts.final_seeds, 0, -1):
-        fewer = replace(amounts, final_seeds=seeds, final_epochs=amounts.epochs)
-        longer = [replace(fewer, final_epochs=epochs) for epochs in range(amounts.epochs, LONGEST_FINAL + 1)]
+    ones to 100. Where not even these fit, with fewer seeds. fixed: which of final_epochs and final_seeds stay."""
+    lengths = range(amounts.epochs, max(amounts.epochs, LONGEST_FINAL) + 1)
+    if "final_epochs" in fixed:
+        lengths = range(amounts.final_epochs, amounts.final_epochs + 1)
+    fewest = amounts.final_seeds if "final_seeds" in fixed else 1
+    for seeds in range(amounts.final_seeds, fewest - 1, -1):
+        longer = [replace(amounts, final_seeds=seeds, final_epochs=epochs) for epochs in lengths]
         fitting = [each for each in longer if step_seconds(each, macs, rates)["frontier"] <= seconds]
         if fitting:
             return fitting[-1]
-    return replace(amounts, final_seeds=1, final_epochs=amounts.epochs)
+    return replace(amounts, final_seeds=fewest, final_epochs=lengths[0])

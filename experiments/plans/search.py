@@ -63,7 +63,7 @@ def typical_arch(run: RunContext) -> ArchSpec:
 def _space(run: RunContext, target_macs: float) -> SearchSpace:
     asked, parent, sized = run.settings, run.problem.parent, run.settings.figures.cost != "macs"
     if parent is not None:
-        with from_user():
+        with from_user(f"--inherit {parent.name}"):
             sizes = {"sizes": SIZES} if sized else {}
             return around_space(parent.arch, target_macs, _pixels(run), num_classes=run.num_classes, **sizes)
     held = run.folder.read().space_name

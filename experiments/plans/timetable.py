@@ -20,6 +20,7 @@ from experiments.plans.division import (
     settings_of,
     step_seconds,
 )
+from experiments.plans.networks import baseline_arch
 from experiments.plans.opponents import opponents
 from experiments.plans.outlook import sample_space
 from experiments.plans.search import plan_search
@@ -28,6 +29,7 @@ from experiments.run.context import RunContext
 from experiments.run.forecast import SMALLEST_TARGET, training_seconds
 from experiments.wording import duration
 from nas.evaluation import Fidelity, default_epochs
+from scaling_search.verdict import ALTERNATIVES
 
 SEARCH, GROWTH, FRONTIER = "search", "coefficients", "frontier"
 _KEPT_BACK = 0.03
@@ -54,22 +56,19 @@ class Timetable:
         Raises UserError where the time is too short for any run, or how long trainings take cannot be foretold.
         """
         known = run.folder.find(DivisionRecord)
-        if known is not None and known.seconds != seconds:
-            raise UserError(
-                f"{run.folder.path} was begun with --budget {known.seconds / 60:g}m: go on with that, or take another "
-                "--run"
-            )
         if run.pool.images is None:
             raise UserError("--budget in minutes or hours is for the built-in training: leave out --evaluator")
         if known is None:
-            record, rates = _decide(run, seconds, given)
+            record, rates, more = _decide(run, seconds, given)
         else:
-            record = known
+            _refuse_change(run, known, seconds, given)
             _set_target(run, known.target_macs)
-            rates = _rates(run, known.target_macs)
+            record, rates, more = known, _rates(run, known.target_macs), ""
         table = cls(run, record, given, rates, record.spent)
         table._apply(record.amounts)
         table._say()
+        if more:
+            run.narrator.say(more)
         return table
 
     @property
@@ -88,13 +87,12 @@ class Timetable:
             return
         baseline, amounts = self.run.folder.find(BaselineRecord), self.record.amounts
         macs = float(self.record.target_macs if baseline is None else baseline.macs)
-        slower, rates = self.run.pool.slower, self.rates
-        now = replace(rates, seconds=lambda macs, epochs: slower * rates.seconds(macs, epochs))
-        if step == GROWTH and "budget" not in self.given:
-            amounts = grid_within(self.left, amounts, macs, now)
-        settled = self.run.folder.read().identity.get("final epochs") is not None
-        if step == FRONTIER and not settled and not {"final_epochs", "final_seeds"} & set(self.given):
-            amounts = frontier_within(self.left, amounts, macs, now)
+        rates = self.rates.slower(self.run.pool.slower)
+        if step == GROWTH:
+            amounts = grid_within(self.left, amounts, macs, rates)
+        if step == FRONTIER:
+            fixed = {"final_epochs"} if self.run.folder.read().final_epochs is not None else set()
+            amounts = frontier_within(self.left, amounts, macs, rates, {*fixed, *self.given})
         begun = (*self.record.begun, step)
         self.record = replace(self.record, amounts=amounts, begun=begun, spent=self.spent)
         self.run.folder.write(self.record)
@@ -113,56 +111,98 @@ class Timetable:
         )
 
     def _say(self) -> None:
-        amounts, say = self.record.amounts, self.run.narrator.say
+        amounts, settings, say = self.record.amounts, self.run.settings, self.run.narrator.say
         left = [step for step in (SEARCH, GROWTH, FRONTIER) if step not in self.record.begun[:-1]]
         say(f"time: {duration(self.left)} left of {duration(self.record.seconds)}")
         if SEARCH in left and amounts.trials:
+            search = settings.search
             say(
-                f"  search: {amounts.trials} trainings of {amounts.epochs} epochs, the best {amounts.confirm} again at "
-                f"{amounts.confirm_seeds} seed(s); networks of {self.record.target_macs / 1e6:.3g} M multiply-adds"
+                f"  search: {search.trials} trainings of {amounts.epochs} epochs, the best {search.confirm} again at "
+                f"{search.confirm_seeds} seed(s); networks of {self.record.target_macs / 1e6:.3g} M multiply-adds"
             )
         if GROWTH in left:
-            say(f"  coefficients: {amounts.grid} trainings" + ", and the scaling plot" * amounts.plot)
+            plot = ", and the scaling plot" if settings.growth.plot_phi else ""
+            say(f"  coefficients: {amounts.grid} trainings{plot}")
+        final = settings.final
         say(
-            f"  frontier: {amounts.references} known networks, {amounts.top} found and {amounts.family_phi} grown, "
-            f"{amounts.final_epochs} epochs at {amounts.final_seeds} seed(s)"
+            f"  frontier: {len(final.references)} known networks, {final.top if amounts.trials else 1} of its own and "
+            f"{final.family_phi} grown, {final.final_epochs} epochs at {final.final_seeds} seed(s)"
         )
 
 
-def _decide(run: RunContext, seconds: float, given: Collection[str]) -> tuple[DivisionRecord, Rates]:
+def _refuse_change(run: RunContext, known: DivisionRecord, seconds: float, given: Collection[str]) -> None:
+    """Raise UserError where the folder's time was divided for another budget or target than are asked for now."""
+    if known.seconds != seconds:
+        raise UserError(
+            f"{run.folder.path} was begun with --budget {known.seconds / 60:g}m: go on with that, or take another --run"
+        )
+    if "target_macs" in given and round(_asked_macs(run)) != known.target_macs:
+        raise UserError(
+            f"{run.folder.path} was begun with a target of {known.target_macs / 1e6:.3g} M multiply-adds: leave out "
+            "--target-macs, or take another --run"
+        )
+
+
+def _decide(run: RunContext, seconds: float, given: Collection[str]) -> tuple[DivisionRecord, Rates, str]:
+    """The division, what trainings take, and what more time would buy in words."""
     before, fixed = run.folder.read(), fixed_amounts(given, run.settings.flat())
-    for name, value in (("epochs", before.epochs), ("final_epochs", before.identity.get("final epochs"))):
+    for name, value in (("epochs", before.epochs), ("final_epochs", before.final_epochs)):
         if value is not None:  # a folder has one length of each
             fixed.setdefault(name, value)
-    if run.settings.general.arch:
-        fixed |= {"trials": 0, "confirm": 0}
+    own = bool(run.settings.general.arch)
+    if own:
+        fixed |= {"trials": 0, "confirm": 0, "top": 1}
     usual = default_epochs(round((run.problem.facts.train_images or 0) * run.settings.training.train_fraction))
-    time_left = (1 - _KEPT_BACK) * seconds
-    target, found, lowest = _target(run), None, 0.0
+    asked = target = _asked_macs(run)
     while True:
         rates = _rates(run, target)
-        found = choose(time_left, target, rates, usual, fixed) or found
-        lowest = _least(target, rates, usual, fixed)
-        if (found is not None and found[0] >= SEARCHING) or "target_macs" in given or not _lower(run, target / 2):
+        left = (1 - _KEPT_BACK) * seconds - (time.monotonic() - run.opened)
+        found = choose(left, target, rates, usual, fixed)
+        enough = found is not None and found[0] >= SEARCHING
+        if enough or own or "target_macs" in given or not _lower(run, target / 2):
             break
         target /= 2
     if found is None:
+        least = sum(step_seconds(amounts_of(0, usual, fixed), target, rates).values())
         raise UserError(
             f"--budget: the least that a run of {target / 1e6:.3g} M multiply-adds trains here takes about "
-            f"{duration(1.1 * lowest)}; give more time, --train-images, or a smaller --target-macs or --resolution"
+            f"{duration(1.1 * least + seconds - left)}; give more time, --train-images, or a smaller --target-macs or "
+            "--resolution"
+        )
+    if target < asked:
+        run.narrator.say(
+            f"target: {target / 1e6:.3g} M multiply-adds in place of {asked / 1e6:.3g} M, so that a search fits"
         )
     size, amounts = found
     forecast = step_seconds(amounts, target, rates)
-    if size + 1 < len(SIZES):
-        more = SIZES[size + 1][1]
-        run.narrator.say(
-            f"more time would buy: {more.trials} trials, {more.grid} trainings for the coefficients, "
-            f"{more.references} known networks at {more.final_seeds} seeds"
-        )
-    return DivisionRecord(seconds=seconds, target_macs=round(target), amounts=amounts, forecast=forecast), rates
+    record = DivisionRecord(seconds=seconds, target_macs=round(target), amounts=amounts, forecast=forecast)
+    return record, rates, _more(amounts, size, usual, fixed)
 
 
-def _target(run: RunContext) -> float:
+def _more(amounts: Amounts, size: int, usual: int, fixed: Mapping[str, Any]) -> str:
+    """What the next size has more of."""
+    if size + 1 == len(SIZES):
+        return ""
+    after = amounts_of(size + 1, usual, fixed)
+    words = {
+        "trials": "trials",
+        "epochs": "epochs each",
+        "grid": "trainings for the coefficients",
+        "references": "known networks",
+        "final_seeds": "seeds on the frontier",
+    }
+    grown = [
+        f"{getattr(after, name)} {what}"
+        for name, what in words.items()
+        if getattr(after, name) > getattr(amounts, name)
+    ]
+    return f"more time would buy: {', '.join(grown)}" if grown else ""
+
+
+def _asked_macs(run: RunContext) -> float:
+    """Of the network that the user gives, else the target."""
+    if run.settings.general.arch:
+        return float(run.macs.of(baseline_arch(run)))
     return float(plan_search(run).target_macs)
 
 
@@ -185,20 +225,27 @@ def _set_target(run: RunContext, target: float) -> None:
 
 
 def _rates(run: RunContext, target: float) -> Rates:
-    """How long trainings of networks of about `target` take, measured; and the ways to fit each opponent."""
+    """How long trainings of networks of about `target` take, measured; and what stands on the frontier."""
+    own = run.settings.general.arch
     run.pool.speed = None
-    speed = run.pool.calibrate(sample_space(run, plan_search(run).space, None))
-    images = run.pool.images
+    archs = [baseline_arch(run)] if own else sample_space(run, plan_search(run).space, None)
+    speed, images = run.pool.calibrate(archs), run.pool.images
     if speed is None or images is None:
         raise UserError("--budget: no network could be timed on this machine; give numbers of trainings instead")
-    share = run.settings.training.train_fraction
+    share, final = run.settings.training.train_fraction, run.settings.final
+    ways = {entry.label: len(entry.plans) for entry in opponents(run, final.references, target)}
 
-    def seconds(macs: float, epochs: int) -> float:
-        return training_seconds(speed, macs, Fidelity(epochs, share), images)
+    def seconds(macs: float, epochs: int, part: float = share) -> float:
+        return training_seconds(speed, macs, Fidelity(epochs, part), images)
 
-    ways = {entry.label: len(entry.plans) for entry in opponents(run, run.settings.final.references, target)}
-    return Rates(seconds, len(run.pool.slots), tuple(ways.get(name, 0) for name in run.settings.final.references))
-
-
-def _least(target: float, rates: Rates, usual: int, fixed: Mapping[str, Any]) -> float:
-    return sum(step_seconds(amounts_of(0, usual, fixed), target, rates).values())
+    return Rates(
+        seconds,
+        lambda macs, epochs: seconds(macs, epochs, 1.0),
+        len(run.pool.slots),
+        tuple(ways.get(name, 0) for name in final.references),
+        # A teacher's forward pass makes a step longer by half or so, or by far more where the teacher is large.
+        beside=len(final.pretrained) + 2 * (final.teacher is not None),
+        rivals=len(ALTERNATIVES) if final.rivals else 0,
+        lengths=run.settings.growth.lengths,
+        plot=run.settings.growth.plot_phi,
+    )

@@ -136,6 +136,12 @@ class RunRecord(Record):
         return next((epochs for epochs in asked if epochs is not None), None)
 
     @property
+    def final_epochs(self) -> int | None:
+        """Of the folder's frontier; None where it has none."""
+        epochs = self.identity.get("final epochs")
+        return epochs if isinstance(epochs, int) else None
+
+    @property
     def space_name(self) -> str | None:
         """Of the folder's search space, as its search or another step was begun with; None where nobody said."""
         if self.space is not None:

@@ -34,6 +34,9 @@ from nas.study.store import JournalError, open_study, run_lock
 from nas.training.checkpoint import trial_checkpoints
 from search_spaces import ArchSpec
 
+FINAL_EPOCHS = 20
+"""Of the frontier's trainings, where neither the user nor the folder says."""
+
 
 class Listener(Protocol):
     """Somebody who is told how a run gets on, such as its page. Raises nothing."""
@@ -82,8 +85,9 @@ class RunContext:
 
     @property
     def final(self) -> Fidelity:
-        """The longer training that everything on the frontier gets."""
-        return Fidelity(self.settings.final.final_epochs)
+        """The longer training that everything on the frontier gets: as long as asked for, else as the folder's."""
+        asked = self.settings.final.final_epochs
+        return Fidelity(asked or self.folder.read().final_epochs or FINAL_EPOCHS)
 
     @cached_property
     def macs(self) -> MultiplyAdds:

@@ -118,9 +118,13 @@ def keep_models(run: RunContext, trained: Mapping[str, Sequence[tuple[Request, O
                 save_tensors(read_weights(weights), file, durable=True, metadata=record.metadata)
         elif not _is_of(file, request.arch):
             without.append(name)
-    shutil.rmtree(run.folder.weights, ignore_errors=True)
     if without:
         run.narrator.say(f"no trained weights of {', '.join(without)}: trained before weights were kept, or elsewhere")
+
+
+def drop_seeds(run: RunContext) -> None:
+    """Remove the weights of single seeds, once the best of each network is a model."""
+    shutil.rmtree(run.folder.weights, ignore_errors=True)
 
 
 def _file(folder: RunFolder, name: str, arch: ArchSpec) -> Path:

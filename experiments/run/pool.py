@@ -66,6 +66,7 @@ class WorkerPool:
         """End the executor, if it was started."""
         if "executor" in self.__dict__:
             self.executor.close()
+            del self.executor  # another is started when it is asked for
 
     @cached_property
     def images(self) -> Images | None:

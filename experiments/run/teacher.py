@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 
@@ -18,12 +20,14 @@ from nas.training.proxy import ProxyEvaluator
 AUTO = "auto"
 
 
-def check_teacher(run: RunContext, text: str) -> None:
-    """Raise UserError now where `open_teacher` could only do it after hours of training."""
-    evaluator = run.problem.evaluator
-    if isinstance(evaluator, ProxyEvaluator) and text != AUTO:
-        taught(run, open_teacher(run, text))
-    elif isinstance(evaluator, ProxyEvaluator) and evaluator.keep is None:
+def check_teacher(run: RunContext) -> None:
+    """Raise UserError at once for a --teacher that could not teach in the end, after hours of training."""
+    text, evaluator = run.settings.final.teacher, run.problem.evaluator
+    if text is None or not isinstance(evaluator, ProxyEvaluator):
+        return
+    if text != AUTO:
+        _evaluators(run, open_teacher(run, text))
+    elif evaluator.keep is None:
         raise UserError(f"--teacher {AUTO}: without test images no weights are kept; name a model instead")
 
 
@@ -34,8 +38,11 @@ def open_teacher(run: RunContext, text: str) -> Trained:
     Raises UserError where there is none, or it knows other classes than the run's images have.
     """
     if text == AUTO:
-        models = {file: read_model(file) for file in sorted(run.folder.models.glob("*.safetensors"))}
-        found = {file: model.accuracy.val for file, model in models.items() if not _had_teacher(model)}
+        found: dict[Path, float] = {}
+        for file in sorted(run.folder.models.glob("*.safetensors")):
+            with suppress(UserError):  # no model of ours
+                model = read_model(file)
+                found |= {} if _had_teacher(model) else {file: model.accuracy.val}
         if not found:
             raise UserError(f"--teacher {AUTO}: no network of this run's frontier has kept its weights")
         text = str(max(found, key=found.__getitem__))
@@ -56,17 +63,23 @@ def taught(run: RunContext, teacher: Trained) -> tuple[RunContext, Mapping[str, 
 
     Raises UserError where the teacher cannot see the run's images.
     """
+    pairs = _evaluators(run, teacher)
+    first, *beside = pairs.values()
+    first = replace(first, beside=tuple(beside))
+    run.close_pool()
+    problem = replace(run.problem, evaluator=first, method=first.method)
+    return replace(run, problem=problem), {method: new.method for method, new in pairs.items()}
+
+
+def _evaluators(run: RunContext, teacher: Trained) -> dict[str, ProxyEvaluator]:
+    """Those of the run with the teacher, by the method of the same without one, the run's own first."""
     evaluator = run.problem.evaluator
     assert isinstance(evaluator, ProxyEvaluator)
     network = folded(teacher.network)
-    before = (evaluator, *evaluator.beside)
     with from_user(str(teacher.file)):
-        after = [replace(_taught(each, teacher, network), beside=()) for each in before]
-    first = replace(after[0], beside=tuple(after[1:]))
-    run.close_pool()
-    problem = replace(run.problem, evaluator=first, method=first.method)
-    methods = {old.method: new.method for old, new in zip(before, after, strict=True)}
-    return replace(run, problem=problem), methods
+        return {
+            each.method: replace(_taught(each, teacher, network), beside=()) for each in (evaluator, *evaluator.beside)
+        }
 
 
 def _taught(evaluator: ProxyEvaluator, teacher: Trained, network: nn.Module) -> ProxyEvaluator:

@@ -26,7 +26,7 @@ from experiments.records.values import needed
 from experiments.run.context import RunContext, in_int8
 from experiments.run.folder import RunFolder
 from experiments.run.forecast import total_seconds
-from experiments.run.models import keep_models
+from experiments.run.models import drop_seeds, keep_models
 from experiments.run.teacher import check_teacher, open_teacher, taught
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
@@ -116,10 +116,15 @@ def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
 
 def forecast_compare(run: RunContext, entries: Sequence[Entry]) -> dict[str, Any]:
     """Say, and return, what a comparison would cost; nothing is trained but a few steps to time them."""
+    check_teacher(run)
+    run.folder.check({"final epochs": run.final.epochs, "final split": run.problem.final_split})
     plans = list(plan_requests(run, entries))
     forecasts = {PLANS: outlook_list(run, PLANS, plans, None, "ways to fit known networks")} if plans else {}
     asked = list(_requests(run, entries).values())
     forecasts[NAME] = outlook_list(run, NAME, asked, None, "frontier")
+    if run.settings.final.teacher is not None:
+        again = len(_taught_entries(entries)) * run.settings.final.final_seeds
+        run.narrator.say(f"  and {again} trainings with the teacher, each slower than without: not counted here")
     return {"seconds": total_seconds(forecasts.values())} | {name: each.record for name, each in forecasts.items()}
 
 
@@ -145,15 +150,15 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     """Train every entry, by the best of its plans, at the final fidelity and all seeds; writes frontier.csv, .png, .svg
     and differences.csv."""
     final = run.settings.final
-    if final.teacher is not None:
-        check_teacher(run, final.teacher)
-    run.claim(NAME, {"final epochs": final.final_epochs, "final split": run.problem.final_split})
+    check_teacher(run)
+    run.claim(NAME, {"final epochs": run.final.epochs, "final split": run.problem.final_split})
     chosen = _decide(run, entries)
     measured = _measure(run, chosen)
     if not measured:
         raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
     if final.teacher is not None:
         measured += _distil(run, chosen, final.teacher)
+    drop_seeds(run)
     points = write_frontier(run.folder.path, measured)
     pairs = differences(points)
     replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
@@ -178,7 +183,7 @@ def _decide(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
 
 def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
     """A point for each entry that could be trained."""
-    problem, final = run.problem, run.settings.final
+    problem = run.problem
     seeds = _seeds(run)
     requests = _with_known_int8(run, _requests(run, entries))
     labels = {requests[entry.label, seed].key: entry.noted for entry in entries for seed in seeds}
@@ -200,7 +205,7 @@ def _measure(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
                     run=run.folder.path.name,
                     data=Path(problem.name).name,
                     split=problem.final_split,
-                    epochs=final.final_epochs,
+                    epochs=run.final.epochs,
                     recipe=problem.recipe if entry.method is None else problem.recipe_of(entry.method),
                     num_classes=run.num_classes,
                     plan=entry.plan,
@@ -229,9 +234,7 @@ def _seeds(run: RunContext) -> list[int]:
 
 
 def _distil(run: RunContext, entries: Sequence[Entry], text: str) -> list[FrontierPoint]:
-    """The baseline and its family once more, or where there are none all networks that begin from nothing, each with
-    the teacher to imitate."""
-    own = [entry for entry in entries if entry.role in ("baseline", "family")]
+    """Those that have a teacher once more, each with the teacher to imitate."""
     teacher = open_teacher(run, text)
     run.narrator.say(f"teacher: {teacher.file}, val {percent(teacher.record.accuracy.val)}")
     later, methods = taught(run, teacher)
@@ -244,10 +247,15 @@ def _distil(run: RunContext, entries: Sequence[Entry], text: str) -> list[Fronti
                 role="distilled",
                 methods=(None if entry.method is None else methods[entry.method],),
             )
-            for entry in own or entries
-            if entry.role != "pretrained"
+            for entry in _taught_entries(entries)
         ],
     )
+
+
+def _taught_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """The baseline and its family; where neither is among them, all but the pretrained networks."""
+    own = [entry for entry in entries if entry.role in ("baseline", "family")]
+    return own or [entry for entry in entries if entry.role != "pretrained"]
 
 
 def _say_int8(run: RunContext, point: FrontierPoint) -> None:

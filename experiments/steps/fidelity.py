@@ -220,7 +220,7 @@ def verdict(agreement: Agreement, check: Check, bar: float, macs: Floats) -> lis
 
 def _recommendation(chosen: StandIn | None, bar: float) -> str:
     if chosen is None:
-        return f"recommendation: none reaches tau {bar:g}; train longer (--fidelity) or at more seeds"
+        return f"recommendation: none that begins as the long one reaches tau {bar:g}; train longer or at more seeds"
     sure = "and so does its interval" if chosen.tau.low >= bar else "though its interval reaches below"
     doubt = chosen.gain is not None and chosen.gain.low <= 0
     aside = "; that it ranks better than MACs alone is not shown" if doubt else ""

@@ -63,7 +63,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
     replace_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())), durable=True)
     analyses = {epochs: search.analysis for epochs, search in searches.items() if search.analysis is not None}
-    moved = supported_drift(analyses, settings.final.final_epochs)
+    moved = supported_drift(analyses, run.final.epochs)
     found = searches[max(searches)]
     told = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
     warnings = [with_flags(caution) for caution in told]
@@ -114,6 +114,8 @@ def _lengths(run: RunContext) -> list[int]:
 def _budget(run: RunContext) -> Budget:
     asked = run.settings.growth
     budget = Budget() if asked.budget is None else parse_budget(asked.budget)
+    if asked.grid is not None:
+        budget = Budget(trainings=asked.grid)
     if budget.trainings is not None and budget.part(len(_lengths(run))).trainings == 0:
         raise UserError(f"--budget {asked.budget} is less than one training at each of the lengths")
     return budget

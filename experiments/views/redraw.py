@@ -9,6 +9,7 @@ from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
 from experiments.report import write_report
+from experiments.run.context import FINAL_EPOCHS
 from experiments.run.folder import RunFolder
 from experiments.tables.csv_rows import read_rows, read_table
 from experiments.tables.curves import CURVES, read_curves
@@ -49,7 +50,7 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
     record = folder.read()
     asked = record.asked("scale").final_epochs
-    moved = supported_drift(analyses, Settings().final.final_epochs if asked is None else asked)
+    moved = supported_drift(analyses, asked or record.final_epochs or FINAL_EPOCHS)
     return coefficient_pictures(folder.path, trainings, analyses, moved, metric=record.measured)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from experiments.run.pool import WorkerPool
 from experiments.tables.frontier import read_points
 from nas.study.store import read_study
 from nas.training.speed import Speed
-from search_spaces import ArchSpec
+from search_spaces import ArchSpec, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
 
 RUN = ("run", "digits", "--executor", "inline", "--devices", "cpu", "--train-images", "200", "--resolution", "8")
@@ -74,8 +75,14 @@ def test_a_run_divides_its_time_and_is_gone_on_with(scalenas: Run, tmp_path: Pat
     assert trained(run) == done
     assert read_record(DivisionRecord, run / DivisionRecord.FILE) == record
     expect_mistake(scalenas(*asked, "--budget", "2m"), "was begun with --budget 0.7m")
-    expect_mistake(scalenas(*asked, "--budget", "7"), "final epochs", "not 20")  # at once, not after its search
+    expect_mistake(scalenas(*asked, "--target-macs", "120k"), "was begun with a target of 0.1 M", "--target-macs")
+    expect_mistake(scalenas(*asked, "--budget", "7", "--final-epochs", "70"), "final epochs", "not 70")  # at once
     assert trained(run) == done
+    # What comes later trains as long as the folder's frontier.
+    few = (*RUN[2:], "--run", run, "--arch", "plain_resnet", "--target-macs", "100k")
+    status, _, err = scalenas("compare", "digits", *few, "--final-seeds", "1")
+    assert status == 0, err
+    assert {point.epochs for point in read_points(run / "frontier.csv")} == {amounts.final_epochs}
 
 
 def test_the_target_is_lowered_where_no_search_would_fit(scalenas: Run, tmp_path: Path) -> None:
@@ -104,3 +111,16 @@ def test_a_network_of_ones_own_is_grown_and_compared_in_time(scalenas: Run, tmp_
     assert status == 0, err
     assert "  search: " not in err
     assert read_points(tmp_path / "run" / "frontier.csv")[0].role == "baseline"
+    # A network that is taken as it is has a cost of its own.
+    large = replace(reference_arch("resnet20"), resolution=8, input_channels=1)
+    (tmp_path / "large.json").write_text(large.to_json())
+    larger = (*RUN, "--run", tmp_path / "other", "--budget", "0.7m", "--arch", tmp_path / "large.json")
+    expect_mistake(scalenas(*larger), f"the least that a run of {count_macs(large, None, 10) / 1e6:.3g} M")
+
+
+def test_all_that_stands_on_the_frontier_counts(scalenas: Run, tmp_path: Path) -> None:
+    asked = (*RUN, "--run", tmp_path / "run", "--target-macs", "100k", "--budget", "4m", "--epochs", "1")
+    for more in ((), ("--rivals",), ("--lengths", "3,9"), ("--train-fraction", "0.5"), ("--plot-phi", "3")):
+        status, out, err = scalenas(*asked, "--dry-run", "--json", *more)
+        assert status == 0, err
+        assert 120 < json.loads(out)["seconds"] <= 240

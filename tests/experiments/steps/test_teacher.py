@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.records.model import read_model
 from experiments.tables.frontier import protocol, read_points
+from nas.evaluation import Outcome
 from nas.study.store import read_study
+from nas.training.proxy import ProxyEvaluator
 from tests.helpers.command import Run, expect_mistake
 
 QUICK = ("--executor", "inline", "--devices", "cpu", "--final-epochs", "2", "--final-seeds", "2", "--epochs", "1")
@@ -81,6 +84,53 @@ def test_a_model_of_another_run_teaches_the_baseline_alone(scalenas: Run, photos
     # Another look at the same baseline leaves what was distilled where it is.
     assert scalenas(*compare(photos, run, *few))[0] == 0
     assert {point.label for point in read_points(run / "frontier.csv")} == {point.label for point in points}
+
+
+def test_a_whole_run_has_a_teacher_too(scalenas: Run, photos: Path, tmp_path: Path) -> None:
+    other, run = tmp_path / "other", tmp_path / "run"
+    assert scalenas(*compare(photos, other, "--arch", "plain_resnet"))[0] == 0
+    model = other / "models" / "plain_resnet.safetensors"
+    (tmp_path / "few.json").write_text('{"references": [], "lengths": [1], "seeds": 1, "plot_phi": 0, "top": 1}')
+    quick = ("--preset", tmp_path / "few.json", "--devices", "cpu", "--workers", "1", "--budget", "3")
+    whole = ("run", photos, "--run", run, *quick, "--family-phi", "1", "--final-epochs", "2", "--final-seeds", "2")
+    asked = (*whole, "--target-macs", "60k", "--arch", "plain_mbconv")
+    expect_mistake(scalenas(*asked, "--teacher", tmp_path / "none.safetensors"), "none.safetensors: no such file")
+    expect_mistake(scalenas(*asked, "--teacher", tmp_path / "none.safetensors", "--dry-run"), "no such file")
+    assert not (run / "scale.journal").exists()  # it is said before anything is trained
+    status, _, err = scalenas(*asked, "--teacher", model, "--dry-run")
+    assert status == 0, err
+    assert "and 4 trainings with the teacher" in err
+    status, _, err = scalenas(*asked, "--teacher", model)
+    assert status == 0, err
+    assert [(point.label, point.role) for point in read_points(run / "frontier.csv")] == [
+        ("baseline", "baseline"), ("phi 1", "family"),
+        ("baseline, distilled", "distilled"), ("phi 1, distilled", "distilled"),
+    ]  # fmt: skip
+
+
+def test_after_a_kill_between_two_seeds_the_best_is_kept_all_the_same(
+    scalenas: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    asked = compare(photos, run, "--arch", "plain_resnet", "--teacher", "auto")
+    trained = []
+
+    def killed(self: ProxyEvaluator, *given: Any) -> Outcome:
+        trained.append(self.objective.teacher is not None)
+        if sum(trained) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self, *given)
+
+    evaluate = ProxyEvaluator.evaluate
+    with monkeypatch.context() as patch:
+        patch.setattr(ProxyEvaluator, "evaluate", killed)
+        assert scalenas(*asked)[0] == 130
+    assert sum(trained) == 2
+    status, _, err = scalenas(*asked)
+    assert status == 0, err
+    assert "no trained weights" not in err
+    assert (run / "models" / "plain_resnet_distilled.safetensors").is_file()
+    assert not (run / "models" / "seeds").exists()
 
 
 def test_what_cannot_teach_is_said_before_anything_is_trained(scalenas: Run, photos: Path, tmp_path: Path) -> None:
