@@ -31,7 +31,7 @@ from search_spaces import ArchSpec, build_network, network_cost
 
 @dataclass(frozen=True)
 class Keep:
-    """The trainings whose weights are kept in `folder`: those measured on `split`, which is test for final ones alone."""
+    """The trainings whose weights are kept in `folder`: those measured on `split`, as only final ones are on test."""
 
     folder: Path
     split: str
