@@ -145,6 +145,7 @@ class RunContext:
         """Record what a step asks; see RunFolder.claim."""
         common = {"data": self.problem.facts, "devices": [slot.device for slot in self.slots]}
         asked = self.settings.flat()
+        asked["final_epochs"] = self.final.epochs
         asked["storage"] = None if asked["storage"] is None else shown_address(asked["storage"])
         self.folder.claim({**self.identity, **identity}, {**common, **(facts or {})}, step, asked)
 

@@ -27,7 +27,7 @@ from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.figures import Figure, MultiplyAdds
 from nas.files import replace_text
-from nas.rank_fidelity import FEWEST, Agreement, Floats, Short, StandIn, images_seen, say_fidelity
+from nas.rank_fidelity import FEWEST, Agreement, Floats, Short, images_seen, say_fidelity
 from search_spaces import ArchSpec, SearchSpace
 
 NAME = "fidelity"
@@ -215,12 +215,14 @@ def verdict(agreement: Agreement, check: Check, bar: float, macs: Floats) -> lis
         )
     if agreement.long_repeats is not None:
         lines.append(f"noise: two trainings of {say_fidelity(check.long)} agree with tau {agreement.long_repeats}")
-    return [*lines, _recommendation(agreement.recommended(bar), bar)]
+    return [*lines, _recommendation(agreement, bar)]
 
 
-def _recommendation(chosen: StandIn | None, bar: float) -> str:
+def _recommendation(agreement: Agreement, bar: float) -> str:
+    chosen = agreement.recommended(bar)
     if chosen is None:
-        return f"recommendation: none that begins as the long one reaches tau {bar:g}; train longer or at more seeds"
+        alike = " that begins as the long one" if any(each.from_scratch for each in agreement.stand_ins) else ""
+        return f"recommendation: none{alike} reaches tau {bar:g}; train longer (--fidelity) or at more seeds"
     sure = "and so does its interval" if chosen.tau.low >= bar else "though its interval reaches below"
     doubt = chosen.gain is not None and chosen.gain.low <= 0
     aside = "; that it ranks better than MACs alone is not shown" if doubt else ""

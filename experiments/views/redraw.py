@@ -50,7 +50,7 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
     record = folder.read()
     asked = record.asked("scale").final_epochs
-    moved = supported_drift(analyses, asked or record.final_epochs or FINAL_EPOCHS)
+    moved = supported_drift(analyses, FINAL_EPOCHS if asked is None else asked)
     return coefficient_pictures(folder.path, trainings, analyses, moved, metric=record.measured)
 
 
