@@ -51,7 +51,7 @@ def as_published(label: str) -> str:
     `mobilenet_v2, pretrained` is `MobileNetV2, pretrained`, `runs/mine` and `nets/mine.json` are `mine`. For pictures;
     where a name is to be typed it stays as the command has it.
     """
-    label = re.sub(r"(?:[^\s,]*/)?([^\s,/]+?)(?:\.json)?(?=[\s,]|$)", r"\1", label)
+    label = re.sub(r"(?<![^\s,])(?:[\w.~-]*/)*([\w.~-]+?)(?:\.json)?(?![^\s,])", r"\1", label)
     for name, written in _PUBLISHED:
         label = re.sub(rf"(?<![\w.-]){name}(?![\w.-])", written, label)
     return label
