@@ -11,8 +11,8 @@ from experiments.records.division import Amounts
 LONGEST_FINAL = 100  # epochs
 _GROWN = 2.0  # times the target's cost, of a network of the coefficient search
 
-
 SIZES: tuple[tuple[float, Amounts], ...] = (
+    # the columns are the fields of Amounts, in their order
     (0.25, Amounts(2, 6, 1, 1, 7, 1, False, 2, 4, 2, 1, 1)),
     (0.35, Amounts(2, 8, 2, 1, 10, 1, False, 2, 4, 2, 1, 1)),
     (0.5, Amounts(2, 12, 2, 2, 14, 1, False, 3, 4, 3, 1, 1)),

@@ -243,7 +243,7 @@ def _rates(run: RunContext, target: float) -> Rates:
         lambda macs, epochs: seconds(macs, epochs, 1.0),
         len(run.pool.slots),
         tuple(ways.get(name, 0) for name in final.references),
-        # A teacher's forward pass makes a step longer by half or so, or by far more where the teacher is large.
+        # With a teacher a step has its forward pass besides, whatever that costs: counted as two trainings.
         beside=len(final.pretrained) + 2 * (final.teacher is not None),
         rivals=len(ALTERNATIVES) if final.rivals else 0,
         lengths=run.settings.growth.lengths,

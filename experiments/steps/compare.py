@@ -57,6 +57,8 @@ def forecast_run_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """What a whole run would compare with `arch` as its baseline, grown by EfficientNet's coefficients."""
     phis = range(run.settings.final.family_phi + 1)
     found = _entries_of(run, family(arch, EFFICIENTNET, phis, num_classes=run.num_classes))
+    if run.settings.general.arch:  # no search, and so no candidates
+        return found
     short = run.settings.final.top - 1 - sum(entry.role == "candidate" for entry in found)
     return found + [Entry.of(f"candidate {i}", "candidate", arch) for i in range(short)]
 
@@ -81,8 +83,9 @@ def _entries_of(run: RunContext, members: Sequence[FamilyMember]) -> list[Entry]
 
 
 def _either_recipe(run: RunContext, entries: Sequence[Entry]) -> list[Entry]:
-    """Of networks that begin with inherited weights a short training each shows which recipe suits: parts of which much
-    was cut off learn best from scratch's, whole networks by smaller steps."""
+    """Networks with inherited weights may be trained as from scratch or by smaller steps; which suits differs
+    from one to the next, so that a short training of each is to show it.
+    """
     parent = run.problem.parent
     if parent is None:
         return list(entries)

@@ -1,4 +1,4 @@
-"""Strided convolutions of one pixel without a stride: on some CPUs PyTorch's own write where they must not."""
+"""Strided convolutions of one pixel without a stride: PyTorch's own may write where they must not."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class SampledConv2d(nn.Conv2d):
 def swap_strided(network: nn.Module) -> None:
     """Turn strided convolutions of one pixel into `SampledConv2d`, in place; parameters and state dict stay.
 
-    On CPUs with AVX-512 the weight gradient of such a convolution writes beyond its memory, in channels_last layout
-    with fewer than 16 input channels on images of 48 pixels or more (PyTorch 2.13 with oneDNN): the process dies, or
-    goes on with other data damaged.
+    The weight gradient of such a convolution was seen to write beyond its memory (PyTorch 2.13 with oneDNN, AMD EPYC
+    with AVX-512), in channels_last layout with fewer than 16 input channels on images of 48 pixels or more: the process
+    dies, or may go on with other data damaged.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_strided(module):
