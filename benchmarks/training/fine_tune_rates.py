@@ -21,7 +21,7 @@ from typing import Literal
 
 from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
-from experiments.run.pretrained import open_pretrained
+from experiments.run.weights.pretrained import open_pretrained
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.pool.slots import keep_memory

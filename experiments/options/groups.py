@@ -149,7 +149,7 @@ class TrainingOptions:
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
         help="Networks are parts of NAME, weights in FILE.", commands=POOLED,
-        metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
+        metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
         help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
         known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
@@ -333,8 +333,8 @@ class FinalOptions:
         help="Also train it scaled in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Fine-tune this beside them; repeatable.", commands=COMPARING,
-        metavar="NAME=FILE", needs=(_IMAGES, Without("evaluator"))))
+        help="Fine-tune this beside them; repeatable.", commands=(*COMPARING, "fidelity"),
+        metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
         help="Train the run's own again, to imitate MODEL.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))

@@ -258,7 +258,7 @@ def open_run(
             stack.enter_context(run_lock(folder.path))
         folder.check({"seed": settings.general.seed})
         with from_user(), narrator.counting("decode") as progress:
-            problem = _open_problem(data, folder, settings, progress)
+            problem = _open_problem(data, folder, settings, progress, narrator.say)
         found, *remarks = problem.summary
         for line in (f"data: {problem.name}, {found}", *(f"  {remark}" for remark in remarks)):
             narrator.say(line)
@@ -281,10 +281,14 @@ def open_run(
 
 
 def _open_problem(
-    data: str | None, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]
+    data: str | None,
+    folder: RunFolder,
+    settings: Settings,
+    progress: Callable[[int, int], None],
+    say: Callable[[str], None],
 ) -> Problem:
     if data is not None and settings.data.benchmark is None:
-        return open_images(data, folder, settings, progress)
+        return open_images(data, folder, settings, progress, say)
     if data is None and settings.data.benchmark is not None:
         return open_table(settings.data.benchmark)
     raise UserError("give either DATA or --benchmark FILE")

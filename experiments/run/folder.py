@@ -25,8 +25,8 @@ from nas.files import replace_text
 
 STUDIES = ("discover", "confirm", "scale", "plans", "compare", "fidelity")
 """The studies that a run may have, in the order of its steps."""
-FOLDERS = ("cache", "checkpoints", "checkpoint", "tensorboard", "models")
-CACHE, CHECKPOINTS, CHECKPOINT, TENSORBOARD, MODELS = FOLDERS
+FOLDERS = ("cache", "checkpoints", "checkpoint", "tensorboard", "models", "pretrained")
+CACHE, CHECKPOINTS, CHECKPOINT, TENSORBOARD, MODELS, PRETRAINED = FOLDERS
 """The folders that a run makes in its own."""
 _VERSIONS_OF = ("scalenas", "torch", "optuna", "numpy", "pandas", "fvcore", "matplotlib")
 
@@ -72,6 +72,11 @@ class RunFolder:
     def weights(self) -> Path:
         """The weights of the frontier's trainings, of every seed, until the best of each network is a model."""
         return self.models / "seeds"
+
+    @property
+    def pretrained(self) -> Path:
+        """Weights of other images that this run has got from a library."""
+        return self.path / PRETRAINED
 
     @property
     def tensorboard(self) -> Path:

@@ -17,7 +17,7 @@ from experiments.options.settings import Settings
 from experiments.records import DataFacts
 from experiments.run.folder import RunFolder
 from experiments.run.naming import Resolutions, largest_resolution, load_object, resolve_resolution
-from experiments.run.pretrained import Pretrained, inheriting, open_pretrained
+from experiments.run.weights.pretrained import Pretrained, inheriting, open_pretrained, with_weights
 from nas.benchmark_table import TableEvaluator, load_table
 from nas.data.dataset import Dataset, load_split
 from nas.data.source import open_dataset
@@ -83,7 +83,13 @@ class Problem:
         return ", ".join(filter(None, (recipe, method, images)))
 
 
-def open_images(data: str, folder: RunFolder, settings: Settings, progress: Callable[[int, int], None]) -> Problem:
+def open_images(
+    data: str,
+    folder: RunFolder,
+    settings: Settings,
+    progress: Callable[[int, int], None],
+    say: Callable[[str], None],
+) -> Problem:
     """An image folder or the built-in digits, decoded into the cache. Raises ValueError for data that cannot be used.
 
     The cache holds the largest image that a trial of the run can need: that of the family's last trained member, or of
@@ -117,11 +123,16 @@ def open_images(data: str, folder: RunFolder, settings: Settings, progress: Call
     pretrained: tuple[Pretrained, ...] = ()
     parent, method, scratch, metric = None, "", "", ACCURACY
     if isinstance(evaluator, ProxyEvaluator):
+
+        def weights(option: str, text: str) -> str:
+            return with_weights(option, text, folder.pretrained, say)
+
         scratch, metric = evaluator.method, evaluator.objective.metric.name
-        pretrained = open_pretrained(settings.final.pretrained, evaluator)
-        others = [each.evaluator for each in pretrained]
+        given = [weights("--pretrained", text) for text in settings.final.pretrained]
+        pretrained = open_pretrained(given, evaluator)
+        others = [training for each in pretrained for training in (each.evaluator, each.from_scratch)]
         if settings.training.inherit is not None:
-            parent = inheriting(settings.training.inherit, evaluator)
+            parent = inheriting(weights("--inherit", settings.training.inherit), evaluator)
             evaluator, others = parent.evaluator, [evaluator, parent.from_scratch, parent.fine_tuned, *others]
         method = evaluator.method
         evaluator = replace(evaluator, beside=tuple(others))

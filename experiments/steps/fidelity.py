@@ -18,6 +18,7 @@ from experiments.errors import RunFailedError, UserError
 from experiments.options.plans import LONG_SEEDS, FidelityPlan, short_training
 from experiments.pictures.run_folder import fidelity_pictures
 from experiments.plans.networks import fitted_arch
+from experiments.plans.opponents import pretrained_entries
 from experiments.plans.outlook import outlook_list
 from experiments.plans.search import plan_search
 from experiments.records import FidelityRecord, JudgedStandIn, LongTraining
@@ -59,19 +60,32 @@ def parse_short(text: str) -> Short:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What is trained: the networks by name, the short trainings and the long one, the seeds of each, and all requests
-    with what they are for (None: the long one), the short ones first."""
+class Candidate:
+    """A network to rank, and the methods of its trainings (see Request; None: as the run's own): that of all, and that
+    of those from scratch, where the others begin with weights."""
 
-    networks: Mapping[str, ArchSpec]
+    name: str
+    arch: ArchSpec
+    method: str | None = None
+    from_scratch: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is trained: the candidates, the long training, the seeds of the short ones and of it, and all that is asked,
+    the short ones first: a request, the name of its candidate, and the training that it is for (None: the long one).
+    One training may be asked for twice."""
+
+    candidates: tuple[Candidate, ...]
     long: Fidelity
     short_seeds: tuple[int, ...]
     long_seeds: tuple[int, ...]
-    asked: Mapping[Request, Short | None]
+    asked: tuple[tuple[Request, str, Short | None], ...]
 
     @property
-    def requests(self) -> tuple[Request, ...]:
-        return tuple(self.asked)
+    def names(self) -> dict[Request, str]:
+        """What is to be trained, and whose training it is."""
+        return {request: name for request, name, _ in self.asked}
 
 
 def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
@@ -83,24 +97,37 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
     drawn = pick_candidates(search.space, plan.candidates, target, macs, seed)
     named += [(f"candidate {i}", arch) for i, arch in enumerate(drawn)]
     known = {arch.id: name for name, arch in reversed(named)}
-    networks = {name: arch for name, arch in named if known[arch.id] == name}
+    parent = run.problem.parent
+    fresh = None if parent is None else parent.from_scratch.method
+    candidates = [Candidate(name, arch, None, fresh) for name, arch in named if known[arch.id] == name]
+    candidates += _pretrained(run, target)
     if len(drawn) < plan.candidates:
         run.narrator.say(f"note: the space gave {len(drawn)} networks of that cost, not {plan.candidates}")
-    if len(networks) < FEWEST:
-        raise UserError(f"{len(networks)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
+    if len(candidates) < FEWEST:
+        raise UserError(f"{len(candidates)} candidates say nothing about a ranking: at least {FEWEST} --candidates")
     short, long = short_trainings(plan, run.proxy), long_fidelity(plan, run.proxy)
-    parent = run.problem.parent
-    if parent is None and any(each.from_scratch for each in short):
-        raise UserError("--fidelity ...:scratch has no effect: without --inherit all trainings are from scratch")
+    if any(each.from_scratch for each in short) and not any(each.from_scratch for each in candidates):
+        raise UserError(
+            "--fidelity ...:scratch has no effect: without --inherit or --pretrained all trainings are from scratch"
+        )
     short_seeds = tuple(seed + i for i in range(plan.seeds))
     long_seeds = tuple(seed + LONG_SEEDS + i for i in range(plan.final_seeds))
-    asked: dict[Request, Short | None] = {}
-    for each, number in itertools.product(short, short_seeds):
-        method = parent.from_scratch.method if parent is not None and each.from_scratch else None
-        asked |= {run.request(arch, each.fidelity, number, method=method): each for arch in networks.values()}
-    for number in long_seeds:
-        asked |= {run.request(arch, long, number): None for arch in networks.values()}
-    return Check(networks, long, short_seeds, long_seeds, asked)
+    asked: list[tuple[Request, str, Short | None]] = []
+    for each, number, of in itertools.product(short, short_seeds, candidates):
+        method = of.from_scratch if each.from_scratch else of.method
+        asked.append((run.request(of.arch, each.fidelity, number, method=method), of.name, each))
+    for number, of in itertools.product(long_seeds, candidates):
+        asked.append((run.request(of.arch, long, number, method=of.method), of.name, None))
+    return Check(tuple(candidates), long, short_seeds, long_seeds, tuple(asked))
+
+
+def _pretrained(run: RunContext, target: float) -> list[Candidate]:
+    """The networks of --pretrained at about the target's cost, which are fine-tuned."""
+    fresh = {each.evaluator.method: each.from_scratch.method for each in run.problem.pretrained}
+    return [
+        Candidate(entry.label, entry.arch, entry.method, fresh[entry.method or ""])
+        for entry in pretrained_entries(run, [target])
+    ]
 
 
 def pick_candidates(space: SearchSpace, count: int, target: float, macs: Figure, seed: int) -> list[ArchSpec]:
@@ -140,7 +167,7 @@ def _distinct(space: SearchSpace, rows: NDArray[np.int64]) -> Iterator[ArchSpec]
 
 def forecast_fidelity(run: RunContext, plan: FidelityPlan) -> dict[str, Any]:
     """Say, and return, what the check would cost; nothing is trained but a few steps to time them."""
-    return outlook_list(run, NAME, plan_check(run, plan).requests, "--candidates").record
+    return outlook_list(run, NAME, list(plan_check(run, plan).names), "--candidates").record
 
 
 def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
@@ -150,16 +177,16 @@ def run_fidelity(run: RunContext, plan: FidelityPlan) -> FidelityRecord:
     """
     check = plan_check(run, plan)
     run.claim(NAME, {})
-    outlook_list(run, NAME, check.requests, "--candidates")
-    labels = {arch.id: name for name, arch in check.networks.items()}
-    found = run.train(NAME, check.requests, lambda request: {"network": labels[request.arch.id]}, NAME)
+    outlook_list(run, NAME, list(check.names), "--candidates")
+    names = check.names
+    found = run.train(NAME, list(names), lambda request: {"network": names[request]}, NAME)
     rows = _rows(run, check, found)
     replace_text(run.folder.path / "fidelity.csv", fidelity_csv(rows), durable=True)
     ranked = ranking(rows)
     if len(ranked.names) < FEWEST:
         raise RunFailedError(f"only {len(ranked.names)} candidates could be trained throughout; fidelity.csv tells why")
     agreement = ranked.agreement(run.settings.general.seed)
-    left_out = tuple(name for name in check.networks if name not in ranked.names)
+    left_out = tuple(each.name for each in check.candidates if each.name not in ranked.names)
     lines = [*verdict(agreement, check, plan.bar, ranked.macs), *_doubts(ranked, len(left_out))]
     chosen = agreement.recommended(plan.bar)
     record = FidelityRecord(
@@ -233,13 +260,12 @@ def _recommendation(agreement: Agreement, bar: float) -> str:
 
 def _rows(run: RunContext, check: Check, found: Mapping[str, Outcome]) -> list[FidelityRow]:
     """One row a training."""
-    names = {arch.id: name for name, arch in check.networks.items()}
     rows = []
-    for request, short in check.asked.items():
+    for request, name, short in check.asked:
         outcome, fidelity, arch = found[request.key], request.fidelity, request.arch
         length = LONG if short is None else SCRATCH if short.from_scratch else SHORT
         rows.append(FidelityRow(
-            names[arch.id], arch.id, run.macs.of(arch), run.params.of(arch), length,
+            name, arch.id, run.macs.of(arch), run.params.of(arch), length,
             fidelity.epochs, fidelity.train_fraction, request.seed, outcome.value, outcome.seconds,
             "" if outcome.failure is None else outcome.failure.kind,
         ))  # fmt: skip

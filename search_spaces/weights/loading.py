@@ -101,8 +101,11 @@ def _with_widths_of(arch: ArchSpec, keys: Mapping[str, str], state: Mapping[str,
     stem, head = last("stem."), state.get(keys.get("head.0.weight", ""))
     if arch.stem.kind == "conv" and stem is not None:
         arch = replace(arch, stem=replace(arch.stem, channels=len(stem)))
-    if arch.head.kind == "conv" and arch.head.channels and head is not None:
+    if arch.head.channels and head is not None:
         arch = replace(arch, head=replace(arch.head, channels=len(head)))
+    pooled = state.get(keys.get("head.4.weight", ""))
+    if arch.head.pools_first and pooled is not None:
+        arch = replace(arch, head=replace(arch.head, pooled=len(pooled)))
     return replace(arch, stages=tuple(stages))
 
 

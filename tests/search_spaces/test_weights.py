@@ -304,7 +304,8 @@ def public_state(arch: ArchSpec, label: str, num_classes: int = 4) -> dict[str, 
 @pytest.mark.parametrize(
     ("name", "label"),
     [("mobilenet_v1", "timm"), ("mobilenet_v2", "torchvision"), ("efficientnet_b0", "EfficientNet-PyTorch"),
-     ("efficientnet_lite0", "timm"), ("mnasnet_b1", "torchvision")],
+     ("efficientnet_lite0", "timm"), ("mnasnet_b1", "torchvision"), ("mobilenet_v3_small", "timm"),
+     ("mobilenet_v3_large", "torchvision"), ("mobilenet_v4_conv_small", "timm")],
 )  # fmt: skip
 def test_widths_and_channels_are_those_of_the_tensors(name: str, label: str) -> None:
     published = replace(reference_arch(name), resolution=32)
@@ -312,10 +313,12 @@ def test_widths_and_channels_are_those_of_the_tensors(name: str, label: str) -> 
         published,
         input_channels=3,
         stem=replace(published.stem, channels=5),
-        stages=tuple(replace(stage, channels=3 + 2 * i) for i, stage in enumerate(published.stages)),
+        stages=tuple(replace(stage, channels=1 + stage.channels // 4) for stage in published.stages),
     )
-    if narrow.head.kind == "conv" and narrow.head.channels:
+    if narrow.head.channels:
         narrow = replace(narrow, head=replace(narrow.head, channels=13))
+    if narrow.head.pooled:
+        narrow = replace(narrow, head=replace(narrow.head, pooled=17))
     state = public_state(narrow, label)
     suited = suited_arch(published, state)
     assert replace(suited, padding="symmetric").id == narrow.id

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from experiments.records.model import read_model
-from experiments.run.pretrained import open_pretrained
+from experiments.run.weights.pretrained import open_pretrained
 from experiments.tables.differences import differences
 from experiments.tables.frontier import read_points
 from experiments.tables.standing import standing
@@ -117,7 +117,7 @@ def test_what_cannot_be_fine_tuned_is_said(scalenas: Run, weights: str, photos: 
     def refused(given: str, *words: str) -> None:
         expect_mistake(scalenas(*command(photos, tmp_path / "run", "--pretrained", given)), *words)
 
-    refused("mobilenet_v2", "--pretrained takes NAME=FILE", "'mobilenet_v2'")
+    refused("mobilenet_v2=", "--pretrained takes NAME=FILE", "'mobilenet_v2='")
     refused(f"mobilenet_v2={tmp_path / 'none.pth'}", "none.pth: no such file")
     refused("mobilenet_v2=" + weights.partition("=")[2], "not weights of this network")
     (tmp_path / "grey.json").write_text('{"mean": [0.5, 0.5], "std": [0.5, 0.5]}')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 
 from experiments.errors import UserError, from_user
 from experiments.run.naming import load_arch
+from experiments.run.weights.public import public_network, public_weights
 from nas.data.dataset import Dataset
 from nas.data.feed import in_grey
 from nas.training.objective import Inherited, InitialWeights
@@ -40,6 +41,20 @@ class Pretrained:
         return replace(self.evaluator, objective=replace(self.evaluator.objective, initial=None))
 
 
+def with_weights(option: str, text: str, folder: Path, say: Callable[[str], None]) -> str:
+    """NAME=FILE of what is given as that, or as NAME alone, whose weights are then timm's and are kept in `folder`.
+
+    Raises UserError for anything else, and where timm has no weights to give.
+    """
+    name, sign, file = text.partition("=")
+    if sign and (not name or not file):
+        raise UserError(f"{option} takes NAME=FILE, a network and its weights, or NAME alone for timm's, not {text!r}")
+    if sign:
+        return text
+    own = public_network(option, name)
+    return f"{own}={public_weights(option, name, folder, say)}"
+
+
 def open_pretrained(asked: Sequence[str], evaluator: ProxyEvaluator) -> tuple[Pretrained, ...]:
     """What is given as NAME=FILE: NAME a known network or an architecture's file.
 
@@ -60,7 +75,7 @@ def _stem(text: str) -> str:
 
 
 def _opened(text: str, evaluator: ProxyEvaluator) -> Pretrained:
-    weights = _read("--pretrained", text, evaluator.dataset)
+    weights = _read(text, evaluator.dataset)
     recipe, objective = fine_tune(), replace(evaluator.objective, initial=InitialWeights(weights.file, new_head=True))
     tuning = replace(evaluator, dataset=weights.dataset, objective=objective, noted=weights.normalised)
     return Pretrained(weights.name, weights.arch, _by(recipe, tuning))
@@ -73,7 +88,7 @@ def _by(recipe: Recipe, evaluator: ProxyEvaluator) -> ProxyEvaluator:
 def inheriting(text: str, evaluator: ProxyEvaluator) -> Pretrained:
     """A network whose parts begin with its weights, given as NAME=FILE; its evaluator trains them, as `evaluator` does
     from scratch. Raises what `open_pretrained` does, and UserError for a network of which no part can be cut."""
-    weights = _read("--inherit", text, evaluator.dataset)
+    weights = _read(text, evaluator.dataset)
     objective = replace(evaluator.objective, initial=Inherited(weights.arch, weights.file))
     training = replace(evaluator, dataset=weights.dataset, objective=objective, noted=weights.normalised)
     with from_user(weights.file):
@@ -96,10 +111,8 @@ class _Weights:
         return f"normalised={'/'.join(f'{value:.6g}' for value in (*self.dataset.mean, *self.dataset.std))}"
 
 
-def _read(option: str, text: str, dataset: Dataset) -> _Weights:
+def _read(text: str, dataset: Dataset) -> _Weights:
     name, _, file = text.partition("=")
-    if not name or not file:
-        raise UserError(f"{option} takes NAME=FILE, a network and its weights, not {text!r}")
     known = load_arch(name)
     with from_user():
         arch = suited_arch(known, file)

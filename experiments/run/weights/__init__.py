@@ -1,0 +1,1 @@
+"""Weights of other images that networks of a run begin with: from files, and from a library."""
