@@ -1,27 +1,41 @@
 PYTHON ?= python3
 CIFAR10 ?= cifar10
+BUDGET ?= 30m
 VENV := .venv
 BIN := $(VENV)/bin
 JAVASCRIPT := .ci/javascript
 BIOME := $(JAVASCRIPT)/node_modules/.package-lock.json
 
-.PHONY: setup demo cifar10 figures test check check-javascript mutants clean
+.PHONY: setup demo demo-photos cifar10 figures test check check-javascript mutants clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt setup.py $(wildcard nas/kernels/_*.[ch])
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e . --group dev
-	touch $@
+# What it takes to use scalenas.
+$(VENV)/.installed: pyproject.toml constraints.txt setup.py $(wildcard nas/kernels/_*.[ch])
+	@echo "Installing scalenas and PyTorch into $(VENV): a minute or two, and the time of the downloads"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install -qq -c constraints.txt torch
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e .
+	@touch $@
+
+# What it takes to work on it besides.
+$(VENV)/.ready: $(VENV)/.installed
+	@echo "Installing what tests and checks need: a minute or two, and the time of the downloads"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e . --group dev
+	@touch $@
 
 $(VENV)/.extras: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray,postgresql]"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[ray,postgresql]"
 	touch $@
 
-demo: setup
-	$(BIN)/scalenas run digits --run runs/demo --preset demo
+demo: $(VENV)/.installed
+	@$(BIN)/scalenas run digits --run runs/demo --preset demo
+	@echo "Open runs/demo/report.html in a browser. On your own images: make demo-photos PHOTOS=folder"
+
+demo-photos: $(VENV)/.installed
+	@test -d "$(PHOTOS)" || { echo "make demo-photos PHOTOS=folder, of one folder of images a class"; exit 2; }
+	@$(BIN)/scalenas run "$(PHOTOS)" --run runs/photos --budget $(BUDGET)
 
 cifar10: setup
 	$(BIN)/scalenas run $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu
@@ -50,7 +64,7 @@ mutants: $(VENV)/.mutants
 	$(BIN)/python -m benchmarks.mutants --to runs/mutants.csv
 
 $(VENV)/.mutants: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group mutants
+	$(BIN)/python -m pip install -qq -c constraints.txt --group mutants
 	touch $@
 
 $(BIOME): $(JAVASCRIPT)/package-lock.json

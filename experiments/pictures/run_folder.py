@@ -30,23 +30,27 @@ def coefficient_pictures(
     analyses: Mapping[int, Analysis],
     moved: Drift | None,
     *,
+    data: str,
     metric: str,
 ) -> list[Path]:
     """Draw the triangle of the longest trainings, if they were analysed, and the drift, if there is one.
 
-    trainings, analyses: by length in epochs. metric: what was measured, in words.
+    trainings, analyses: by length in epochs. data: as in `fidelity_pictures`. metric: what was measured, in words.
     """
     written, longest = [], max(trainings)
     if longest in analyses:
-        written += _save(triangle_plot(trainings[longest], analyses[longest], metric=metric), folder / "triangle")
+        of = f"{Path(data).name}, epochs: {longest}"
+        figure = triangle_plot(trainings[longest], analyses[longest], of, metric=metric)
+        written += _save(figure, folder / "triangle")
     if moved is not None:
         written += _save(drift_plot(moved, analyses), folder / "drift")
     return written
 
 
-def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, metric: str) -> list[Path]:
-    """Draw the scaling plot of {way: networks}. metric: what was measured, in words."""
-    return _save(scaling_plot(lines, metric=metric), folder / "scaling")
+def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, data: str, metric: str) -> list[Path]:
+    """Draw the scaling plot of {way: networks}. data: as in `fidelity_pictures`. metric: what was measured, in
+    words."""
+    return _save(scaling_plot(lines, Path(data).name, metric=metric), folder / "scaling")
 
 
 def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data: str, *, metric: str) -> list[Path]:

@@ -26,18 +26,19 @@ STYLES = {
     "dWr": ("C4", "P"),
     "compound": ("C3", "o"),
 }
+_WORDS = {"dWr": "dWr (Dollár et al. 2021)", "compound": "the coefficients found"}
 _BORDER = "C1"
 _BLUR = 0.03
 _SHADES = 12
 _CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
 
 
-def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "", *, metric: str = ACCURACY) -> Figure:
+def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: str = ACCURACY) -> Figure:
     """Accuracy over the shares: the surface that was fitted to the trainings, the trained points, the optimum and its
     region.
 
-    Colours are points of accuracy, or of another metric (hundredths), relative to the top of the surface. metric: for
-    people.
+    Colours are points of accuracy, or of another metric (hundredths), relative to the top of the surface. of: data and
+    trainings, metric: both for people.
     """
     trained = trainings.trained()
     figure = Figure(figsize=(7.2, 6.2), layout="constrained")
@@ -59,38 +60,40 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, title: str = "", *, 
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
               label="expected optimum", linestyle="none")  # fmt: skip
     axes.plot(*_xy(np.array(EFFICIENTNET.shares)), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
-              label=str(EFFICIENTNET), linestyle="none")  # fmt: skip
+              label=f"EfficientNet's {EFFICIENTNET}", linestyle="none")  # fmt: skip
     _frame(axes)
     figure.colorbar(shades, ax=axes, shrink=0.75, label=f"{plain(metric)} relative to the surface's top (points)")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)
-    axes.set_title(title or _title(analysis), fontsize=11)
+    axes.set_title(_title(analysis, plain(of)), fontsize=11, parse_math=False)
     return figure
 
 
-def scaling_plot(lines: Mapping[str, Sequence[Measured]], title: str = "", *, metric: str = ACCURACY) -> Figure:
-    """Accuracy, or another metric, against cost for each way to scale, with bars of one standard error. metric: for
-    people."""
+def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: str = ACCURACY) -> Figure:
+    """Accuracy on val, or another metric, against cost for each way to scale, with bars of one standard error where
+    there are several trainings of a network. of: the data, metric: both for people."""
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for index, (name, networks) in enumerate(lines.items()):
         ordered = sorted(networks, key=lambda network: network.macs)
         colour, marker = STYLES.get(name, (f"C{5 + index}", "v"))
         errors = [np.nan if n.spread is None else 100 * n.spread / n.n**0.5 for n in ordered]
-        axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered], yerr=errors, color=colour,
-                      marker=marker, capsize=3, label=plain(name),
+        axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered],
+                      yerr=None if np.isnan(errors).all() else errors, color=colour,
+                      marker=marker, capsize=3, label=plain(_WORDS.get(name, name)),
                       linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
     axes.set_xscale("log", base=2)
     longest = max(lines.values(), key=len)
     axes.set_xticks([n.macs for n in longest], [in_units(n.macs, giga=" B", kilo=" K") for n in longest])
     axes.set_xlabel("FLOPs (multiply-adds)")
-    axes.set_ylabel(f"{plain(metric)} (%)")
+    axes.set_ylabel(f"val {plain(metric)}, %")
     axes.grid(alpha=0.3)
     for text in axes.legend(frameon=False).get_texts():
         text.set_parse_math(False)
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-    what = "The baseline scaled in several ways" if "dWr" in lines else "Growing one dimension and all together"
-    axes.set_title(title or f"{what} (bars: one standard error, n = {n})", fontsize=11)
+    bars = f"bars: one standard error, n = {n}" if counts[-1] > 1 else "one training each"
+    title = f"{plain(of)}: the baseline grown in several ways\n({bars})"
+    axes.set_title(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -134,7 +137,7 @@ def _relative(surface: Floats, trained_shares: Floats, means: Floats) -> Floats:
 
 
 def _outline_region(axes: Axes, analysis: Analysis) -> None:
-    """The region's border as a smooth line around the same area: half a cell is no finding."""
+    """The region, hatched, and its border as a smooth line around the same area: half a cell is no finding."""
     nodes = lattice_nodes()
     held = {tuple(row) for row in np.round(analysis.region.shares, 6)}
     member = np.array([tuple(row) in held for row in np.round(nodes, 6)], dtype=float)
@@ -144,7 +147,11 @@ def _outline_region(axes: Axes, analysis: Analysis) -> None:
         level = np.sort(smooth)[-int(member.sum())]
         x, y = _xy(nodes).T
         axes.tricontour(x, y, smooth, levels=[level], colors=_BORDER, linewidths=2)
-        axes.plot([], [], color=_BORDER, linewidth=2, label="90 % region of the optimum")
+        inside = axes.tricontourf(x, y, smooth, levels=[level, smooth.max() + 1], colors="none", hatches=["//"])
+        inside.set_edgecolor(_BORDER)
+        inside.set_linewidth(0)
+        axes.fill([], [], facecolor="none", edgecolor=_BORDER, hatch="//", linewidth=2,
+                  label="90 % region of the optimum")  # fmt: skip
 
 
 def _frame(axes: Axes) -> None:
@@ -166,13 +173,13 @@ def _frame(axes: Axes) -> None:
     axes.axis("off")
 
 
-def _title(analysis: Analysis) -> str:
+def _title(analysis: Analysis, of: str) -> str:
     c, ends = analysis.coefficients, analysis.intervals
     parts = [
         f"{name} {value:.2f} ({ends[name].low:.2f}-{ends[name].high:.2f})"
         for name, value in (("alpha", c.depth), ("beta", c.width), ("gamma", c.resolution))
     ]
-    return "How to spend a doubling of cost (90 % intervals)\n" + ", ".join(parts)
+    return f"{of}: how to spend a doubling of cost (90 % intervals)\n" + ", ".join(parts)
 
 
 def _share_interval(analysis: Analysis, index: int) -> tuple[float, float]:

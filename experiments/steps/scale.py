@@ -87,7 +87,8 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     run.folder.write(FamilyRecord(members))
     run.folder.write(record)
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
-    coefficient_pictures(run.folder.path, trainings, analyses, moved, metric=metric_words(run.problem.metric))
+    shown = {"data": run.problem.name, "metric": metric_words(run.problem.metric)}
+    coefficient_pictures(run.folder.path, trainings, analyses, moved, **shown)
     if settings.growth.plot_phi > 0:
         plan = plan_curves(
             run, arch, found.coefficients, found.fidelity,
@@ -96,7 +97,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
         curves = _train_curves(run, plan)
         if curves:
             replace_text(run.folder.path / CURVES, curves_csv(curves), durable=True)
-            curve_pictures(run.folder.path, curves, metric=metric_words(run.problem.metric))
+            curve_pictures(run.folder.path, curves, **shown)
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
     run.results_written()

@@ -51,11 +51,12 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     record = folder.read()
     asked = record.asked("scale").final_epochs
     moved = supported_drift(analyses, FINAL_EPOCHS if asked is None else asked)
-    return coefficient_pictures(folder.path, trainings, analyses, moved, metric=record.measured)
+    return coefficient_pictures(folder.path, trainings, analyses, moved, data=record.data.name or "", metric=record.measured)
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:
-    return curve_pictures(folder.path, read_curves(table), metric=folder.read().measured)
+    record = folder.read()
+    return curve_pictures(folder.path, read_curves(table), data=record.data.name or "", metric=record.measured)
 
 
 def _fidelity(folder: RunFolder, table: Path) -> list[Path]:

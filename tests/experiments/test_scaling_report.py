@@ -168,18 +168,25 @@ def test_optima_at_a_corner_or_along_an_edge_do_not_move(slope: tuple[float, flo
 def test_pictures_show_what_was_found() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     assert found.analysis is not None
-    triangle = triangle_plot(trainings_of(found.results), found.analysis)
+    triangle = triangle_plot(trainings_of(found.results), found.analysis, "cifar10, epochs: 3")
     axes = triangle.axes[0]
     legend = axes.get_legend()
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["21 networks, 42 trainings", "90 % region of the optimum", "expected optimum", "(1.2, 1.1, 1.15)"]
+    assert labels == [
+        "21 networks, 42 trainings",
+        "90 % region of the optimum",
+        "expected optimum",
+        "EfficientNet's (1.2, 1.1, 1.15)",
+    ]
+    assert axes.get_title().startswith("cifar10, epochs: 3: how to spend a doubling")
     assert f"alpha {found.analysis.coefficients.depth:.2f}" in axes.get_title()
     lines = {"compound": [Measured(1e6, 0.5, 0.01, 3), Measured(2e6, 0.6, None, 1)], "depth only": []}
-    plot = scaling_plot(lines).axes[0]
+    plot = scaling_plot(lines, "cifar10").axes[0]
+    assert plot.get_title() == "cifar10: the baseline grown in several ways\n(bars: one standard error, n = 1 to 3)"
     assert [tick.get_text() for tick in plot.get_xticklabels()] == ["1 M", "2 M"]
     analyses = analyses_of({3: (0.3, 0.3, 0.4), 5: (0.3, 0.3, 0.4)})
-    for figure in (triangle, scaling_plot(lines), drift_plot(drift(analyses, 20), analyses)):
+    for figure in (triangle, scaling_plot(lines, "cifar10"), drift_plot(drift(analyses, 20), analyses)):
         image = BytesIO()
         figure.savefig(image, format="png")
         assert image.getvalue().startswith(b"\x89PNG")
@@ -188,10 +195,13 @@ def test_pictures_show_what_was_found() -> None:
 def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     assert found.analysis is not None
-    triangle = triangle_plot(trainings_of(found.results), found.analysis, metric="macro f1")
+    triangle = triangle_plot(trainings_of(found.results), found.analysis, "$odd$", metric="macro f1")
     assert triangle.axes[1].get_ylabel() == "macro f1 relative to the surface's top (points)"
-    plot = scaling_plot({"odd\x1b\n$way$": [Measured(1e6, 0.5, None, 1)]}, metric="macro f1").axes[0]
-    assert plot.get_ylabel() == "macro f1 (%)"
+    plot = scaling_plot({"odd\x1b\n$way$": [Measured(1e6, 0.5, None, 1)]}, "$odd$", metric="macro f1").axes[0]
+    assert plot.get_ylabel() == "val macro f1, %"
+    assert plot.get_title().endswith("(one training each)")
+    assert not plot.title.get_parse_math()
+    assert not triangle.axes[0].title.get_parse_math()
     legend = plot.get_legend()
     assert legend is not None
     assert [(text.get_text(), text.get_parse_math()) for text in legend.get_texts()] == [("odd\\x1b $way$", False)]
