@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JAVASCRIPT := .ci/javascript
 BIOME := $(JAVASCRIPT)/node_modules/.package-lock.json
 
-.PHONY: setup demo demo-photos cifar10 figures test check check-javascript mutants clean
+.PHONY: setup demo demo-photos cifar10 figures test check docs check-javascript mutants clean
 
 setup: $(VENV)/.ready
 
@@ -53,12 +53,20 @@ check: setup check-javascript
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 # The report's scripts are one program in several files: formatted one by one, linted together.
 check-javascript:
 	@if ! command -v npm >/dev/null; then echo "no npm: the report's JavaScript is not checked"; \
 	elif ! $(MAKE) --silent $(BIOME); then echo "npm cannot install Biome: the report's JavaScript is not checked"; \
 	else npm --prefix $(JAVASCRIPT) run --silent check; fi
+
+# Copied beside each other first, so that the links from page to page and to the results hold.
+docs: setup
+	@rm -rf build/docs && mkdir -p build/docs
+	@cp --parents -r *.md docs $(wildcard experiments/results/*/*.md experiments/results/*/*.png benchmarks/results/*.md) build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open build/site/index.html"
 
 mutants: $(VENV)/.mutants
 	$(BIN)/python -m benchmarks.mutants --to runs/mutants.csv

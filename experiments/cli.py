@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from experiments.errors import RunFailedError, UserError, from_user, needing_packages, told
 from experiments.options.asked import Asked, ask, refuse_idle
@@ -27,6 +28,14 @@ EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 RESOLUTION, CLASSES = click.IntRange(1, MOST_PIXELS), click.IntRange(1, MOST_CLASSES)
 _SPLIT = "Images to look at. [test, else val, of what it was trained on; all of other data]"
 _LONGEST = 300  # characters of a word in a message: paths may be long, numbers endless
+
+
+def _networks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """What a shell offers for ARCH: names of known networks, and files."""
+    from search_spaces import REFERENCE_NAMES  # noqa: PLC0415
+
+    names = [name for name in REFERENCE_NAMES if name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -102,7 +111,7 @@ def fidelity(data: str, **given: Any) -> None:
 
 
 @cli.command(cls=Sections, params=flags("train"))
-@click.argument("arch", type=TEXT)
+@click.argument("arch", type=TEXT, shell_complete=_networks)
 @click.argument("data", type=TEXT)
 def train(arch: str, data: str, **given: Any) -> None:
     """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
@@ -170,14 +179,20 @@ def frontier(  # noqa: PLR0917  click passes all by name
 
 
 @cli.command()
-@click.argument("arch", type=TEXT)
+@click.argument("arch", type=TEXT, shell_complete=_networks)
 @click.option("--resolution", type=RESOLUTION, metavar="R", help="Input size. [the architecture's own]")
 @click.option("--num-classes", type=CLASSES, metavar="N", help="Classes to tell apart. [1000, of a detector 90]")
 @click.option("--verify", is_flag=True, help="Build it, and count its MACs and parameters by fvcore and torch, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: bool, as_json: bool) -> None:
     """MACs, parameters, peak RAM and flash of a network, stage by stage; of the detectors efficientdet_d0 to d7 MACs
-    and parameters part by part."""
+    and parameters part by part.
+
+    Names: efficientnet_b0 to b7, efficientnet_lite0 to lite4, efficientnet_v2_s, mnasnet_a1, mnasnet_b1, mobilenet_v1,
+    mobilenet_v1_025, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, mobilenet_v4_conv_small, shufflenet_v1,
+    squeezenet1_0, squeezenet1_1, xception, resnet18, 34, 50, 101, 152 and 200, wide_resnet50_2; for small images
+    resnet20, 32, 44 and 56, plain_resnet, plain_mbconv.
+    """
     from experiments.views.inspection import inspect_named, inspect_table, memory_table, verified_line  # noqa: PLC0415
 
     with from_user():
@@ -260,7 +275,7 @@ def redraw(runs: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("arch", type=TEXT)
+@click.argument("arch", type=TEXT, shell_complete=_networks)
 @click.option(
     "-o",
     "--output",

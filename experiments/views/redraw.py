@@ -51,7 +51,9 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     record = folder.read()
     asked = record.asked("scale").final_epochs
     moved = supported_drift(analyses, FINAL_EPOCHS if asked is None else asked)
-    return coefficient_pictures(folder.path, trainings, analyses, moved, data=record.data.name or "", metric=record.measured)
+    return coefficient_pictures(
+        folder.path, trainings, analyses, moved, data=record.data.name or "", metric=record.measured
+    )
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nas.study.store import read_study
-from search_spaces import ArchSpec, count_macs, reference_arch
+from search_spaces import REFERENCE_NAMES, ArchSpec, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.run_folders import made_up_run
 
@@ -46,6 +47,19 @@ def test_a_first_look_at_a_folder_ends_with_a_summary(scalenas: Run, tmp_path: P
     assert any(line.startswith("  warning: passed over: 1 .heic") for line in remarks)
     assert any("duplicates: 8 of val also in train" in line for line in remarks)
     assert len(remarks) <= 9
+
+
+def test_names_of_networks_are_listed_and_completed(scalenas: Run) -> None:
+    _, out, _ = scalenas("inspect", "--help")
+    families = {name.rstrip("0123456789") for name in REFERENCE_NAMES}
+    assert [name for name in sorted(families) if name not in out] == []
+    for line, offered in (("inspect resnet1", "resnet18"), ("export mobilenet_v4", "mobilenet_v4_conv_small")):
+        words = {"_SCALENAS_COMPLETE": "bash_complete", "COMP_WORDS": f"scalenas {line}", "COMP_CWORD": "2"}
+        answer = subprocess.run(
+            [sys.executable, "-c", "from experiments.cli import cli; cli(prog_name='scalenas')"],
+            env={**os.environ, **words}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert f"plain,{offered}\n" in answer.stdout
 
 
 def test_inspect_prints_the_published_counts(scalenas: Run) -> None:
