@@ -86,7 +86,7 @@ class DataOptions:
         help="Images whose names match alike stay together.", commands=TRAINING, metavar="REGEX",
         needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
-        help="To a square: center, pad or stretch.", commands=TRAINING, metavar="NAME",
+        help="Make square by: center, pad or stretch.", commands=TRAINING, metavar="NAME",
         known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
     grey: bool = field(default=False, metadata=Option(
         help="Keep one channel of the images, not three.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
@@ -123,7 +123,7 @@ class PoolOptions:
         help="The Ray cluster's, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
         needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
-        help="Longest training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
+        help="Stop longer trainings.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
         unset="20 x the forecast", needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class TrainingOptions:
         help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="Networks are parts of NAME, weights in FILE.", commands=POOLED,
+        help="Search the parts of this pretrained network.", commands=POOLED,
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
         help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
@@ -158,8 +158,8 @@ class TrainingOptions:
         help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
         needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
                Where("something in int8")), told={
-            "run": Meaning("Bounds in bytes of int8, final figures in it, too."),
-            "discover": Meaning("Bounds in bytes of int8, the best confirmed in it.")}))
+            "run": Meaning("Count bytes in int8; measure the frontier so, too."),
+            "discover": Meaning("Count bytes in int8; measure the best so, too.")}))
     class_weights: bool = field(default=False, metadata=Option(
         help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
@@ -169,7 +169,7 @@ class TrainingOptions:
         help="On GPUs: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
         known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
-        help="Trains in place of ours: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
+        help="A training of your own: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
         needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -196,7 +196,7 @@ class SearchOptions:
         help="soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
-        help="w, or w below and above the target.", commands=SEARCHING, metavar="W[,W]",
+        help="w of the score; or below and above the target.", commands=SEARCHING, metavar="W[,W]",
         form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
@@ -206,7 +206,7 @@ class SearchOptions:
         help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=SEEDS,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
     storage: str | None = field(default=None, metadata=Option(
-        help="postgresql://...: a search shared by drivers.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
+        help="postgresql://...: several machines, one search.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
         secret=True))
 
     def __post_init__(self) -> None:
@@ -281,32 +281,32 @@ class GrowthOptions:
     """The search for scaling coefficients, and the scaling plot."""
 
     points: str = field(default="matched", metadata=Option(
-        help="matched or nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
+        help="matched (equal costs) or nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
         aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
         help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.01, 1), needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="Allowed distance of its cost from 2.", commands=GROWING, metavar="X", range=Range(0, 1),
+        help="How far its costs may be from 2 x the baseline's.", commands=GROWING, metavar="X", range=Range(0, 1),
         needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
         help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=SEEDS))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(
-        help="Epochs of the trainings to compare.", commands=GROWING, metavar="N[,N...]", unit="epochs",
+        help="Epochs of the grid's trainings.", commands=GROWING, metavar="N[,N...]", unit="epochs",
         form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs and twice that"))
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
-            "run": Meaning("Time for all: 30m, 2h; or grid trainings.")}))
+            "run": Meaning("Time of the whole run: 30m, 2h.")}))
     grid: int | None = field(default=None, metadata=Option(
         help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
-        help="Stop when shares are this sure.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Stop at intervals this narrow.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
-        help="Largest phi of the scaling plot; 0: no plot.", commands=GROWING, metavar="PHI",
+        help="Plot up to 2^PHI times the cost; 0: none.", commands=GROWING, metavar="PHI",
         range=Range(0, LARGEST_PHI)))
     plot_from: int = field(default=0, metadata=Option(
-        help="Smallest phi of the plot; -2: shrink as well.", commands=GROWING, metavar="PHI",
+        help="Plot from 2^PHI times the cost; -2: a quarter.", commands=GROWING, metavar="PHI",
         range=Range(SMALLEST_PHI, 0), needs=(Without("plot_phi", (0,)),)))
 
     def __post_init__(self) -> None:
@@ -325,18 +325,18 @@ class FinalOptions:
     final_seeds: int = field(default=3, metadata=Option(
         help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
-        help="Train the family up to this phi.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
+        help="Train the family up to 2^N times the cost.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best of the search on it, baseline included.", commands=("run",), metavar="N", range=Range(1, 1000),
+        help="Best networks of the search to train on it.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
-        help="Also train it scaled in five other ways.",
+        help="Also grow the baseline in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Fine-tune this beside them; repeatable.", commands=(*COMPARING, "fidelity"),
+        help="Fine-tune this network, too; repeatable.", commands=(*COMPARING, "fidelity"),
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
-        help="Train the run's own again, to imitate MODEL.", commands=COMPARING,
+        help="Train the run's networks again, taught by MODEL.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))
