@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,8 @@ from experiments.terminal import SafeConsole
 from experiments.wording import countdown
 
 PLAIN_INTERVAL = 2.0
+PLAIN_PARTS = 30.0
+"""Seconds between plain lines about a step that lasts."""
 
 
 @dataclass
@@ -47,6 +50,19 @@ class Task:
         if now - self.said >= PLAIN_INTERVAL or done >= self.total:
             self.said = now
             text = f"[{self.label}] {done}/{self.total}, {countdown(left)} left  {note}"
+            self.console.print(text, highlight=False, markup=False)
+
+    def within(self, done: float, note: str) -> None:
+        """A step is on its way: `done` (above 0) counts the part of it that is done, too. note: a few words."""
+        if self.began_at is None:
+            self.began_at = math.ceil(done) - 1
+        now = time.monotonic()
+        left = (now - self.began) / (done - self.began_at) * (self.total - done)
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=countdown(left))
+        elif now - max(self.said, self.began) >= (PLAIN_PARTS if self.said else PLAIN_INTERVAL):
+            self.said = now
+            text = f"[{self.label}] {int(done)}/{self.total}, {countdown(left)} left  {note}"
             self.console.print(text, highlight=False, markup=False)
 
 

@@ -23,6 +23,7 @@ from experiments.run.folder import package_versions
 from experiments.run.models import model_record
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
+from experiments.wording import in_units
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
 from nas.failure_causes import out_of_memory
@@ -121,6 +122,7 @@ class _FullTraining:
     def run(self, run: RunContext) -> TrainingRecord:
         """Train from the newest checkpoint, keep the weights asked for, and write the result."""
         checkpoints = Checkpoints(run.folder.checkpoint)
+        run.narrator.say(self._plan(run))
         state = self._fit(run, checkpoints)
         training, last = self.training, len(state.curve)
         epoch = state.best if self.plan.keep == "best" else last
@@ -138,9 +140,26 @@ class _FullTraining:
         checkpoints.remove()
         return record
 
+    def _plan(self, run: RunContext) -> str:
+        """What is about to be done, in a line."""
+        device, epochs = self.val.device, self.training.epochs
+        threads = torch.get_num_threads()
+        where = f"{threads} CPU thread" + "s" * (threads > 1) if device.type == "cpu" else str(device)
+        return (
+            f"plan: {epochs} epoch{'s' * (epochs > 1)} of {len(self.training.train):,} images, "
+            f"recipe {self.training.recipe.name}, on {where}; a network of {in_units(run.macs.of(self.arch))} MACs and "
+            f"{in_units(run.params.of(self.arch))} parameters at {self.arch.resolution} pixels"
+        )
+
     def _fit(self, run: RunContext, checkpoints: Checkpoints) -> TrainingState:
         epochs = self.training.epochs
+        batch = self.training.recipe.batch_for(len(self.training.train))
+        begun = [time.monotonic()]  # the epoch that is on its way
         with run.narrator.task("train", epochs) as task:
+
+            def on_step(epoch: int, step: int, steps: int) -> None:
+                rate = step * batch / (time.monotonic() - begun[0])
+                task.within(epoch - 1 + step / steps, f"epoch {epoch}, {step / steps:.0%}, {rate:.0f} images/s")
 
             def on_epoch(state: TrainingState) -> bool:
                 epoch = len(state.curve)
@@ -148,11 +167,13 @@ class _FullTraining:
                     torch.set_num_threads(state.threads)  # sums come out the same with the same threads
                     run.narrator.say(f"going on after epoch {epoch} of {epochs}")
                     return True
+                begun[0] = time.monotonic()
                 task.reach(epoch, f"val {100 * state.curve[-1]:.1f} %")
                 if run.board is not None:
                     write_epoch(run.board, state.curve[-1], epoch)
                 return True
 
+            self.training.on_step = on_step
             return fit(self.training, self.objective, Validation(self.val, self.val), checkpoints, on_epoch)
 
     def _by_class(self, predicted: Tensor, labels: Tensor) -> tuple[ClassFigures, ...]:

@@ -72,7 +72,7 @@ class Training:
     flip: whether a mirrored image still shows its class. body_rate: the factor on the rate of all but the classifier.
     micro_batches: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those
     of whole batches, but batch norms are given the statistics of the parts. numerics: of NUMERICS; but for bfloat16
-    it takes effect within `repeatable`.
+    it takes effect within `repeatable`. on_step: is told after each step which of how many steps of which epoch it was.
     """
 
     network: nn.Module
@@ -84,6 +84,7 @@ class Training:
     body_rate: float = 1.0
     micro_batches: int = 1
     numerics: str = FLOAT32
+    on_step: Callable[[int, int, int], None] | None = None
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False, default=None)
 
@@ -123,6 +124,8 @@ class Training:
                 self.average.update(self.network)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _check_finite(total, f"the training loss is not finite in epoch {epoch}, step {step + 1}")
+            if self.on_step is not None:
+                self.on_step(epoch, step + 1, steps)
         count_batches(self.network, steps * self.micro_batches)
 
     def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:

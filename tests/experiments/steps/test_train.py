@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,7 @@ def test_a_busy_machine_trains_with_the_threads_that_are_free(
         status, out, err = scalenas("train", arch, "digits", "--run", tmp_path / "run", *COMMON, "--json")
         assert status == 0, err
         assert "other programs are busy: 1 of 2 CPU threads" in err
+        assert re.search(r"plan: \d epochs? of \S+ images, recipe fast, on 1 CPU thread; a network of", err)
         assert json.loads(out)["threads"] == 1
         assert torch.get_num_threads() == 2
     finally:
