@@ -48,16 +48,16 @@ def _resolution(found: CoefficientSearch, native_size: int | None) -> list[str]:
     lines = []
     if native_size is not None and native_size < TINY:
         lines.append(
-            f"images are {native_size}x{native_size}: there are few sizes to grow to, so that the share of resolution "
-            "is coarse and says little about larger images"
+            f"images have {native_size} pixels: there are few sizes to grow to, so the share of resolution is coarse "
+            "and says little about larger images"
         )
     if not beyond:
         return lines
     return [
         *lines,
-        f"images are {native_size} pixels, {len(beyond)} of {len(asked)} points ask for up to {max(beyond)}: enlarged "
-        "images hold no more information, so that what resolution seems to give is only more computation; start "
-        "from a lower `resolution`",
+        f"images have {native_size} pixels, and {len(beyond)} of {len(asked)} points enlarge them, to {max(beyond)} at "
+        "most: that adds computation and no detail, so the gain from resolution says little; start from a lower "
+        "`resolution`",
     ]
 
 
@@ -70,8 +70,8 @@ def _validation(found: CoefficientSearch, val_images: int | None) -> list[str]:
         return []
     seen = 2 * math.sqrt(accuracy * (1 - accuracy) / val_images)
     return [
-        f"{val_images} validation images show differences of {100 * seen:.1f} points at best; "
-        f"for {100 * WANTED:.1f} points about {needed} would be needed"
+        f"with {val_images} validation images a difference below {100 * seen:.1f} points may be chance; "
+        f"to tell {100 * WANTED:.1f} points apart takes about {needed}"
     ]
 
 
@@ -81,11 +81,11 @@ def _costs(found: CoefficientSearch) -> list[str]:
     if max(costs) <= SPREAD * min(costs):
         return []
     line = (
-        f"the points really cost {min(costs):.2f} to {max(costs):.2f} x the baseline: the best of them by mean partly "
-        "ranks extra computation"
+        f"the points cost {min(costs):.2f} to {max(costs):.2f} times the baseline, not twice: the best of them may be "
+        "so because it costs more"
     )
     if trainings_of(found.results).trained().covariate is not None:
-        line += " (the surface takes the cost out)"
+        line += " (the surface allows for that)"
     if any(abs(point.nominal_cost - 2) > ROUNDING for point in trained):
         line += "; `layout` matched compares at nearly equal cost"
     return [line]
@@ -100,9 +100,9 @@ def _reach(found: CoefficientSearch) -> list[str]:
         return []
     depth, width, resolution = wanted[away.argmax()]
     return [
-        f"no network near twice the cost divides it as {depth:.1f} to depth, {width:.1f} to width and {resolution:.1f} "
-        "to resolution, or nearly so: the surface there is a guess; a baseline with more channels or pixels grows in "
-        "smaller steps (`target_macs`, `resolution`)"
+        f"no network of about twice the cost gives {depth:.1f} of it to depth, {width:.1f} to width and "
+        f"{resolution:.1f} to resolution, or nearly so: there the surface is a guess; a baseline with more channels or "
+        "pixels can grow in smaller steps (`target_macs`, `resolution`)"
     ]
 
 

@@ -11,6 +11,8 @@ from experiments.pictures.fidelity import fidelity_figure
 from experiments.pictures.frontier import frontier_figure
 from experiments.pictures.save import save_figure
 from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
+from experiments.pictures.training import learning_curve
+from experiments.records import TrainingRecord
 from experiments.tables.curves import Measured
 from experiments.tables.fidelity_table import Ranking
 from experiments.tables.frontier import FrontierPoint
@@ -51,6 +53,16 @@ def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, dat
     """Draw the scaling plot of {way: networks}. data: as in `fidelity_pictures`. metric: what was measured, in
     words."""
     return _save(scaling_plot(lines, Path(data).name, metric=metric), folder / "scaling")
+
+
+def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:
+    """Draw the learning curve of a full training; of a record without one nothing."""
+    if not trained.curve:
+        return []
+    data = "" if trained.data is None else f"{Path(trained.data.name).name}: "
+    of = f"{data}recipe {trained.recipe}, {trained.epochs} epochs"
+    kept = len(trained.curve) if trained.weights is None else trained.weights.epoch
+    return _save(learning_curve(trained.curve, kept, of, metric=trained.measured), folder / "curve")
 
 
 def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data: str, *, metric: str) -> list[Path]:

@@ -26,6 +26,8 @@ from experiments.report.results import (
 from experiments.report.trials import (
     StudyTrials,
     Trials,
+    accuracies_of,
+    best_trial,
     compared_archs,
     compared_data,
     failures,
@@ -45,6 +47,7 @@ PICTURES = (
     ("drift.svg", "How the best shares move with longer training"),
     ("drift.png", "How the best shares move with longer training"),
     ("fidelity.svg", "Whether the short training ranks as a long one would"),
+    ("curve.svg", "The full training, epoch by epoch"),
 )
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 _LARGEST_PICTURE = 32_000_000  # bytes
@@ -86,7 +89,11 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     finished = None if studies.get("discover", ()) is None else sum(trial.complete for trial in search)
     return {
         "title": f"{folder.name}: {record.data.name or 'run'}",
-        "story": [*_verdict(guard, folder, placed), *_story(folder, record, told, points, (finished, trainings))],
+        "story": [
+            *_verdict(guard, folder, placed),
+            *_story(folder, record, told, points, (finished, trainings)),
+            *_passed_over(guard, folder, trials),
+        ],
         "frontier": guard.part("compare.journal or frontier.csv", lambda: compared_data(points, trials), None),
         "search": guard.part("discover.journal", lambda: search_data(search, record, lives=lives), None),
         "architectures": [*(told.network.drawings if told.network else []), *(result.drawings if result else [])],
@@ -140,13 +147,23 @@ def _story(
     elif not folder.has(CoefficientsRecord) and (points or not steps or steps & {"discover", "scale"}):
         lines.append(story.grown(None, points))
     if told.training is not None and told.training.sentence is not None:
-        lines.append(told.training.sentence)
+        lines += [told.training.sentence, story.trained_now(folder.name)]
     elif "train" in steps and not folder.has(TrainingRecord):
         lines.append(story.training(record))
     models = sorted(folder.models.glob("*.safetensors")) if folder.models.is_dir() else []
     if models:
         lines.append(story.models(folder.name, [file.stem for file in models]))
     return lines
+
+
+def _passed_over(guard: Guard, folder: RunFolder, trials: Trials) -> list[str]:
+    """Why the best trial of the search is not the baseline, where it is not."""
+    baseline = guard.record(folder, BaselineRecord, lambda found: found)
+    best = best_trial(trials.get("discover", ()))
+    again = [] if best is None else accuracies_of(trials.get("confirm", ()), best.facts.arch_id)
+    if baseline is None or best is None or not again or best.facts.arch_id == baseline.id:
+        return []
+    return [story.passed_over(best.number, best.accuracy, again, baseline)]
 
 
 def _importance(study: StudyTrials | None) -> list[dict[str, Any]]:

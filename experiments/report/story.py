@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from experiments.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
@@ -55,6 +56,18 @@ def found(baseline: BaselineRecord, cost: CostFacts) -> str:
     )
 
 
+def passed_over(number: int, once: float | None, again: Sequence[float], baseline: BaselineRecord) -> str:
+    """Why the best trial of the search is not the baseline. once: what it reached there, again: in the confirmation."""
+    in_search = "" if once is None else f" ({percent(once)})"
+    reached = percent(statistics.fmean(again))
+    seeds = f"{len(again)} fresh seed{'s' * (len(again) > 1)}"
+    return (
+        f"Trial {number} had the best score of the search{in_search}, from one seed. Trained again from {seeds} it "
+        f"reached {reached}, and the network found {percent(needed(baseline.accuracy, 'accuracy'))}, which was taken "
+        "therefore."
+    )
+
+
 def given(member: FamilyMember, record: RunRecord, trainings: int | None) -> str:
     """The network that grew without having been searched for: phi 0 of family.json. trainings: those of all studies
     that have an accuracy (None: not known)."""
@@ -97,8 +110,18 @@ def models(run: str, names: Sequence[str]) -> str:
     first = "baseline" if "baseline" in names else names[0]
     file = f"{run}/models/{first}.safetensors"
     return (
-        f"The trained weights of {count} are in models/, each from the seed that is best on val. To name the class of "
-        f"an image: scalenas predict {file} IMAGE. For figures of each class: scalenas evaluate {file} DATA."
+        f"What now: the trained weights of {count} are in models/, each from the seed that is best on val. To name the "
+        f"class of an image: scalenas predict {file} IMAGE. For figures of each class: scalenas evaluate {file} DATA. "
+        f"For another program: scalenas export {file} -o net.onnx. For a longer training of the baseline: "
+        f"scalenas train {run} DATA --run OTHER."
+    )
+
+
+def trained_now(run: str) -> str:
+    """What to do with a network that was trained in full."""
+    return (
+        f"What now: name the classes of images by scalenas predict {run} IMAGE, see each class by scalenas evaluate "
+        f"{run} DATA, and write it for another program by scalenas export {run} -o net.onnx."
     )
 
 
@@ -128,8 +151,8 @@ def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
     if found is None:
         line = "How to grow it has not been measured yet"
     else:
-        factors = f"depth x {found.alpha:.2f}, width x {found.beta:.2f}, resolution x {found.gamma:.2f}"
-        line = f"Each doubling of its cost goes by the search to {factors}"
+        factors = f"depth by {found.alpha:.2f}, width by {found.beta:.2f} and resolution by {found.gamma:.2f}"
+        line = f"For twice the cost, the coefficients found multiply {factors}"
     own = [point for point in points if point.role in ("baseline", "family")]
     known = [point for point in points if point.role == "reference"]
     if not own:

@@ -88,6 +88,17 @@ Trials = Mapping[str, Sequence[Trial]]
 """By study."""
 
 
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """The trial of the highest score, of equals the first; None where none has a score."""
+    scored = [trial for trial in trials if trial.score is not None]
+    return max(scored, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
+
+
+def accuracies_of(trials: Sequence[Trial], arch_id: str) -> list[float]:
+    """What trainings of one network reached, in 0..1."""
+    return [trial.accuracy for trial in trials if trial.facts.arch_id == arch_id and trial.accuracy is not None]
+
+
 def search_data(trials: Sequence[Trial], record: RunRecord, *, lives: bool) -> dict[str, Any] | None:
     """Every finished trial of the search as a row, columns first: names are written once. lives: whether the run has a
     driver; if not, nothing runs."""

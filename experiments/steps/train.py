@@ -14,6 +14,7 @@ from torch import Tensor
 
 from experiments.errors import RunFailedError, UserError, from_user
 from experiments.options.plans import TrainPlan, normalisation
+from experiments.pictures.run_folder import training_pictures
 from experiments.plans.networks import fitted_arch, target_of
 from experiments.records import TrainingRecord
 from experiments.records.model import MadeBy
@@ -73,6 +74,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
         if line is None:
             raise
         raise RunFailedError(f"no memory left after {time.perf_counter() - start:.0f} s: {line}") from error
+    training_pictures(run.folder.path, record)
     run.narrator.say(_line(record))
     run.results_written()
     return record

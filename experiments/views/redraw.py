@@ -7,7 +7,14 @@ from pathlib import Path
 
 from experiments.errors import UserError, from_user
 from experiments.options.settings import Settings
-from experiments.pictures.run_folder import coefficient_pictures, curve_pictures, fidelity_pictures, frontier_pictures
+from experiments.pictures.run_folder import (
+    coefficient_pictures,
+    curve_pictures,
+    fidelity_pictures,
+    frontier_pictures,
+    training_pictures,
+)
+from experiments.records import TrainingRecord
 from experiments.report import write_report
 from experiments.run.context import FINAL_EPOCHS
 from experiments.run.folder import RunFolder
@@ -32,7 +39,7 @@ def redraw(folder: RunFolder) -> list[Path]:
     for name, draw in _DRAWN.items():
         table = folder.path / name
         if table.exists():
-            if read_table(table).empty:
+            if table.suffix == ".csv" and read_table(table).empty:
                 raise UserError(f"{table}: no rows")
             with from_user(str(table)):
                 written += draw(folder, table)
@@ -71,9 +78,15 @@ def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
     return fidelity_pictures(folder.path, ranked, agreement, data, metric=record.measured)
 
 
+def _training(folder: RunFolder, _: Path) -> list[Path]:
+    record = folder.find(TrainingRecord)
+    return [] if record is None else training_pictures(folder.path, record)
+
+
 _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
     "frontier.csv": _frontier,
     "grid.csv": _coefficients,
     CURVES: _curves,
     "fidelity.csv": _fidelity,
+    TrainingRecord.FILE: _training,
 }

@@ -112,20 +112,22 @@ def test_small_images_and_few_of_them_are_cautioned() -> None:
     resolution, validation = cautions(found, native_size=22, val_images=1000)
     asked = [result.point.arch.resolution for result in found.results]
     beyond = sum(pixels > 22 for pixels in asked)
-    assert resolution.startswith(f"images are 22 pixels, {beyond} of {len(asked)} points ask for up to {max(asked)}")
-    assert validation.startswith("1000 validation images show differences of 3.1 points at best")
+    assert resolution.startswith(
+        f"images have 22 pixels, and {beyond} of {len(asked)} points enlarge them, to {max(asked)}"
+    )
+    assert validation.startswith("with 1000 validation images a difference below 3.1 points may be chance")
     assert images_needed(0.6) == 38_400
 
 
 def test_tiny_images_are_cautioned() -> None:
     lines = cautions(searched(3, (0.3, 0.3, 0.4)), native_size=8, val_images=50_000)
-    assert lines[0].startswith("images are 8x8: ")
-    assert lines[1].startswith("images are 8 pixels, ")
+    assert lines[0].startswith("images have 8 pixels: ")
+    assert lines[1].startswith("images have 8 pixels, and ")
 
 
 def test_one_seed_an_edge_and_unequal_costs_are_cautioned() -> None:
     costs, seeds, edge = cautions(searched(3, (0.0, 0.5, 0.5), "nominal", 1))
-    assert "really cost" in costs
+    assert "times the baseline, not twice" in costs
     assert costs.endswith("`layout` matched compares at nearly equal cost")
     assert "no point was trained at two seeds" in seeds
     assert "no growth of depth" in edge
@@ -148,7 +150,7 @@ def test_places_that_no_network_comes_near_are_cautioned() -> None:
     narrow = replace(found, results=tuple(r for r in found.results if r.point.shares.width < 0.5))
     lines = cautions(narrow, native_size=32, val_images=50_000)
     assert len(lines) == 1
-    assert "as 0.0 to depth, 1.0 to width and 0.0 to resolution" in lines[0]
+    assert "gives 0.0 of it to depth, 1.0 to width and 0.0 to resolution" in lines[0]
 
 
 @pytest.mark.parametrize("slope", [(0, 0, 0.2), (0, 0.2, 0.2)])

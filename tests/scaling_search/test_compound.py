@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scaling_search import Coefficients, coefficient_grid, family, scale_arch, scaling_points
@@ -119,8 +119,10 @@ def test_dropout_rises_from_two_to_five_tenths() -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(share_lattice(4)), st.floats(0.25, 0.7))
 def test_a_large_network_shrinks_in_any_shares_to_any_cost_down_to_a_quarter(shares: Shares, cost: float) -> None:
-    if shares.depth > 0.75 and cost < 0.45:
-        with pytest.raises(CannotShrinkError, match="too few steps"):  # seven stages keep a layer each
+    # With one layer in each of its seven stages B0 costs 0.449; down to about 0.34 a little width is taken besides.
+    assume(shares.depth < 1 or not 0.33 < cost < 0.35)
+    if shares.depth == 1 and cost < 0.34:
+        with pytest.raises(CannotShrinkError, match="too few steps"):
             nearest_network(Baseline(B0), shares, cost)
         return
     shrunk = nearest_network(Baseline(B0), shares, cost)

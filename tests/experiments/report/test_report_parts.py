@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.report import collect, render
 from experiments.run.folder import RunFolder
 from experiments.tables.frontier import points_csv, read_points
 from experiments.views.status import run_status
+from nas.study.store import read_study
 from search_spaces import fit_arch, reference_arch
 from tests.helpers.run_folders import made_up_run
 
@@ -61,6 +63,26 @@ def test_a_given_network_that_was_grown(tmp_path: Path) -> None:
     assert f"; {trainings} trainings have an accuracy so far." in story
     assert "No baseline" not in story
     assert collect(RunFolder(folder))["architectures"][0]["macs"] == family[0]["macs"]
+
+
+def test_why_the_best_trial_is_not_the_baseline(tmp_path: Path) -> None:
+    folder = shutil.copytree(SEARCHED, tmp_path / "searched")
+    best, confirmed = (
+        [trial for trial in read_study(folder / f"{name}.journal", name).trials if trial.value is not None]
+        for name in ("discover", "confirm")
+    )
+    first = max(best, key=lambda trial: trial.value or 0.0)
+    again = [t.user_attrs["accuracy"] for t in confirmed if t.user_attrs["arch_id"] == first.user_attrs["arch_id"]]
+    baseline = json.loads((folder / "baseline.json").read_text())
+    assert first.user_attrs["arch_id"] != baseline["id"]
+    assert (
+        f"Trial {first.number} had the best score of the search ({100 * first.user_attrs['accuracy']:.1f} %), from one "
+        f"seed. Trained again from {len(again)} fresh seeds it reached {100 * statistics.fmean(again):.1f} %, and the "
+        f"network found {100 * baseline['accuracy']:.1f} %, which was taken therefore."
+    ) in story_of(folder)
+    # Where the best trial is the baseline there is nothing to explain.
+    (folder / "baseline.json").write_text(json.dumps(baseline | {"id": first.user_attrs["arch_id"]}))
+    assert "had the best score" not in story_of(folder)
 
 
 def test_a_full_training(tmp_path: Path) -> None:

@@ -243,6 +243,14 @@ def test_the_weights_give_the_accuracy_that_is_told(scalenas: Run, arch: Path, t
     for split in ("val", "test"):
         feed = open_feed(dataset, split, torch.device("cpu"), share=1.0, resolution=8, channels=3)
         assert ACCURACY.of(predict(network, feed), feed.labels) == record["accuracy"][split]
+    # Its learning curve is on its page, and can be drawn again.
+    curve = (tmp_path / "r" / "curve.svg").read_bytes()
+    (tmp_path / "r" / "curve.svg").unlink()
+    assert scalenas("redraw", tmp_path / "r")[0] == 0
+    assert (tmp_path / "r" / "curve.svg").read_bytes() == curve
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "The full training, epoch by epoch" in page
+    assert "What now: name the classes of images by scalenas predict r IMAGE" in page
     # Asked again, it answers without training.
     before = (tmp_path / "r" / "weights.safetensors").stat().st_mtime_ns
     assert result_of(scalenas(*command)) == record

@@ -265,7 +265,7 @@ def test_each_network_of_the_frontier_is_a_model(scalenas: Run, compared: Path) 
         row = points_of(compared)[label]
         both = [float(row["accuracy"]) + sign * float(row["std"]) / 2**0.5 for sign in (1, -1)]
         assert min(abs(found["value"] - each) for each in both) < 1e-4
-    assert "The trained weights of 2 networks are in models/" in (compared / "r" / "report.html").read_text()
+    assert "What now: the trained weights of 2 networks are in models/" in (compared / "r" / "report.html").read_text()
 
 
 def test_the_seed_that_is_best_on_val_is_kept(compared: Path) -> None:
