@@ -41,18 +41,18 @@ def _networks(context: click.Context, parameter: click.Parameter, incomplete: st
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="scalenas")
 def cli() -> None:
-    """Find a small network for your images, learn how to grow it, and see the frontier.
+    """Find a small network for your images, scale it, and plot accuracy against cost.
 
     DATA is a folder (train/<class>/*.jpg with optional val/ and test/, or <class>/*.jpg) or the
-    built-in `digits`. ARCH is a name such as efficientnet_b0, an architecture's JSON file, or a run folder (meaning
-    its baseline).
+    built-in `digits`. ARCH is a name such as efficientnet_b0, an architecture's JSON file, or a run folder (its
+    baseline is used).
     """
 
 
 @cli.command(cls=Sections, params=flags("run"))
 @click.argument("data", type=TEXT)
 def run(data: str, **given: Any) -> None:
-    """All three steps: discover a baseline, search its scaling coefficients, draw the frontier.
+    """All three steps: baseline, scaling coefficients, frontier.
 
     With --arch the search is skipped and that network is the baseline.
     """
@@ -66,7 +66,9 @@ def run(data: str, **given: Any) -> None:
 @cli.command(cls=Sections, params=flags("discover"))
 @click.argument("data", type=TEXT, required=False)
 def discover(data: str | None, **given: Any) -> None:
-    """Search for a baseline on DATA, or in a published table."""
+    """Search for a baseline network.
+
+    On DATA, or with --benchmark among the trained networks that a published table lists."""
     from experiments.steps.discover import forecast_discover, run_discover  # noqa: PLC0415
 
     with _opened(asked := ask("discover", given, data)) as context:
@@ -76,7 +78,9 @@ def discover(data: str | None, **given: Any) -> None:
 @cli.command(cls=Sections, params=flags("scale"))
 @click.argument("data", type=TEXT)
 def scale(data: str, **given: Any) -> None:
-    """Search the scaling coefficients of a baseline (--arch, else the run's own) and emit its family."""
+    """Search for a network's scaling coefficients.
+
+    Of --arch, else of the run's baseline; writes its family."""
     from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
 
     with _opened(asked := ask("scale", given, data)) as context:
@@ -86,8 +90,9 @@ def scale(data: str, **given: Any) -> None:
 @cli.command(cls=Sections, params=flags("compare"))
 @click.argument("data", type=TEXT)
 def compare(data: str, **given: Any) -> None:
-    """Train known networks and the run's baseline, or any --arch, as the frontier's points are trained, and add them
-    to it."""
+    """Train other networks for the frontier.
+
+    Known networks and the run's baseline, or each --arch; all get the same epochs and seeds."""
     from experiments.steps.compare import compare_entries, forecast_compare, run_compare  # noqa: PLC0415
     from experiments.tables.frontier import points_table  # noqa: PLC0415
 
@@ -102,7 +107,7 @@ def compare(data: str, **given: Any) -> None:
 @cli.command(cls=Sections, params=flags("fidelity"))
 @click.argument("data", type=TEXT)
 def fidelity(data: str, **given: Any) -> None:
-    """Measure whether the short training ranks networks as a long one does."""
+    """Test whether short trainings rank like long ones."""
     from experiments.steps.fidelity import forecast_fidelity, run_fidelity  # noqa: PLC0415
 
     with _opened(asked := ask("fidelity", given, data)) as context:
@@ -114,7 +119,9 @@ def fidelity(data: str, **given: Any) -> None:
 @click.argument("arch", type=TEXT, shell_complete=_networks)
 @click.argument("data", type=TEXT)
 def train(arch: str, data: str, **given: Any) -> None:
-    """Train one network in full, or fine-tune it with --weights; the same command goes on after a kill."""
+    """Train one network in full, or fine-tune it.
+
+    The same command resumes after a kill."""
     from experiments.steps.train import run_train  # noqa: PLC0415
 
     with _opened(asked := ask("train", given, data, arch)) as context:
@@ -160,7 +167,7 @@ def frontier(  # noqa: PLR0917  click passes all by name
     latency_command: str | None,
     as_json: bool,
 ) -> None:
-    """Draw the frontier of one run or several, or write its points.
+    """Plot or export accuracy against cost.
 
     -x latency measures the networks of the runs on this machine's CPU: torch, one image, one thread; or by a command.
     -x ram and flash are counted in int8, one image (docs/devices.md).
@@ -185,13 +192,14 @@ def frontier(  # noqa: PLR0917  click passes all by name
 @click.option("--verify", is_flag=True, help="Build it, and count its MACs and parameters by fvcore and torch, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: bool, as_json: bool) -> None:
-    """MACs, parameters, peak RAM and flash of a network, stage by stage; of the detectors efficientdet_d0 to d7 MACs
-    and parameters part by part.
+    """Print MACs, parameters and memory of a network.
+
+    Stage by stage; of the detectors efficientdet_d0 to d7 MACs and parameters, part by part.
 
     Names: efficientnet_b0 to b7, efficientnet_lite0 to lite4, efficientnet_v2_s, mnasnet_a1, mnasnet_b1, mobilenet_v1,
     mobilenet_v1_025, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, mobilenet_v4_conv_small, shufflenet_v1,
-    squeezenet1_0, squeezenet1_1, xception, resnet18, 34, 50, 101, 152 and 200, wide_resnet50_2; for small images
-    resnet20, 32, 44 and 56, plain_resnet, plain_mbconv.
+    squeezenet1_0, squeezenet1_1, xception, resnet18, resnet34, resnet50, resnet101, resnet152, resnet200,
+    wide_resnet50_2; for small images resnet20, resnet32, resnet44, resnet56, plain_resnet, plain_mbconv.
     """
     from experiments.views.inspection import inspect_named, inspect_table, memory_table, verified_line  # noqa: PLC0415
 
@@ -213,7 +221,7 @@ def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
 def status(run_dir: str, as_json: bool, watch: bool) -> None:
-    """Where a run stands."""
+    """Show the progress of a run."""
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
     from experiments.views.status import run_status, status_table, watch_status  # noqa: PLC0415
 
@@ -242,7 +250,9 @@ def status(run_dir: str, as_json: bool, watch: bool) -> None:
     "--port", type=click.IntRange(1, 65535), metavar="N", default=8080, show_default=True, help="Of this machine."
 )
 def dashboard(run_dir: str, study: str, port: int) -> None:
-    """Show a run's trials in optuna-dashboard (an optional extra), on this machine alone."""
+    """Show a run's trials in optuna-dashboard.
+
+    An optional extra; on this machine alone."""
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
     from experiments.views.dashboard import serve  # noqa: PLC0415
 
@@ -253,7 +263,9 @@ def dashboard(run_dir: str, study: str, port: int) -> None:
 @click.argument("run_dir", type=TEXT, metavar="RUN")
 @click.option("-o", "--output", type=TEXT, metavar="FILE", help="Where to write it. [RUN/report.html]")
 def report(run_dir: str, output: str | None) -> None:
-    """Write a run's report: one HTML file that opens offline. Runs write it themselves at every step."""
+    """Write a run's report, one HTML file.
+
+    It opens offline; runs write it themselves at every step."""
     from experiments.report import write_report  # noqa: PLC0415
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
 
@@ -265,7 +277,9 @@ def report(run_dir: str, output: str | None) -> None:
 @cli.command()
 @click.argument("runs", type=TEXT, nargs=-1, required=True, metavar="RUN...")
 def redraw(runs: tuple[str, ...]) -> None:
-    """Draw all pictures of runs again, and their reports, from their tables alone: DATA need not be there."""
+    """Redraw pictures and reports from the tables.
+
+    DATA is not needed."""
     from experiments.run.folder import existing_run_folder  # noqa: PLC0415
     from experiments.views.redraw import redraw as draw_again  # noqa: PLC0415
 
@@ -305,7 +319,9 @@ def export(  # noqa: PLR0917  click passes all by name
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Write a network for other programs, with its weights, and check each file by reading it back.
+    """Write a network for other programs.
+
+    With its weights; each file is checked by reading it back.
 
     .onnx (ONNX), .int8.onnx (a trained network in int8, with --data), .pt2 (torch.export), .py (torch alone, weights
     beside it in .weights.safetensors), .tflite (LiteRT), .pte (ExecuTorch), .json (the architecture alone), .txt
@@ -380,7 +396,9 @@ def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -
 def evaluate(  # noqa: PLR0917  click passes all by name
     model: str, data: str, output: str | None, split: str | None, cache: str | None, as_json: bool
 ) -> None:
-    """Measure a trained network on DATA: accuracy, each class, what is taken for what, the most confident mistakes.
+    """Measure a trained network on DATA.
+
+    Accuracy, each class, what is taken for what, the most confident mistakes.
 
     MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
     .safetensors file, wherever that lies.
@@ -411,7 +429,7 @@ def evaluate(  # noqa: PLR0917  click passes all by name
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: image, class, probability.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json: bool) -> None:
-    """Name the class of each IMAGE by a trained network.
+    """Classify images with a trained network.
 
     MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
     .safetensors file, wherever that lies. Images are read, resized and normalised as those that it was trained on.

@@ -39,12 +39,12 @@ class CommonOptions:
     run_dir: str = field(
         default="",
         metadata=Option(
-            help="Run folder; all is written there.", commands=TRAINING, metavar="DIR", flag="--run", required=True
+            help="Folder for all that the run writes.", commands=TRAINING, metavar="DIR", flag="--run", required=True
         ),
     )
     preset: str | None = field(
         default=None,
-        metadata=Option(help="Settings to start from; options override it.", commands=TRAINING, metavar="NAME|FILE"),
+        metadata=Option(help="A preset or file; options override it.", commands=TRAINING, metavar="NAME|FILE"),
     )
     as_json: bool = field(
         default=False, metadata=Option(help="Print the result as JSON.", commands=TRAINING, flag="--json")
@@ -52,7 +52,7 @@ class CommonOptions:
     dry_run: bool = field(
         default=False,
         metadata=Option(
-            help="Say what it would cost; train nothing.",
+            help="Print a cost forecast; train nothing.",
             commands=("run", "discover", "scale", "compare", "fidelity"),
         ),
     )
@@ -83,12 +83,12 @@ class Sections(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         first = FIRST.get(self.name or "", ())
-        sections: dict[str, list[tuple[str, str]]] = {"What matters first": []} if first else {}
+        sections: dict[str, list[tuple[str, str]]] = {"Main options": []} if first else {}
         params = sorted(self.get_params(ctx), key=lambda each: first.index(each.name) if each.name in first else -1)
         for param in params:
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
-                title = "What matters first" if param.name in first else getattr(param, "title", "The run")
+                title = "Main options" if param.name in first else getattr(param, "title", "The run")
                 sections.setdefault(title if first else "Options", []).append(record)
         for title, records in sections.items():
             with formatter.section(title):

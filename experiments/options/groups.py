@@ -58,7 +58,7 @@ class GeneralOptions:
     arch: tuple[str, ...] = field(default=(), metadata=Option(
         help="A network's name (fitted to the data), a JSON file or a run.",
         commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
-            "run": Meaning("Grow this baseline; search for none."),
+            "run": Meaning("Baseline to grow; skips the search."),
             "scale": Meaning("The baseline to grow.", "the run's, else efficientnet_b0"),
             "compare": Meaning("A network to train; repeatable.", "the run's baseline and known ones"),
             "fidelity": Meaning("A network to rank beside those drawn; repeatable.")}))
@@ -76,27 +76,27 @@ class DataOptions:
     benchmark: str | None = field(default=None, metadata=Option(
         help="Search a published table (CSV) in place of DATA.", commands=("discover",), metavar="FILE"))
     resolution: str = field(default="auto", metadata=Option(
-        help="Input size: auto and max:N leave the choice.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
+        help="Pixels; auto, max:N: the search chooses.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
         needs=(_IMAGES,),
         told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
-        help="Images whose names match alike stay together.", commands=TRAINING, metavar="REGEX",
+        help="Keep images with one match in one split.", commands=TRAINING, metavar="REGEX",
         needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
-        help="Make square by: center, pad or stretch.", commands=TRAINING, metavar="NAME",
+        help="Square images by: center, pad, stretch.", commands=TRAINING, metavar="NAME",
         known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
     grey: bool = field(default=False, metadata=Option(
-        help="Keep one channel of the images, not three.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
+        help="Convert images to one grey channel.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     no_flip: bool = field(default=False, metadata=Option(
-        help="Never mirror images: for signs, letters, sides.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
+        help="Never mirror images, as for text or signs.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     max_unreadable: float = field(default=0.01, metadata=Option(
-        help="Share of unreadable files to skip.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
+        help="Largest share of bad files to skip.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
         needs=(_IMAGES, Where("files"))))
     cache: str | None = field(default=None, metadata=Option(
-        help="Where decoded images are kept.", commands=TRAINING, metavar="DIR", unset="DIR/cache", needs=(_IMAGES,)))
+        help="Folder for decoded images.", commands=TRAINING, metavar="DIR", unset="DIR/cache", needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -107,20 +107,20 @@ class PoolOptions:
     """What trains, and how much at a time."""
 
     devices: str = field(default="auto", metadata=Option(
-        help="auto, cpu, or cuda:0,cuda:1.", commands=TRAINING, metavar="LIST",
+        help="Devices: auto, cpu, or cuda:0,cuda:1.", commands=TRAINING, metavar="LIST",
         needs=(Without("executor", ("ray",), because="the cluster has its own"), _IMAGES),
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
-        help="Trainings at a time.", commands=POOLED, metavar="N", range=Range(1, 4096),
+        help="Trainings in parallel.", commands=POOLED, metavar="N", range=Range(1, 4096),
         unset="measured, or one a core", needs=(Without("executor", ("inline",)), _IMAGES)))
     per_device: int | None = field(default=None, metadata=Option(
-        help="Trainings at a time on each device.", commands=POOLED, metavar="N", range=Range(1, 256), unset="measured",
-        needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
+        help="Trainings in parallel on each device.", commands=POOLED, metavar="N", range=Range(1, 256),
+        unset="measured", needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
-        help="local (processes), inline or ray.", commands=POOLED, metavar="NAME", known=("local", "inline", "ray"),
-        needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
+        help="Where trainings run: local, inline, ray.", commands=POOLED, metavar="NAME",
+        known=("local", "inline", "ray"), needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
     ray_address: str | None = field(default=None, metadata=Option(
-        help="The Ray cluster's, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
+        help="Address of the Ray cluster, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
         needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
         help="Stop longer trainings.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
@@ -137,39 +137,39 @@ class TrainingOptions:
     """The short training of search and grid, and of the ways to fit a known network."""
 
     epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of one short training.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
+        help="Epochs of a training in the search.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
         unset="3 to 20, by the number of images",
         needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
-            "discover": Meaning("Epochs of a trial."),
-            "scale": Meaning("Grow by trainings of N and of 2 N epochs."),
-            "compare": Meaning("Choose how to fit a known network by N epochs."),
+            "discover": Meaning("Epochs of a training in the search."),
+            "scale": Meaning("Grid trainings of N and of 2 N epochs."),
+            "compare": Meaning("Epochs of short trainings that choose a fit."),
             "fidelity": Meaning("Epochs of the short training to judge.")}))
     train_fraction: float = field(default=1.0, metadata=Option(
-        help="Share of the training images that it sees.", commands=PROXIED, metavar="SHARE", range=SHARE,
+        help="Share of images for short trainings.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="Search the parts of this pretrained network.", commands=POOLED,
+        help="Use parts of this pretrained network.", commands=POOLED,
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
-        help="balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
+        help="Or balanced_accuracy, macro_f1, int8.", commands=TRAINING, metavar="NAME",
         known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
             "train": Meaning("balanced_accuracy or macro_f1.")}))
     int8: bool = field(default=False, metadata=Option(
-        help="Measure accuracies in int8, too.", commands=("run", "discover", "compare"),
+        help="Also measure accuracies in int8.", commands=("run", "discover", "compare"),
         needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
                Where("something in int8")), told={
-            "run": Meaning("Count bytes in int8; measure the frontier so, too."),
-            "discover": Meaning("Count bytes in int8; measure the best so, too.")}))
+            "run": Meaning("Count memory in int8; also test int8 accuracy."),
+            "discover": Meaning("Count memory in int8; also test int8 accuracy.")}))
     class_weights: bool = field(default=False, metadata=Option(
-        help="Count all classes alike in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
+        help="Weight all classes equally in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
-        help="Train by PyTorch alone, without compiled loops.", commands=TRAINING,
+        help="Use plain PyTorch without compiled loops.", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
     numerics: str = field(default="float32", metadata=Option(
         help="On GPUs: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
         known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
-        help="A training of your own: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
+        help="Your own training: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
         needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -181,32 +181,32 @@ class SearchOptions:
     """The search for a baseline."""
 
     trials: int = field(default=100, metadata=Option(
-        help="Architectures to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
+        help="Number of networks to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="Or edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"), Without("inherit"),
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
-        help="default, random, tpe, evolution ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
+        help="Or random, tpe, evolution, ppo ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(
-        help="Stop poor trials: none, halving, hyperband.", commands=SEARCHING, metavar="NAME",
+        help="Stop poor trials by halving or hyperband.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED, _IMAGES, Without("epochs", (1,)))))
     score: str = field(default="soft", metadata=Option(
-        help="soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
+        help="Form of the score: soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
-        help="w of the score; or below and above the target.", commands=SEARCHING, metavar="W[,W]",
+        help="Exponent w; or one below, one above T.", commands=SEARCHING, metavar="W[,W]",
         form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
-        help="Best candidates trained again at fresh seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
+        help="Best candidates to retrain with fresh seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
         needs=(_SEARCHED, _IMAGES)))
     confirm_seeds: int = field(default=3, metadata=Option(
-        help="Fresh seeds for each of them.", commands=SEARCHING, metavar="N", range=SEEDS,
+        help="Fresh seeds of each retrained candidate.", commands=SEARCHING, metavar="N", range=SEEDS,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
     storage: str | None = field(default=None, metadata=Option(
-        help="postgresql://...: several machines, one search.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
+        help="Shared database: one search, many machines.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
         secret=True))
 
     def __post_init__(self) -> None:
@@ -230,44 +230,44 @@ class FigureOptions:
     """What networks cost: the target, the bounds, and the figure that the score charges for."""
 
     target_macs: str = field(default="auto", metadata=Option(
-        help="MACs wanted, such as 20M.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
+        help="Target MACs, such as 20M.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
         unset="auto: B0 at half width", needs=(Where("a network to fit"),),
         told={
-            "scale": Meaning("Fit a known baseline to so many MACs."),
-            "compare": Meaning("Fit known networks to so many MACs.", "the baseline's, else auto"),
-            "fidelity": Meaning("Draw networks of about so many MACs."),
-            "train": Meaning("Fit a known network to so many MACs.")}))
+            "scale": Meaning("Scale a known baseline to this many MACs."),
+            "compare": Meaning("Scale known networks to this many MACs.", "the baseline's, else auto"),
+            "fidelity": Meaning("Draw networks of about this many MACs."),
+            "train": Meaning("Scale a known network to this many MACs.")}))
     max_macs: str | None = field(default=None, metadata=Option(
-        help="Never train a network of more MACs than these.", commands=SEARCHING, metavar="N|b0|auto",
+        help="Skip networks with more MACs.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     max_ram: str | None = field(default=None, metadata=Option(
-        help="Never train a larger peak of RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
+        help="Skip networks with more RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     max_flash: str | None = field(default=None, metadata=Option(
-        help="Never train more bytes of weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
+        help="Skip networks with more weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Charge macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        help="Or params, activations, latency.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED,), told={
-            "discover": Meaning("What the score charges: macs, params, activations, latency, a column of the table.")}))
+            "discover": Meaning("Cost in the score: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
-        help="Target, in its unit.", commands=SEARCHING, metavar="N", unset="a plain network's",
+        help="Target in the unit of --cost.", commands=SEARCHING, metavar="N", unset="a plain network's",
         range=Range(0, 1e15, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(
-        help="Never train a network above this cost.", commands=SEARCHING, metavar="N",
+        help="Skip networks above this cost.", commands=SEARCHING, metavar="N",
         range=Range(0, 1e15, above=True), needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
         help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"),
         needs=_TIMED_HERE))
     latency_device: str = field(default="cpu", metadata=Option(
-        help="Where it is measured.", commands=SEARCHING, metavar="NAME", needs=_TIMED_HERE))
+        help="Device to measure on.", commands=SEARCHING, metavar="NAME", needs=_TIMED_HERE))
     latency_batch: int = field(default=1, metadata=Option(
-        help="Images of a batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
+        help="Images per batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
     latency_samples: int = field(default=50, metadata=Option(
         help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
     latency_command: str | None = field(default=None, metadata=Option(
-        help="Runs file {onnx}, prints ms.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
+        help="Command that times {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)
@@ -281,29 +281,29 @@ class GrowthOptions:
     """The search for scaling coefficients, and the scaling plot."""
 
     points: str = field(default="matched", metadata=Option(
-        help="matched (equal costs) or nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
+        help="Grid: matched (equal costs), nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
         aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
         help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.01, 1), needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="How far its costs may be from 2 x the baseline's.", commands=GROWING, metavar="X", range=Range(0, 1),
+        help="Error allowed in the doubled cost.", commands=GROWING, metavar="X", range=Range(0, 1),
         needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
-        help="Seeds of each point of the grid.", commands=GROWING, metavar="N", range=SEEDS))
+        help="Seeds of each grid point.", commands=GROWING, metavar="N", range=SEEDS))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(
-        help="Epochs of the grid's trainings.", commands=GROWING, metavar="N[,N...]", unit="epochs",
+        help="Epochs of grid trainings.", commands=GROWING, metavar="N[,N...]", unit="epochs",
         form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs and twice that"))
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
-            "run": Meaning("Time of the whole run: 30m, 2h.")}))
+            "run": Meaning("Time for all steps: 30m, 2h.")}))
     grid: int | None = field(default=None, metadata=Option(
         help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
-        help="Stop at intervals this narrow.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Interval of shares to stop at.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
-        help="Plot up to 2^PHI times the cost; 0: none.", commands=GROWING, metavar="PHI",
+        help="Plot up to 2^PHI times the cost; 0: no.", commands=GROWING, metavar="PHI",
         range=Range(0, LARGEST_PHI)))
     plot_from: int = field(default=0, metadata=Option(
         help="Plot from 2^PHI times the cost; -2: a quarter.", commands=GROWING, metavar="PHI",
@@ -320,23 +320,23 @@ class FinalOptions:
     """The frontier: how its points are trained, and which there are."""
 
     final_epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of every training on the frontier.", commands=COMPARING, metavar="N", unit="epochs",
+        help="Epochs of each final training.", commands=COMPARING, metavar="N", unit="epochs",
         range=EPOCHS, unset="20"))
     final_seeds: int = field(default=3, metadata=Option(
-        help="Seeds of every point on the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
+        help="Seeds of each final network.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
         help="Train the family up to 2^N times the cost.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best networks of the search to train on it.", commands=("run",), metavar="N", range=Range(1, 1000),
+        help="Best networks of the search to show.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
         help="Also grow the baseline in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Fine-tune this network, too; repeatable.", commands=(*COMPARING, "fidelity"),
+        help="Also fine-tune this network; repeatable.", commands=(*COMPARING, "fidelity"),
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
-        help="Train the run's networks again, taught by MODEL.", commands=COMPARING,
+        help="Also train our networks with this teacher.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))

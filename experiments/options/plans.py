@@ -33,17 +33,17 @@ class TrainPlan:
     recipe: str = field(default="fast", metadata=Option(
         help="fast, paper or fine_tune.", metavar="NAME", known=tuple(FULL_EPOCHS)))
     epochs: int | None = field(default=None, metadata=Option(
-        help="Length of the training.", metavar="N", unit="epochs", range=EPOCHS,
+        help="Number of epochs.", metavar="N", unit="epochs", range=EPOCHS,
         unset=", ".join(f"{name}: {epochs}" for name, epochs in FULL_EPOCHS.items())))
     keep: str = field(default="best", metadata=Option(
-        help="Weights of the epoch best on val, or the last.", metavar="WHICH", known=KEEP))
+        help="Weights of the best epoch on val, or the last.", metavar="WHICH", known=KEEP))
     weights: str | None = field(default=None, metadata=Option(
-        help="Fine-tune these (.safetensors, .pth).", metavar="FILE"))
+        help="Start from these (.safetensors, .pth).", metavar="FILE"))
     body_rate: float | None = field(default=None, metadata=Option(
         help="Learning rate of all but the classifier.", metavar="SHARE", needs=_TUNED, unset="1",
         range=Range(0, 1, above=True, hint="see `freeze_body`")))
     freeze_body: bool = field(default=False, metadata=Option(
-        help="Train the classifier alone.", needs=_TUNED))
+        help="Train only the classifier.", needs=_TUNED))
     new_head: bool = field(default=False, metadata=Option(
         help="A new classifier even where the file's fits.", needs=_TUNED))
     normalise: str | None = field(default=None, metadata=Option(

@@ -42,7 +42,7 @@ def test_help_shows_every_option_once_those_that_matter_at_the_top(narrow: Run, 
     shown = re.findall(r"^  (--[a-z0-9-]+)", out, re.MULTILINE)
     flags = [option.flag for group in offered(command).values() for option in group.values()]
     assert sorted(shown) == sorted(flags)
-    first = out[out.index("\nWhat matters first:\n") :].split("\n\n")[0]
+    first = out[out.index("\nMain options:\n") :].split("\n\n")[0]
     assert re.findall(r"^  (--[a-z0-9-]+)", first, re.MULTILINE) == shown[: len(FIRST[command])]
     assert shown[: len(FIRST[command])] == [f"--{name.replace('_', '-')}" for name in FIRST[command]]
     assert len(FIRST[command]) == 4
@@ -67,16 +67,16 @@ def told(scalenas: Run, command: str, flag: str) -> str:
 @pytest.mark.parametrize(
     ("flag", "meanings"),
     [
-        ("--epochs", {"run": "short training. [3 to 20, by the number of images]",
-                      "discover": "a trial. [3 to 20",
-                      "scale": "N and of 2 N epochs. [3 to 20", "compare": "by N epochs. [3 to 20",
+        ("--epochs", {"run": "training in the search. [3 to 20, by the number of images]",
+                      "discover": "training in the search. [3 to 20",
+                      "scale": "N and of 2 N epochs. [3 to 20", "compare": "that choose a fit. [3 to 20",
                       "fidelity": "to judge. [3 to 20", "train": "[fast: 100, paper: 350,"}),
-        ("--seeds", {"run": "point of the grid. [3]", "scale": "point of the grid. [3]",
+        ("--seeds", {"run": "each grid point. [3]", "scale": "each grid point. [3]",
                      "fidelity": "each short training. [2]"}),
-        ("--final-epochs", {"run": "on the frontier. [20]", "compare": "on the frontier. [20]",
+        ("--final-epochs", {"run": "each final training. [20]", "compare": "each final training. [20]",
                             "fidelity": "the long one. [8 x the short ones']"}),
-        ("--final-seeds", {"compare": "on the frontier. [3]", "fidelity": "the long training. [1]"}),
-        ("--arch", {"run": "search for none", "scale": "[the run's, else efficientnet_b0]",
+        ("--final-seeds", {"compare": "each final network. [3]", "fidelity": "the long training. [1]"}),
+        ("--arch", {"run": "skips the search", "scale": "[the run's, else efficientnet_b0]",
                     "compare": "[the run's baseline and known ones]", "fidelity": "rank beside those drawn"}),
         ("--seed", dict.fromkeys(TRAINING, "[0]")),
     ],
