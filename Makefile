@@ -1,6 +1,7 @@
 PYTHON ?= python3
 CIFAR10 ?= cifar10
 BUDGET ?= 30m
+RUN ?= runs/photos
 VENV := .venv
 BIN := $(VENV)/bin
 JAVASCRIPT := .ci/javascript
@@ -33,9 +34,10 @@ demo: $(VENV)/.installed
 	@$(BIN)/scalenas run digits --run runs/demo --preset demo
 	@echo "Open runs/demo/report.html in a browser. On your own images: make demo-photos PHOTOS=folder"
 
-demo-photos: $(VENV)/.installed
-	@test -d "$(PHOTOS)" || { echo "make demo-photos PHOTOS=folder, of one folder of images a class"; exit 2; }
-	@$(BIN)/scalenas run "$(PHOTOS)" --run runs/photos --budget $(BUDGET)
+demo-photos:
+	@test -d "$(PHOTOS)" || { echo "make demo-photos PHOTOS=folder, with one folder of images per class"; exit 2; }
+	@$(MAKE) --silent $(VENV)/.installed
+	@$(BIN)/scalenas run "$(PHOTOS)" --run $(RUN) --budget $(BUDGET)
 
 cifar10: setup
 	$(BIN)/scalenas run $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu

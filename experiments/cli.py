@@ -35,7 +35,7 @@ def _networks(context: click.Context, parameter: click.Parameter, incomplete: st
     from search_spaces import REFERENCE_NAMES  # noqa: PLC0415
 
     names = [name for name in REFERENCE_NAMES if name.startswith(incomplete)]
-    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+    return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]  # bash begins anew at files
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.pictures.fidelity import fidelity_figure
 from experiments.pictures.frontier import frontier_figure
+from experiments.pictures.labels import plain
 from experiments.pictures.save import save_figure
 from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
 from experiments.pictures.training import learning_curve
@@ -41,7 +42,7 @@ def coefficient_pictures(
     """
     written, longest = [], max(trainings)
     if longest in analyses:
-        of = f"{Path(data).name}, epochs: {longest}"
+        of = f"{_called(data)}, epochs: {longest}"
         figure = triangle_plot(trainings[longest], analyses[longest], of, metric=metric)
         written += _save(figure, folder / "triangle")
     if moved is not None:
@@ -52,16 +53,21 @@ def coefficient_pictures(
 def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, data: str, metric: str) -> list[Path]:
     """Draw the scaling plot of {way: networks}. data: as in `fidelity_pictures`. metric: what was measured, in
     words."""
-    return _save(scaling_plot(lines, Path(data).name, metric=metric), folder / "scaling")
+    return _save(scaling_plot(lines, _called(data), metric=metric), folder / "scaling")
 
 
 def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:
-    """Draw the learning curve of a full training; of a record without one nothing."""
+    """Draw the learning curve of a full training; of a record without one nothing.
+
+    Raises ValueError where the epoch whose weights are kept is not on the curve.
+    """
     if not trained.curve:
         return []
-    data = "" if trained.data is None else f"{Path(trained.data.name).name}: "
+    data = "" if trained.data is None else f"{_called(trained.data.name)}: "
     of = f"{data}recipe {trained.recipe}, {trained.epochs} epochs"
     kept = len(trained.curve) if trained.weights is None else trained.weights.epoch
+    if not 1 <= kept <= len(trained.curve):
+        raise ValueError(f"weights of epoch {kept} are kept, the curve has {len(trained.curve)} epochs")
     return _save(learning_curve(trained.curve, kept, of, metric=trained.measured), folder / "curve")
 
 
@@ -77,6 +83,11 @@ def fidelity_pictures(folder: Path, ranking: Ranking, agreement: Agreement, data
         metric=metric,
     )
     return _save(figure, folder / "fidelity")
+
+
+def _called(data: str) -> str:
+    """A data set, given by its name or its path, for a title."""
+    return plain(Path(data).name)
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

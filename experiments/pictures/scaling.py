@@ -64,7 +64,7 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: 
     _frame(axes)
     figure.colorbar(shades, ax=axes, shrink=0.75, label=f"{plain(metric)} relative to the surface's top (points)")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)
-    axes.set_title(_title(analysis, plain(of)), fontsize=11, parse_math=False)
+    axes.set_title(_title(analysis, of), fontsize=11, parse_math=False)
     return figure
 
 
@@ -92,7 +92,7 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: st
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     bars = f"bars: one standard error, n = {n}" if counts[-1] > 1 else "one training each"
-    title = f"{plain(of)}: the baseline grown in several ways\n({bars})"
+    title = f"{of}: the baseline grown in several ways\n({bars})"
     axes.set_title(title, fontsize=11, parse_math=False)
     return figure
 

@@ -24,5 +24,5 @@ def learning_curve(curve: Sequence[float], kept: int, of: str, *, metric: str = 
     axes.set_ylabel(f"val {plain(metric)}, %")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
-    axes.set_title(plain(of), fontsize=11, parse_math=False)
+    axes.set_title(of, fontsize=11, parse_math=False)
     return figure

@@ -56,15 +56,15 @@ def found(baseline: BaselineRecord, cost: CostFacts) -> str:
     )
 
 
-def passed_over(number: int, once: float | None, again: Sequence[float], baseline: BaselineRecord) -> str:
-    """Why the best trial of the search is not the baseline. once: what it reached there, again: in the confirmation."""
+def passed_over(number: int, once: float | None, again: Sequence[float], found: float) -> str:
+    """Why the best trial of the search is not the baseline. once: what it reached there; again, and `found` on average
+    the baseline: in the confirmation."""
     in_search = "" if once is None else f" ({percent(once)})"
     reached = percent(statistics.fmean(again))
     seeds = f"{len(again)} fresh seed{'s' * (len(again) > 1)}"
     return (
         f"Trial {number} had the best score of the search{in_search}, from one seed. Trained again from {seeds} it "
-        f"reached {reached}, and the network found {percent(needed(baseline.accuracy, 'accuracy'))}, which was taken "
-        "therefore."
+        f"reached {reached}, and the network found {percent(found)}, which has the better score then."
     )
 
 
@@ -112,8 +112,9 @@ def models(run: str, names: Sequence[str]) -> str:
     return (
         f"What now: the trained weights of {count} are in models/, each from the seed that is best on val. To name the "
         f"class of an image: scalenas predict {file} IMAGE. For figures of each class: scalenas evaluate {file} DATA. "
-        f"For another program: scalenas export {file} -o net.onnx. For a longer training of the baseline: "
-        f"scalenas train {run} DATA --run OTHER."
+        f"For another program: scalenas export {file} -o net.onnx."
+        + f" For a longer training of the baseline: scalenas train {run} DATA --run OTHER."
+        * (first == "baseline")
     )
 
 

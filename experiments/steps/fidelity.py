@@ -122,7 +122,8 @@ def plan_check(run: RunContext, plan: FidelityPlan) -> Check:
 
 
 def _pretrained(run: RunContext, target: float) -> list[Candidate]:
-    """The networks of --pretrained at about the target's cost, which are fine-tuned."""
+    """The networks of --pretrained, which are fine-tuned, each at the largest resolution that costs no more than the
+    target."""
     fresh = {each.evaluator.method: each.from_scratch.method for each in run.problem.pretrained}
     return [
         Candidate(entry.label, entry.arch, entry.method, fresh[entry.method or ""])

@@ -146,7 +146,9 @@ class _FullTraining:
         """What is about to be done, in a line."""
         device, epochs = self.val.device, self.training.epochs
         threads = torch.get_num_threads()
-        where = f"{threads} CPU thread" + "s" * (threads > 1) if device.type == "cpu" else str(device)
+        where = str(device)
+        if device.type == "cpu" and not run.folder.checkpoint.exists():  # else as many as it began with
+            where = f"{threads} CPU thread" + "s" * (threads > 1)
         return (
             f"plan: {epochs} epoch{'s' * (epochs > 1)} of {len(self.training.train):,} images, "
             f"recipe {self.training.recipe.name}, on {where}; a network of {in_units(run.macs.of(self.arch))} MACs and "
@@ -160,7 +162,10 @@ class _FullTraining:
         with run.narrator.task("train", epochs) as task:
 
             def on_step(epoch: int, step: int, steps: int) -> None:
-                rate = step * batch / (time.monotonic() - begun[0])
+                if step == 1:  # before it come a checkpoint's writing and the first images
+                    begun[0] = time.monotonic()
+                    return
+                rate = (step - 1) * batch / (time.monotonic() - begun[0])
                 task.within(epoch - 1 + step / steps, f"epoch {epoch}, {step / steps:.0%}, {rate:.0f} images/s")
 
             def on_epoch(state: TrainingState) -> bool:
@@ -169,7 +174,6 @@ class _FullTraining:
                     torch.set_num_threads(state.threads)  # sums come out the same with the same threads
                     run.narrator.say(f"going on after epoch {epoch} of {epochs}")
                     return True
-                begun[0] = time.monotonic()
                 task.reach(epoch, f"val {100 * state.curve[-1]:.1f} %")
                 if run.board is not None:
                     write_epoch(run.board, state.curve[-1], epoch)

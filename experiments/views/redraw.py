@@ -59,13 +59,13 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     asked = record.asked("scale").final_epochs
     moved = supported_drift(analyses, FINAL_EPOCHS if asked is None else asked)
     return coefficient_pictures(
-        folder.path, trainings, analyses, moved, data=record.data.name or "", metric=record.measured
+        folder.path, trainings, analyses, moved, data=record.data.name or folder.name, metric=record.measured
     )
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:
     record = folder.read()
-    return curve_pictures(folder.path, read_curves(table), data=record.data.name or "", metric=record.measured)
+    return curve_pictures(folder.path, read_curves(table), data=record.data.name or folder.name, metric=record.measured)
 
 
 def _fidelity(folder: RunFolder, table: Path) -> list[Path]:

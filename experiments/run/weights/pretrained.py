@@ -62,16 +62,19 @@ def open_pretrained(asked: Sequence[str], evaluator: ProxyEvaluator) -> tuple[Pr
     weights are of another network or of images with other channels.
     """
     found = [_opened(text, evaluator) for text in dict.fromkeys(asked)]
-    names = [each.name for each in found]
-    return tuple(
-        replace(each, name=f"{each.name} ({_stem(text)})") if names.count(each.name) > 1 else each
-        for text, each in zip(dict.fromkeys(asked), found, strict=True)
-    )
+    files = [text.partition("=")[2] for text in dict.fromkeys(asked)]
+    labels = names = [each.name for each in found]
+    for called in (_stem, str):  # the whole path where the file's name is another's, too
+        labels = [
+            f"{name} ({called(file)})" if labels.count(label) > 1 else label
+            for name, label, file in zip(names, labels, files, strict=True)
+        ]
+    return tuple(replace(each, name=label) for each, label in zip(found, labels, strict=True))
 
 
-def _stem(text: str) -> str:
-    """The file's name in NAME=FILE, without its suffix."""
-    return Path(text.partition("=")[2]).stem
+def _stem(file: str) -> str:
+    """Its name without folder and suffix."""
+    return Path(file).stem
 
 
 def _opened(text: str, evaluator: ProxyEvaluator) -> Pretrained:

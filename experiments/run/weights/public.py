@@ -38,7 +38,12 @@ def public_network(option: str, name: str) -> str:
     for known, models in _OF_TIMM.items():
         if name in (known, *models):
             return known
-    raise UserError(f"{option} {name}: no network whose weights timm has; name the file too: {option} {name}=FILE")
+    if Path(name).is_file() and Path(name).suffix != ".json":
+        raise UserError(f"{option} {name}: name the network of these weights, too: {option} NETWORK={name}")
+    raise UserError(
+        f"{option} {name}: timm has no weights of it; give them as {option} NETWORK=FILE, or one of "
+        f"{', '.join(_OF_TIMM)} alone"
+    )
 
 
 def public_weights(option: str, name: str, folder: Path, say: Callable[[str], None]) -> Path:
@@ -62,7 +67,7 @@ def public_weights(option: str, name: str, folder: Path, say: Callable[[str], No
 
 def _asked(option: str, name: str, model: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of timm's model, and what is known of them. Raises UserError."""
-    mend = f"or give a file: {option} {name}=FILE"
+    mend = f"or give a file: {option} {public_network(option, name)}=FILE"
     try:
         timm = importlib.import_module("timm")
     except ImportError as error:

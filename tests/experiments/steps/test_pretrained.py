@@ -108,6 +108,13 @@ def test_two_files_for_one_network_and_none_that_is_too_dear(
     assert status == 0, err
     labels = [point.label.partition(",")[0] for point in read_points(tmp_path / "run" / "frontier.csv")]
     assert labels == ["plain_resnet", "net (grey)", "net (other)"]
+    (tmp_path / "there").mkdir()
+    same = tmp_path / "there" / "grey.safetensors"
+    same.write_bytes((tmp_path / "grey.safetensors").read_bytes())
+    files = [weights.partition("=")[2], str(same)]
+    scratch = ProxyEvaluator(open_dataset("digits", tmp_path / "cache"), fast())
+    found = open_pretrained([f"{weights.partition('=')[0]}={file}" for file in files], scratch)
+    assert [each.name for each in found] == [f"net ({file})" for file in files]
     status, _, err = scalenas(*command(photos, tmp_path / "few", "--target-macs", "40k", "--pretrained", weights))
     assert status == 0, err
     assert "warning: left out of the comparison: net with its weights costs " in err

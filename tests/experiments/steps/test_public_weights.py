@@ -135,11 +135,16 @@ def test_a_network_named_alone_is_fine_tuned_and_can_be_a_parent(
     assert baseline["arch"]["head"]["channels"] <= 1280
 
 
-@pytest.mark.parametrize("given", ["squeezenet1_0", "weights.pth", "mobilenet_v2=", "=w.pth"])
+@pytest.mark.parametrize("given", ["squeezenet1_0", "mobilenet_2", "FILE", "mobilenet_v2=", "=w.pth"])
 def test_names_without_weights(scalenas: Run, timm: Timm, photos: Path, tmp_path: Path, given: str) -> None:
     asked = timm()
-    half = "=" in given
-    words = ("--pretrained takes NAME=FILE", "NAME alone") if half else ("whose weights timm has", f"{given}=FILE")
+    words: tuple[str, ...] = ("timm has no weights of it", "mobilenet_v2", "NETWORK=FILE")
+    if given == "FILE":
+        given = str(tmp_path / "weights.pth")
+        Path(given).write_bytes(b"weights")
+        words = ("name the network of these weights", f"NETWORK={given}")
+    elif "=" in given:
+        words = ("--pretrained takes NAME=FILE", "NAME alone")
     expect_mistake(scalenas("compare", photos, "--run", tmp_path / "run", "--pretrained", given), *words)
     assert not asked
 
@@ -152,4 +157,6 @@ def test_timm_that_is_not_there_or_cannot_download(
     expect_mistake(scalenas(*command), "needs timm", "pip install timm", "--pretrained resnet18=FILE")
     timm(error=OSError("the hub\nis not to be reached"))
     expect_mistake(scalenas(*command), "OSError: the hub is not to be reached", "--pretrained resnet18=FILE")
+    narrow = (*command[:-1], "mobilenetv2_050")
+    expect_mistake(scalenas(*narrow), "mobilenetv2_050: timm has no weights to give", "--pretrained mobilenet_v2=FILE")
     assert not (tmp_path / "run" / "pretrained").exists()
