@@ -48,9 +48,7 @@ class Task:
             self.bar.update(self.bar.task_ids[0], completed=done, total=self.total, note=note, left=countdown(left))
             return
         if now - self.said >= PLAIN_INTERVAL or done >= self.total:
-            self.said = now
-            text = f"[{self.label}] {done}/{self.total}, {countdown(left)} left  {note}"
-            self.console.print(text, highlight=False, markup=False)
+            self._say_plainly(done, left, note, now)
 
     def within(self, done: float, note: str) -> None:
         """A step is on its way: `done` (above 0) counts the part of it that is done, too. note: a few words."""
@@ -61,9 +59,12 @@ class Task:
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=done, note=note, left=countdown(left))
         elif now - max(self.said, self.began) >= (PLAIN_PARTS if self.said else PLAIN_INTERVAL):
-            self.said = now
-            text = f"[{self.label}] {int(done)}/{self.total}, {countdown(left)} left  {note}"
-            self.console.print(text, highlight=False, markup=False)
+            self._say_plainly(int(done), left, note, now)
+
+    def _say_plainly(self, done: int, left: float, note: str, now: float) -> None:
+        self.said = now
+        text = f"[{self.label}] {done}/{self.total}, {countdown(left)} left  {note}"
+        self.console.print(text, highlight=False, markup=False)
 
 
 @dataclass
