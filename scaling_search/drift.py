@@ -23,8 +23,8 @@ class Drift:
     """The optimum at several training lengths, in epochs, and the line through them over log2(epochs).
 
     per_doubling: how the shares change when the trainings are twice as long (sum 0); p_value: of "it does not move";
-    misfit: p-value of "it moves along a line", None with two lengths. target: epochs that the line was drawn on to, and
-    the shares there with the root mean square of their uncertainty; None where a line is not supported.
+    misfit: p-value of "it moves along a line", None with two lengths. target: epochs that the line was extrapolated to,
+    and the shares there with the root mean square of their uncertainty; None where a line is not supported.
     """
 
     shares: Mapping[int, Shares]
@@ -55,7 +55,7 @@ class Drift:
         if self.extrapolated is None:
             return f"{moved}; not in an orderly way, so that nothing can be said about longer trainings: train longer"
         there = ", ".join(f"{name} {share:.2f}" for name, share in self.extrapolated._asdict().items())
-        return f"{moved}; drawn on to {self.target} epochs: {there} (+- {self.uncertainty:.2f})"
+        return f"{moved}; extrapolated to {self.target} epochs: {there} (+- {self.uncertainty:.2f})"
 
 
 def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
@@ -92,7 +92,7 @@ def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
 
 
 def supported_drift(analyses: Mapping[int, Analysis], final: int) -> Drift | None:
-    """The drift, drawn on to `final` epochs or to the longest training, if that is longer; None with fewer than two
+    """The drift, extrapolated to `final` epochs or to the longest training, if that is longer; None with fewer than two
     training lengths."""
     return drift(analyses, max(final, *analyses)) if len(analyses) > 1 else None
 

@@ -43,9 +43,13 @@ def fidelity_figure(
     panels[0].set_ylabel(f"val {plain(metric)} after {length}, %")
     bar = figure.colorbar(points, ax=list(panels), pad=0.02)
     bar.set_label("M MACs")
+    barred = any(values.shape[1] > 1 for values in [*short.values(), long])
+    bars = "\nbars: one standard deviation over seeds" if barred else ""
     free = ", ".join(f"{each.name} {each.tau}" for each in agreement.stand_ins if each.fidelity is None)
     figure.suptitle(
-        f"{plain(title)}: Kendall's tau with the long ranking, [90 % interval]; {free}", fontsize=9, parse_math=False
+        f"{plain(title)}: Kendall's tau with the long ranking, [90 % interval]; {free}{bars}",
+        fontsize=9,
+        parse_math=False,
     )
     return figure
 

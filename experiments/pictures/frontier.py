@@ -32,16 +32,19 @@ class Style(NamedTuple):
 
 
 _STYLE = {
-    "baseline": Style("*", "#c1272d", 190, "baseline"),
+    "baseline": Style("*", "#c1272d", 190, "baseline: this run's own network"),
     "family": Style("o", "#c1272d", 55, "its family, scaled by phi"),
     "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
     "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
     "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
+    "given": Style("h", "#2a7f7f", 55, "given: files and networks of other runs"),
     "pretrained": Style("P", "#5b3a8e", 55, "pretrained on other images, fine-tuned"),
     "distilled": Style("v", "#c1272d", 55, "distilled: trained to imitate a teacher, too"),
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
 }
+Line = tuple[list[float], list[float]]
+"""Where a line goes: its xs and its ys."""
 Runs = dict[str, tuple[str, Any]]
 """Colour and line of each run."""
 _RUNS: tuple[tuple[str, Any], ...] = (("#b5121b", "-"), ("#1f4e79", "--"), ("#5b9a3c", ":"), ("#d08a1e", "-."))
@@ -51,6 +54,7 @@ _RANKS = {
     "family": 3,
     "rival": 1,
     "reference": 1,
+    "given": 1,
     "pretrained": 2,
     "distilled": 2,
     "published": 1,
@@ -68,11 +72,11 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     hollow square beside the point shows it, joined to it by a thin line.
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points, of which costs that
-    differ by 5 % or less count as the same, is a grey line, and what it dominates of others than the baseline and its
-    family is faded; a ring marks the front's knee; each family is joined by a line, and where several runs have one
-    their colours tell them apart. Published points and the user's own are hollow and take part in neither front nor
-    checks. Raises ValueError when there is no point with this cost, or when the points differ in data, split, epochs or
-    recipe, since these do not compare.
+    differ by 5 % or less count as the same, is a grey line where it has several, and what it dominates of others than
+    the baseline and its family is then faded; a ring marks the front's knee; each family is joined by a line, and where
+    several runs have one their colours tell them apart. Published points and the user's own are hollow and take part in
+    neither front nor checks. Raises ValueError when there is no point with this cost, or when the points differ in
+    data, split, epochs or recipe, since these do not compare.
     """
     axis = AXES[x]
     points = [point for point in points if axis.of(point) is not None]
@@ -92,9 +96,10 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     runs = _runs(measured)
     families = _draw_families(axes, axis, measured, runs)
     top = knee(costs, values, SAME_COST)
+    faded = [point for point in points if point not in front] if len(front) > 1 else []
     for role in _STYLE:
-        _draw_role(axes, axis, role, [(point, point in front) for point in points if point.role == role], runs)
-    _draw_int8(axes, axis, measured)
+        _draw_role(axes, axis, role, [(point, point in faded) for point in points if point.role == role], runs)
+    in_int8 = _draw_int8(axes, axis, measured)
     if top is not None:
         at = costs[top], 100 * values[top]
         axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
@@ -103,7 +108,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
-    write_names(axes, names, [_line(axis, front), *families])
+    write_names(axes, names, [_line(axis, front), *families, *in_int8])
     return figure
 
 
@@ -111,7 +116,7 @@ def _cost(axis: Axis, point: FrontierPoint) -> float:
     return axis.of(point) or 0.0
 
 
-def _line(axis: Axis, points: Sequence[FrontierPoint]) -> tuple[list[float], list[float]]:
+def _line(axis: Axis, points: Sequence[FrontierPoint]) -> Line:
     return [_cost(axis, point) for point in points], [100 * point.accuracy for point in points]
 
 
@@ -121,9 +126,7 @@ def _runs(measured: Sequence[FrontierPoint]) -> Runs:
     return {name: _RUNS[i % len(_RUNS)] for i, name in enumerate(names)} if len(names) > 1 else {}
 
 
-def _draw_families(
-    axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: Runs
-) -> list[tuple[list[float], list[float]]]:
+def _draw_families(axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs: Runs) -> list[Line]:
     lines = []
     for run in sorted({point.run for point in points}):
         family = [p for p in points if p.run == run and p.role in ("family", "baseline")]
@@ -139,8 +142,8 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
     """Points that look alike are drawn together: a thousand artists would take minutes."""
     style, zorder = _STYLE[role], 4 + _RANKS[role] / 10
     alike: dict[tuple[str, float], list[FrontierPoint]] = defaultdict(list)
-    for point, leads in points:
-        alpha = 1.0 if leads or role in _GROWN + OVERLAID else _FADED
+    for point, dominated in points:
+        alpha = _FADED if dominated and role not in _GROWN + OVERLAID else 1.0
         alike[runs.get(point.run, (style.color,))[0], alpha].append(point)
     for (color, alpha), group in alike.items():
         barred = [point for point in group if point.n > 1]
@@ -155,15 +158,18 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
         )  # fmt: skip
 
 
-def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> None:
-    """What quantisation leaves of each point, beside it: the two are often too near to lie above one another."""
+def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> list[Line]:
+    """What quantisation leaves of each point, beside it: the two are often too near to lie above one another.
+    Returns the lines that join them."""
     known = [(point, point.int8) for point in measured if point.int8 is not None]
     if not known:
-        return
+        return []
     costs = [_cost(axis, point) for point, _ in known]
     beside, after = [cost * _BESIDE for cost in costs], [100 * int8 for _, int8 in known]
-    axes.plot([costs, beside], [[100 * point.accuracy for point, _ in known], after], color=_INT8, lw=0.8, zorder=3.5)
+    before = [100 * point.accuracy for point, _ in known]
+    axes.plot([costs, beside], [before, after], color=_INT8, lw=0.8, zorder=3.5)
     axes.scatter(beside, after, marker="s", s=16, facecolors="none", edgecolors=_INT8, linewidths=1, zorder=3.6)
+    return [([x, x_beside], [y, y_after]) for x, x_beside, y, y_after in zip(costs, beside, before, after, strict=True)]
 
 
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
@@ -200,13 +206,17 @@ def _decorate(
 
 def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_front: bool, has_knee: bool) -> None:
     """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
-    handles = [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front")] if has_front else []
+    handles = (
+        [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front; networks below it are paler")]
+        if has_front
+        else []
+    )
     if has_knee:
         handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
                               label="its knee: beyond it cost brings less"))  # fmt: skip
     if any(point.int8 is not None for point in points):
         handles.append(Line2D([], [], color=_INT8, marker="s", markersize=4, markerfacecolor="none", lw=0,
-                              label="the same weights in int8"))  # fmt: skip
+                              label="the same weights in int8, drawn beside: the cost is the same"))  # fmt: skip
     for role, style in _STYLE.items():
         if any(point.role == role for point in points):
             color = "0.35" if runs and role not in OVERLAID else style.color

@@ -46,7 +46,7 @@ def coefficient_pictures(
         figure = triangle_plot(trainings[longest], analyses[longest], of, metric=metric)
         written += _save(figure, folder / "triangle")
     if moved is not None:
-        written += _save(drift_plot(moved, analyses), folder / "drift")
+        written += _save(drift_plot(moved, analyses, _called(data)), folder / "drift")
     return written
 
 

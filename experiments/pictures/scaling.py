@@ -30,6 +30,12 @@ _WORDS = {"dWr": "dWr (Dollár et al. 2021)", "compound": "the coefficients foun
 _BORDER = "C1"
 _BLUR = 0.03
 _SHADES = 12
+_EDGES = (
+    ("depth", (-4, 0), "right", "center"),
+    ("width", (0, -4), "center", "top"),
+    ("resolution", (4, 0), "left", "center"),
+)
+"""Where the values of a share stand: beside the edge that its lines begin at, shifted by points of the page."""
 _CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
 
 
@@ -54,7 +60,7 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: 
     shades = axes.tricontourf(x, y, surface, levels=levels, cmap="viridis", alpha=0.85)
     axes.scatter(
         at[:, 0], at[:, 1], c=relative, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="white", linewidth=1.2,
-        zorder=3, label=f"{len(at)} networks, {analysis.trainings} trainings",
+        zorder=3, label=f"as measured: {len(at)} networks, {analysis.trainings} trainings",
     )  # fmt: skip
     _outline_region(axes, analysis)
     axes.plot(*_xy(np.array(analysis.shares)), "*", color="white", markeredgecolor="black", markersize=19, zorder=5,
@@ -62,8 +68,11 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: 
     axes.plot(*_xy(np.array(EFFICIENTNET.shares)), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=f"EfficientNet's {EFFICIENTNET}", linestyle="none")  # fmt: skip
     _frame(axes)
-    figure.colorbar(shades, ax=axes, shrink=0.75, label=f"{plain(metric)} relative to the surface's top (points)")
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), frameon=False, fontsize=9, markerscale=0.6)
+    figure.colorbar(
+        shades, ax=axes, shrink=0.75, label=f"{plain(metric)}, points above or below the top of the fitted surface"
+    )
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9, markerscale=0.6)
     axes.set_title(_title(analysis, of), fontsize=11, parse_math=False)
     return figure
 
@@ -97,8 +106,9 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: st
     return figure
 
 
-def drift_plot(moved: Drift, analyses: Mapping[int, Analysis]) -> Figure:
-    """The share of each dimension at the optimum against the length of the trainings, with 90 % intervals."""
+def drift_plot(moved: Drift, analyses: Mapping[int, Analysis], of: str) -> Figure:
+    """The share of each dimension at the optimum against the length of the trainings, with 90 % intervals. of: the
+    data, for people."""
     figure = Figure(figsize=(6.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     lengths = sorted(analyses)
@@ -115,10 +125,13 @@ def drift_plot(moved: Drift, analyses: Mapping[int, Analysis]) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [str(epochs) for epochs in lengths])
     axes.set_xlabel("epochs of a training")
-    axes.set_ylabel("share of a doubling at the optimum")
+    axes.set_ylabel("share of a doubling of cost at the optimum")
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    dotted = "" if moved.extrapolated is None else f"; dotted: extrapolated to {moved.target} epochs"
+    title = f"{of}: the best shares by length of training\n(bars: 90 % intervals{dotted})"
+    axes.set_title(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -164,11 +177,14 @@ def _frame(axes: Axes) -> None:
             ends[:, third] = tenth
             ends[0, first] = ends[1, second] = 1 - tenth
             axes.plot(*_xy(ends).T, color="black", linewidth=0.4, alpha=0.35)
+            name, shift, ha, va = _EDGES[third]
+            axes.annotate(f"{100 * tenth:.0f} % {name}", _xy(ends[0]), shift, textcoords="offset points", ha=ha, va=va,
+                          fontsize=7, color="0.4")  # fmt: skip
     axes.text(0.5, 0.885, "all to depth\n(alpha = 2)", ha="center", va="bottom")
     axes.text(-0.02, -0.03, "all to width\n(beta = 1.41)", ha="center", va="top")
     axes.text(1.02, -0.03, "all to resolution\n(gamma = 1.41)", ha="center", va="top")
     axes.set_xlim(-0.12, 1.12)
-    axes.set_ylim(-0.14, 1.0)
+    axes.set_ylim(-0.12, 1.0)
     axes.set_aspect("equal")
     axes.axis("off")
 

@@ -87,7 +87,9 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     cost = {plan: run.macs.of(plan.arch) / target - 1 for plan in plans}
     same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
     chosen = same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans
-    return Entry(name, "reference", chosen, (run.problem.from_scratch if is_reference(name) else None,))
+    if is_reference(name):
+        return Entry(name, "reference", chosen, (run.problem.from_scratch,))
+    return Entry(name, "given", chosen)
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:

@@ -144,7 +144,7 @@ def _refuse_change(run: RunContext, known: DivisionRecord, seconds: float, given
 
 
 def _decide(run: RunContext, seconds: float, given: Collection[str]) -> tuple[DivisionRecord, Rates, str]:
-    """The division, what trainings take, and what more time would buy in words."""
+    """The division, what trainings take, and what a larger budget would do in words."""
     before, fixed = run.folder.read(), fixed_amounts(given, run.settings.flat())
     for name, value in (("epochs", before.epochs), ("final_epochs", before.final_epochs)):
         if value is not None:  # a folder has one length of each
@@ -196,7 +196,7 @@ def _more(amounts: Amounts, size: int, usual: int, fixed: Mapping[str, Any]) -> 
         for name, what in words.items()
         if getattr(after, name) > getattr(amounts, name)
     ]
-    return f"more time would buy: {', '.join(grown)}" if grown else ""
+    return f"with a larger budget it would do: {', '.join(grown)}" if grown else ""
 
 
 def _asked_macs(run: RunContext) -> float:

@@ -29,6 +29,8 @@ from search_spaces import ArchSpec
 
 _NEAR = 3.0
 """How many times less or more than the networks timed others may cost for the line through them to hold."""
+_APART = 2.0
+"""How many times the MACs of another a network must have for the two to show how time grows with MACs."""
 
 
 @dataclass
@@ -78,8 +80,9 @@ class WorkerPool:
         return Images(counts["train"], counts["val"], inner.recipe.batch_for(counts["train"]))
 
     def calibrate(self, archs: Sequence[ArchSpec]) -> Speed | None:
-        """Learn how fast the slots are, from the cheaper and the dearer of the networks to come; once for a run, its
-        devices and networks of about this cost. None where the training is not the built-in one.
+        """Learn how fast the slots are, from the cheaper and the dearer of the networks to come, and where these cost
+        about the same also from both at half their pixels; once for a run, its devices and networks of about this cost.
+        None where the training is not the built-in one.
         """
         if self.images is None or not archs or self.speed is not None:
             return self.speed
@@ -93,14 +96,18 @@ class WorkerPool:
             return self.speed
         self._say_busy()
         timings: list[Timing] = []
-        for arch in (archs[cheap], archs[dear]):
+        timed = [archs[cheap], archs[dear]]
+        if ends[1] < _APART * ends[0]:
+            timed += [dataclasses.replace(arch, resolution=max(1, arch.resolution // 2)) for arch in timed]
+            ends[0] = min(self.macs(arch) for arch in timed)
+        for arch in dict.fromkeys(timed):
             results = self.executor.probe(Probe(arch), len(self.slots))
             if not any(isinstance(result, Timing) for result in results):  # more than fit, at the user's word
                 results = self.executor.probe(Probe(arch))
             timings += [result for result in results if isinstance(result, Timing)]
         if timings:
             self.speed = fit_speed(timings)
-            self.folder.write(SpeedRecord(self._conditions, (macs[cheap], macs[dear]), self.speed))
+            self.folder.write(SpeedRecord(self._conditions, (ends[0], ends[1]), self.speed))
         return self.speed
 
     def expected(self, request: Request) -> float | None:

@@ -15,7 +15,7 @@ from experiments.tables.frontier import FrontierPoint
 LEVEL = 0.95
 SAME_COST = 0.05
 """MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
-_OWN, OTHERS = ("baseline", "family", "distilled"), ("reference", "rival", "pretrained")
+_OWN, OTHERS = ("baseline", "family", "distilled"), ("reference", "given", "rival", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Difference:
 
 
 def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
-    """The baseline and its family, distilled or not, each against the known networks and the rivals of its run at the
-    same cost; and what was distilled against the same without a teacher."""
+    """The baseline and its family, distilled or not, each against the known networks, those given and the rivals of
+    its run at the same cost; and what was distilled against the same without a teacher."""
     return [
         difference(own, other)
         for own in points

@@ -16,7 +16,9 @@ from experiments.errors import UserError
 from experiments.tables.csv_rows import COUNTED, number, read_rows, read_table, to_csv
 from search_spaces import ArchSpec, count_flash, count_macs, count_params, count_ram
 
-ROLES = ("baseline", "family", "candidate", "rival", "reference", "pretrained", "distilled", "published", "own")
+ROLES = (
+    "baseline", "family", "candidate", "rival", "reference", "given", "pretrained", "distilled", "published", "own",
+)  # fmt: skip
 _OF_BASELINE = ("baseline", "family", "candidate", "rival", "distilled")
 _OF_WEIGHTS = ("from=", "recipe=", "normalised=", "teacher=")
 OVERLAID = ("published", "own")
@@ -27,12 +29,13 @@ OVERLAID = ("published", "own")
 class FrontierPoint:
     """One network, trained `n` times for `epochs` epochs of `recipe` and measured on `split` of `data`.
 
-    accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts
-    at `resolution` pixels. role: one of ROLES; run: the name of the run folder it came from. latency_ms: of one batch
-    on the machine at hand, where it was measured. recipe: with the method (see Request). plan: how a known network was
-    fitted, in words. activations: values that its layers write for one image, where they were asked for. ram, flash:
-    bytes in int8, None where they were not counted. int8, int8_std: accuracy and spread after quantisation to int8 of
-    the same trainings, where that was measured. Of points from elsewhere an unknown count is 0.
+    accuracy is the mean over seeds in 0..1, std their standard deviation (0 when n is 1). macs and params are counts at
+    `resolution` pixels. role: one of ROLES; reference is a known network, given one of a file or of another run; run:
+    the name of the run folder it came from. latency_ms: of one batch on the machine at hand, where it was measured.
+    recipe: with the method (see Request). plan: how a known network was fitted, in words. activations: values that its
+    layers write for one image, where they were asked for. ram, flash: bytes in int8, None where they were not counted.
+    int8, int8_std: accuracy and spread after quantisation to int8 of the same trainings, where that was measured. Of
+    points from elsewhere an unknown count is 0.
     """
 
     label: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -74,16 +75,22 @@ def time_training(
 
 
 def fit_speed(timings: Sequence[Timing]) -> Speed:
-    """The lines through timings of one network or of several, by their least and greatest MACs.
+    """The lines through timings of one network or of several: through the mean of the cheaper ones and that of the
+    dearer, as their MACs lie below or above the geometric mean of the least and the greatest.
 
     On a GPU a step of a small network takes as long as launching its kernels, whatever its MACs. Raises ValueError
     without timings.
     """
     if not timings:
         raise ValueError("no timings to fit a speed to")
-    low, high = (_middle([t for t in timings if t.macs == end]) for end in _ends([t.macs for t in timings]))
-    step, per_mac = _line(*((3 * t.macs * t.batch, t.train_step) for t in (low, high)))
-    per_image, eval_per_mac = _line(*((t.macs, t.eval_batch / t.eval_batch_size) for t in (low, high)))
+    networks = [_middle([t for t in timings if t.macs == macs]) for macs in sorted({t.macs for t in timings})]
+    between = math.sqrt(networks[0].macs * networks[-1].macs)
+    cheap = [t for t in networks if t.macs <= between]
+    dear = [t for t in networks if t.macs > between] or cheap
+    step, per_mac = _line(*(_center((3 * t.macs * t.batch, t.train_step) for t in part) for part in (cheap, dear)))
+    per_image, eval_per_mac = _line(
+        *(_center((t.macs, t.eval_batch / t.eval_batch_size) for t in part) for part in (cheap, dear))
+    )
     return Speed(
         step=step,
         per_mac=per_mac,
@@ -107,8 +114,9 @@ def _line(low: tuple[float, float], high: tuple[float, float]) -> tuple[float, f
     return (constant, slope) if constant >= 0 else (0.0, (less * first + more * second) / (less**2 + more**2))
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+def _center(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    x, y = zip(*points, strict=True)
+    return statistics.fmean(x), statistics.fmean(y)
 
 
 def _middle(timings: Sequence[Timing]) -> Timing:

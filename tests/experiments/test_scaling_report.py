@@ -70,7 +70,7 @@ def test_an_optimum_that_moves_in_line_is_drawn_on() -> None:
     assert moved.per_doubling == pytest.approx((0.1, 0.0, -0.1), abs=0.03)
     assert sum(moved.per_doubling) == pytest.approx(0)
     assert moved.extrapolated == pytest.approx((0.5, 0.3, 0.2), abs=0.06)
-    assert "drawn on to 16 epochs: depth 0." in moved.sentence
+    assert "extrapolated to 16 epochs: depth 0." in moved.sentence
 
 
 def test_an_optimum_that_stays_is_said_to_stay() -> None:
@@ -172,11 +172,9 @@ def test_pictures_show_what_was_found() -> None:
     assert found.analysis is not None
     triangle = triangle_plot(trainings_of(found.results), found.analysis, "cifar10, epochs: 3")
     axes = triangle.axes[0]
-    legend = axes.get_legend()
-    assert legend is not None
-    labels = [text.get_text() for text in legend.get_texts()]
+    labels = [text.get_text() for text in triangle.legends[0].get_texts()]
     assert labels == [
-        "21 networks, 42 trainings",
+        "as measured: 21 networks, 42 trainings",
         "90 % region of the optimum",
         "expected optimum",
         "EfficientNet's (1.2, 1.1, 1.15)",
@@ -188,7 +186,7 @@ def test_pictures_show_what_was_found() -> None:
     assert plot.get_title() == "cifar10: the baseline grown in several ways\n(bars: one standard error, n = 1 to 3)"
     assert [tick.get_text() for tick in plot.get_xticklabels()] == ["1 M", "2 M"]
     analyses = analyses_of({3: (0.3, 0.3, 0.4), 5: (0.3, 0.3, 0.4)})
-    for figure in (triangle, scaling_plot(lines, "cifar10"), drift_plot(drift(analyses, 20), analyses)):
+    for figure in (triangle, scaling_plot(lines, "cifar10"), drift_plot(drift(analyses, 20), analyses, "cifar10")):
         image = BytesIO()
         figure.savefig(image, format="png")
         assert image.getvalue().startswith(b"\x89PNG")
@@ -198,7 +196,7 @@ def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     assert found.analysis is not None
     triangle = triangle_plot(trainings_of(found.results), found.analysis, "$odd$", metric="macro f1")
-    assert triangle.axes[1].get_ylabel() == "macro f1 relative to the surface's top (points)"
+    assert triangle.axes[1].get_ylabel() == "macro f1, points above or below the top of the fitted surface"
     plot = scaling_plot({"odd\x1b\n$way$": [Measured(1e6, 0.5, None, 1)]}, "$odd$", metric="macro f1").axes[0]
     assert plot.get_ylabel() == "val macro f1, %"
     assert plot.get_title().endswith("(one training each)")

@@ -92,7 +92,7 @@ def test_what_an_older_run_does_not_tell_is_the_default(done: Path, tmp_path: Pa
     record["steps"]["scale"]["settings"]["final_epochs"] = 500
     (bare / "run.json").write_text(json.dumps(record))
     redraw(RunFolder(bare))
-    with pytest.raises(AssertionError, match=r"drift\.png"):  # the line is drawn on to other epochs
+    with pytest.raises(AssertionError, match=r"drift\.png"):  # the line is extrapolated to other epochs
         expect_same_pictures(done, bare)
 
 

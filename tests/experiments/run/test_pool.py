@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from nas.pool import slots
 from nas.pool.slots import Slot, card_of
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
+from search_spaces import ArchSpec
 from tests.helpers.evaluators import arch
 
 CARDS = {"cuda:0": ("H100", 80), "cuda:1": ("H100", 80), "cuda:2": ("H100", 94), "cuda:3": ("T4", 16)}
@@ -111,3 +113,44 @@ def test_where_trainings_do_not_fit_side_by_side_one_is_timed_alone(tmp_path: Pa
     speed = pool(tmp_path, "cuda:0,cuda:1,cuda:2,cuda:3", fits=1, workers=4).speed
     assert speed is not None
     assert speed.step == pytest.approx(0.32)
+
+
+class Blocks:
+    """Two kinds of blocks of one cost, the odd ones half as fast; a step takes 10 ms and what its pixels take."""
+
+    free_slots = 1
+
+    def probe(self, probe: Probe, times: int = 1) -> list[Timing | Failure]:
+        macs = macs_of(probe.arch)
+        slow = 2.0 if probe.arch.stages[0].channels % 2 else 1.0
+        step = 0.01 + slow * 1e-10 * 3 * macs * 32
+        return [Timing(macs, step, 32, 0.1 * step, 64, 0.1, 1.0)] * times
+
+    def close(self) -> None: ...
+
+
+def macs_of(net: ArchSpec) -> int:
+    return 100 * net.resolution**2 + net.stages[0].channels
+
+
+@pytest.mark.parametrize("pixels", [48, 96])
+def test_networks_of_one_cost_tell_how_time_grows_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    """What is timed of networks that all cost the same is right for others of a third to three times their cost."""
+    data: Any = SimpleNamespace(counts={"train": 1000, "val": 200})
+    problem: Any = SimpleNamespace(evaluator=ProxyEvaluator(data, fast()), noisy=True)
+    found = WorkerPool(
+        RunFolder(tmp_path), Settings(pool=PoolOptions(workers=1)), Narrator(), problem, (Slot("cpu"),), ExitStack(),
+        macs_of,
+    )  # fmt: skip
+    monkeypatch.setattr(WorkerPool, "_open", lambda *_: Blocks())
+    archs = [replace(arch(channels), resolution=pixels) for channels in (7, 8)]
+    speed = found.calibrate(archs)
+    assert speed is not None
+    for times in (1 / 3, 1, 3):
+        macs = times * macs_of(archs[0])
+        typical = 0.01 + 1.5e-10 * 3 * macs * 32
+        assert speed.step + speed.per_mac * 3 * macs * 32 == pytest.approx(typical, rel=0.01)
+    found.speed = None
+    assert found.calibrate([replace(each, resolution=pixels // 2) for each in archs]) == speed  # known from the record
