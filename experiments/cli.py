@@ -52,9 +52,9 @@ def cli() -> None:
 @cli.command(cls=Sections, params=flags("run"))
 @click.argument("data", type=TEXT)
 def run(data: str, **given: Any) -> None:
-    """All three steps: baseline, scaling coefficients, frontier.
+    """Run all three steps: baseline, scaling coefficients, frontier.
 
-    With --arch the search is skipped and that network is the baseline.
+    DATA is digits, or a folder with a folder of images per class.
     """
     from experiments.pipeline import forecast_all, run_all  # noqa: PLC0415
 

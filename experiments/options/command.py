@@ -44,7 +44,7 @@ class CommonOptions:
     )
     preset: str | None = field(
         default=None,
-        metadata=Option(help="A preset or file; options override it.", commands=TRAINING, metavar="NAME|FILE"),
+        metadata=Option(help="A preset or file of options; yours override it.", commands=TRAINING, metavar="NAME|FILE"),
     )
     as_json: bool = field(
         default=False, metadata=Option(help="Print the result as JSON.", commands=TRAINING, flag="--json")

@@ -58,8 +58,8 @@ class GeneralOptions:
     arch: tuple[str, ...] = field(default=(), metadata=Option(
         help="A network's name (fitted to the data), a JSON file or a run.",
         commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
-            "run": Meaning("Baseline to grow; skips the search."),
-            "scale": Meaning("The baseline to grow.", "the run's, else efficientnet_b0"),
+            "run": Meaning("Network to use as the baseline; skips the search."),
+            "scale": Meaning("The baseline to scale.", "the run's, else efficientnet_b0"),
             "compare": Meaning("A network to train; repeatable.", "the run's baseline and known ones"),
             "fidelity": Meaning("A network to rank beside those drawn; repeatable.")}))
     tensorboard: bool = field(default=False, metadata=Option(
@@ -76,27 +76,27 @@ class DataOptions:
     benchmark: str | None = field(default=None, metadata=Option(
         help="Search a published table (CSV) in place of DATA.", commands=("discover",), metavar="FILE"))
     resolution: str = field(default="auto", metadata=Option(
-        help="Pixels; auto, max:N: the search chooses.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
+        help="Image size; max:N: searched, at most N.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
         needs=(_IMAGES,),
         told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
-        help="Keep images with one match in one split.", commands=TRAINING, metavar="REGEX",
+        help="Images whose match is equal stay in one split.", commands=TRAINING, metavar="REGEX",
         needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
-        help="Square images by: center, pad, stretch.", commands=TRAINING, metavar="NAME",
+        help="Make images square: center, pad, stretch.", commands=TRAINING, metavar="NAME",
         known=("center", "pad", "stretch"), needs=(_IMAGES, Where("files"))))
     grey: bool = field(default=False, metadata=Option(
         help="Convert images to one grey channel.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     no_flip: bool = field(default=False, metadata=Option(
         help="Never mirror images, as for text or signs.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     max_unreadable: float = field(default=0.01, metadata=Option(
-        help="Largest share of bad files to skip.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
+        help="Stop if a larger share of files is bad.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
         needs=(_IMAGES, Where("files"))))
     cache: str | None = field(default=None, metadata=Option(
-        help="Folder for decoded images.", commands=TRAINING, metavar="DIR", unset="DIR/cache", needs=(_IMAGES,)))
+        help="Folder for decoded images.", commands=TRAINING, metavar="DIR", unset="cache/ in --run", needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -111,20 +111,20 @@ class PoolOptions:
         needs=(Without("executor", ("ray",), because="the cluster has its own"), _IMAGES),
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
-        help="Trainings in parallel.", commands=POOLED, metavar="N", range=Range(1, 4096),
-        unset="measured, or one a core", needs=(Without("executor", ("inline",)), _IMAGES)))
+        help="Parallel trainings.", commands=POOLED, metavar="N", range=Range(1, 4096),
+        unset="measured; CPU: one per core", needs=(Without("executor", ("inline",)), _IMAGES)))
     per_device: int | None = field(default=None, metadata=Option(
-        help="Trainings in parallel on each device.", commands=POOLED, metavar="N", range=Range(1, 256),
+        help="Parallel trainings per device.", commands=POOLED, metavar="N", range=Range(1, 256),
         unset="measured", needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
-        help="Where trainings run: local, inline, ray.", commands=POOLED, metavar="NAME",
+        help="Where: local, inline (this process), ray.", commands=POOLED, metavar="NAME",
         known=("local", "inline", "ray"), needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
     ray_address: str | None = field(default=None, metadata=Option(
-        help="Address of the Ray cluster, or auto.", commands=POOLED, metavar="ADDRESS", unset="a Ray of this machine",
+        help="Ray cluster to use, or auto.", commands=POOLED, metavar="ADDRESS", unset="starts one here",
         needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
-        help="Stop longer trainings.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
-        unset="20 x the forecast", needs=(_IMAGES,)))
+        help="Time limit of a training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
+        unset="20 x its forecast", needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -137,21 +137,21 @@ class TrainingOptions:
     """The short training of search and grid, and of the ways to fit a known network."""
 
     epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of a training in the search.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
-        unset="3 to 20, by the number of images",
+        help="Epochs per trial.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
+        unset="3 to 20, more for few images",
         needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
-            "discover": Meaning("Epochs of a training in the search."),
-            "scale": Meaning("Grid trainings of N and of 2 N epochs."),
+            "discover": Meaning("Epochs per trial."),
+            "scale": Meaning("Train the grid for N and for 2 N epochs."),
             "compare": Meaning("Epochs of short trainings that choose a fit."),
             "fidelity": Meaning("Epochs of the short training to judge.")}))
     train_fraction: float = field(default=1.0, metadata=Option(
-        help="Share of images for short trainings.", commands=PROXIED, metavar="SHARE", range=SHARE,
+        help="Share of training images in short trainings.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="Use parts of this pretrained network.", commands=POOLED,
+        help="Search cut-down versions of a pretrained one.", commands=POOLED,
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
-        help="Or balanced_accuracy, macro_f1, int8.", commands=TRAINING, metavar="NAME",
+        help="accuracy, balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
         known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
             "train": Meaning("balanced_accuracy or macro_f1.")}))
     int8: bool = field(default=False, metadata=Option(
@@ -163,13 +163,13 @@ class TrainingOptions:
     class_weights: bool = field(default=False, metadata=Option(
         help="Weight all classes equally in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
-        help="Use plain PyTorch without compiled loops.", commands=TRAINING,
+        help="Do not use the compiled kernels (slower).", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
     numerics: str = field(default="float32", metadata=Option(
         help="On GPUs: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
         known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
-        help="Your own training: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
+        help="Train with your code: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
         needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
@@ -183,30 +183,30 @@ class SearchOptions:
     trials: int = field(default=100, metadata=Option(
         help="Number of networks to try.", commands=SEARCHING, metavar="N", range=Range(1, 10**6), needs=(_SEARCHED,)))
     space: str | None = field(default=None, metadata=Option(
-        help="Or edge, mnasnet, mbconv, module:function.", commands=("run", "discover", "fidelity"), metavar="NAME",
+        help="macro, edge, mnasnet, mbconv or your own.", commands=("run", "discover", "fidelity"), metavar="NAME",
         unset="macro", needs=(_SEARCHED, Without("benchmark", because="the table is the space"), Without("inherit"),
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
-        help="Or random, tpe, evolution, ppo ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
+        help="random, tpe, evolution, ppo, ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(
         help="Stop poor trials by halving or hyperband.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED, _IMAGES, Without("epochs", (1,)))))
     score: str = field(default="soft", metadata=Option(
-        help="Form of the score: soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
+        help="Cost penalty: soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
-        help="Exponent w; or one below, one above T.", commands=SEARCHING, metavar="W[,W]",
+        help="Penalty exponent, or two: below,above target.", commands=SEARCHING, metavar="W[,W]",
         form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
-        help="Best candidates to retrain with fresh seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
+        help="Best candidates to retrain with new seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
         needs=(_SEARCHED, _IMAGES)))
     confirm_seeds: int = field(default=3, metadata=Option(
-        help="Fresh seeds of each retrained candidate.", commands=SEARCHING, metavar="N", range=SEEDS,
+        help="Seeds for each retrained candidate.", commands=SEARCHING, metavar="N", range=SEEDS,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))
     storage: str | None = field(default=None, metadata=Option(
-        help="Shared database: one search, many machines.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
+        help="Database for a search on several machines.", commands=SEARCHING, metavar="URL", needs=(_SEARCHED,),
         secret=True))
 
     def __post_init__(self) -> None:
@@ -230,7 +230,7 @@ class FigureOptions:
     """What networks cost: the target, the bounds, and the figure that the score charges for."""
 
     target_macs: str = field(default="auto", metadata=Option(
-        help="Target MACs, such as 20M.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
+        help="MACs to aim at.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
         unset="auto: B0 at half width", needs=(Where("a network to fit"),),
         told={
             "scale": Meaning("Scale a known baseline to this many MACs."),
@@ -241,17 +241,17 @@ class FigureOptions:
         help="Skip networks with more MACs.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     max_ram: str | None = field(default=None, metadata=Option(
-        help="Skip networks with more RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
+        help="Skip if peak RAM is above this, such as 256k.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     max_flash: str | None = field(default=None, metadata=Option(
-        help="Skip networks with more weights, such as 1M.", commands=SEARCHING, metavar="BYTES",
+        help="Skip if weights are above this, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
-        help="Or params, activations, latency.", commands=SEARCHING, metavar="NAME",
+        help="Cost: macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED,), told={
             "discover": Meaning("Cost in the score: macs, params, activations, latency, a column of the table.")}))
     target_cost: float | None = field(default=None, metadata=Option(
-        help="Target in the unit of --cost.", commands=SEARCHING, metavar="N", unset="a plain network's",
+        help="Target in units of --cost.", commands=SEARCHING, metavar="N", unset="a typical network's",
         range=Range(0, 1e15, above=True),
         needs=(_SEARCHED, Without("cost", ("macs",), because="that target is `target_macs`"))))
     max_cost: float | None = field(default=None, metadata=Option(
@@ -265,7 +265,7 @@ class FigureOptions:
     latency_batch: int = field(default=1, metadata=Option(
         help="Images per batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
     latency_samples: int = field(default=50, metadata=Option(
-        help="Networks to measure.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
+        help="Networks to time first.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
     latency_command: str | None = field(default=None, metadata=Option(
         help="Command that times {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
 
@@ -284,29 +284,30 @@ class GrowthOptions:
         help="Grid: matched (equal costs), nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
         aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
-        help="Step of the nominal grid.", commands=GROWING, metavar="X", range=Range(0.01, 1), needs=(_NOMINAL,)))
+        help="Step of alpha, beta, gamma in the grid.", commands=GROWING, metavar="X", range=Range(0.01, 1),
+        needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="Error allowed in the doubled cost.", commands=GROWING, metavar="X", range=Range(0, 1),
+        help="Allowed error of alpha * beta^2 * gamma^2 = 2.", commands=GROWING, metavar="X", range=Range(0, 1),
         needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
-        help="Seeds of each grid point.", commands=GROWING, metavar="N", range=SEEDS))
+        help="Seeds for each network of the grid.", commands=GROWING, metavar="N", range=SEEDS))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(
-        help="Epochs of grid trainings.", commands=GROWING, metavar="N[,N...]", unit="epochs",
-        form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs and twice that"))
+        help="Epochs in the grid.", commands=GROWING, metavar="N[,N...]", unit="epochs",
+        form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs, and twice that"))
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
-            "run": Meaning("Time for all steps: 30m, 2h.")}))
+            "run": Meaning("Time for all steps: 30m, 2h.", "no limit")}))
     grid: int | None = field(default=None, metadata=Option(
         help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
-        help="Interval of shares to stop at.", commands=GROWING, metavar="SHARE", range=SHARE,
+        help="Stop at intervals this narrow.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
-        help="Plot up to 2^PHI times the cost; 0: no.", commands=GROWING, metavar="PHI",
+        help="Scaling plot up to 2^PHI x the cost; 0: none.", commands=GROWING, metavar="PHI",
         range=Range(0, LARGEST_PHI)))
     plot_from: int = field(default=0, metadata=Option(
-        help="Plot from 2^PHI times the cost; -2: a quarter.", commands=GROWING, metavar="PHI",
+        help="Scaling plot from 2^PHI x the cost; -2: 1/4.", commands=GROWING, metavar="PHI",
         range=Range(SMALLEST_PHI, 0), needs=(Without("plot_phi", (0,)),)))
 
     def __post_init__(self) -> None:
@@ -323,20 +324,20 @@ class FinalOptions:
         help="Epochs of each final training.", commands=COMPARING, metavar="N", unit="epochs",
         range=EPOCHS, unset="20"))
     final_seeds: int = field(default=3, metadata=Option(
-        help="Seeds of each final network.", commands=COMPARING, metavar="N", range=SEEDS))
+        help="Seeds for each final training.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
         help="Train the family up to 2^N times the cost.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best networks of the search to show.", commands=("run",), metavar="N", range=Range(1, 1000),
+        help="Best networks of the search to train in full.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
-        help="Also grow the baseline in five other ways.",
+        help="Also train five other scalings of the baseline.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Also fine-tune this network; repeatable.", commands=(*COMPARING, "fidelity"),
+        help="Also fine-tune this network; may be repeated.", commands=(*COMPARING, "fidelity"),
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
-        help="Also train our networks with this teacher.", commands=COMPARING,
+        help="Also distil the baseline and its family from it.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))

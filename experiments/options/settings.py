@@ -38,7 +38,9 @@ class Settings:
     training: TrainingOptions = field(default_factory=TrainingOptions, metadata={"title": "Trainings"})
     search: SearchOptions = field(default_factory=SearchOptions, metadata={"title": "Search"})
     figures: FigureOptions = field(default_factory=FigureOptions, metadata={"title": "Target and costs"})
-    growth: GrowthOptions = field(default_factory=GrowthOptions, metadata={"title": "Coefficients"})
+    growth: GrowthOptions = field(
+        default_factory=GrowthOptions, metadata={"title": "Coefficients (grid: one network, scaled in many ways)"}
+    )
     final: FinalOptions = field(default_factory=FinalOptions, metadata={"title": "Frontier"})
 
     def flat(self) -> dict[str, Any]:

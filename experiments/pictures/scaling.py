@@ -178,8 +178,8 @@ def _frame(axes: Axes) -> None:
             ends[0, first] = ends[1, second] = 1 - tenth
             axes.plot(*_xy(ends).T, color="black", linewidth=0.4, alpha=0.35)
             name, shift, ha, va = _EDGES[third]
-            axes.annotate(f"{100 * tenth:.0f} % {name}", _xy(ends[0]), shift, textcoords="offset points", ha=ha, va=va,
-                          fontsize=7, color="0.4")  # fmt: skip
+            axes.annotate(f"{100 * tenth:.0f} % {name}", tuple(_xy(ends[0])), shift, textcoords="offset points",
+                          ha=ha, va=va, fontsize=7, color="0.4")  # fmt: skip
     axes.text(0.5, 0.885, "all to depth\n(alpha = 2)", ha="center", va="bottom")
     axes.text(-0.02, -0.03, "all to width\n(beta = 1.41)", ha="center", va="top")
     axes.text(1.02, -0.03, "all to resolution\n(gamma = 1.41)", ha="center", va="top")
