@@ -32,11 +32,13 @@ def fidelity_figure(
     """
     figure = Figure(figsize=(_WIDTH * len(short) + 0.7, _HEIGHT), layout="constrained")
     panels = figure.subplots(1, len(short), sharey=True, squeeze=False)[0]
+    inherits = any(training.from_scratch for training in short)
     for axes, (training, values) in zip(panels, short.items(), strict=True):
         points = _draw(axes, values, long, macs)
         seeds = values.shape[1]
         mean = f"\nmean of {seeds} seeds" if seeds > 1 else ""
-        axes.set_xlabel(f"val {plain(metric)} after {training}, %{mean}", fontsize=9)
+        weights = ", inherited weights" if inherits and not training.from_scratch else ""
+        axes.set_xlabel(f"val {plain(metric)} after {training}{weights}, %{mean}", fontsize=9)
         judged = [each for each in agreement.stand_ins if each.training == training]
         taus = [f"tau {each.tau}, {'one seed' if each.seeds == 1 else f'{each.seeds} seeds'}" for each in judged]
         axes.set_title("\n".join(taus), fontsize=9, loc="left")
@@ -47,7 +49,8 @@ def fidelity_figure(
     bars = "\nbars: one standard deviation over seeds" if barred else ""
     free = ", ".join(f"{each.name} {each.tau}" for each in agreement.stand_ins if each.fidelity is None)
     figure.suptitle(
-        f"{plain(title)}: Kendall's tau with the long ranking, [90 % interval]; {free}{bars}",
+        f"{plain(title)}, {len(macs)} networks: Kendall's tau with the ranking after {length} [90 % interval]; "
+        f"{free}{bars}",
         fontsize=9,
         parse_math=False,
     )

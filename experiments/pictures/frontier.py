@@ -14,8 +14,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
-from experiments.tables.differences import SAME_COST
-from experiments.tables.frontier import AXES, OVERLAID, Axis, FrontierPoint, measured_points, protocol
+from experiments.tables.frontier import (
+    AXES,
+    OVERLAID,
+    SAME_COST,
+    Axis,
+    FrontierPoint,
+    known_curves,
+    measured_points,
+    protocol,
+)
 from experiments.terminal import printable
 from experiments.wording import as_published, in_units, measured_by
 from nas.pareto import knee, pareto_front
@@ -32,13 +40,13 @@ class Style(NamedTuple):
 
 
 _STYLE = {
-    "baseline": Style("*", "#c1272d", 190, "baseline: this run's own network"),
-    "family": Style("o", "#c1272d", 55, "its family, scaled by phi"),
+    "baseline": Style("*", "#c1272d", 190, "this run's network (the baseline of its family)"),
+    "family": Style("o", "#c1272d", 55, "its family: phi doublings of the cost"),
     "candidate": Style("X", "#e08a8d", 40, "other candidates of the search"),
-    "rival": Style("s", "#8a6d1f", 45, "the baseline scaled otherwise, at the same cost"),
-    "reference": Style("D", "#1f4e79", 45, "known networks, trained the same way"),
+    "rival": Style("s", "#8a6d1f", 45, "this run's network scaled in other ways"),
+    "reference": Style("D", "#1f4e79", 45, "known networks scaled to the cost, trained the same way"),
     "given": Style("h", "#2a7f7f", 55, "given: files and networks of other runs"),
-    "pretrained": Style("P", "#5b3a8e", 55, "pretrained on other images, fine-tuned"),
+    "pretrained": Style("P", "#5b3a8e", 55, "pretrained elsewhere, fine-tuned here"),
     "distilled": Style("v", "#c1272d", 55, "distilled: trained to imitate a teacher, too"),
     "published": Style("o", "0.45", 30, "published: ImageNet, each paper's own training", True),
     "own": Style("^", "#2f7d4f", 42, "own points", True),
@@ -63,20 +71,23 @@ _RANKS = {
 }
 _GROWN = ("baseline", "family")
 _FADED = 0.35
-_INT8, _BESIDE = "#7a3b8f", 1.03
+_INT8, _FRAME = "#d08a1e", 130
 _RING = 330
+_LEAST_PAD = 1.13
+"""Of the cost beside the points, as a factor: with it on both sides even one point has two ticks."""
 
 
 def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
     """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES. Where the accuracy in int8 is known, a
-    hollow square beside the point shows it, joined to it by a thin line.
+    frame shows it, joined to the point by a line.
 
     Error bars are one standard deviation over seeds where n > 1; the Pareto front over all points, of which costs that
     differ by 5 % or less count as the same, is a grey line where it has several, and what it dominates of others than
     the baseline and its family is then faded; a ring marks the front's knee; each family is joined by a line, and where
-    several runs have one their colours tell them apart. Published points and the user's own are hollow and take part in
-    neither front nor checks. Raises ValueError when there is no point with this cost, or when the points differ in
-    data, split, epochs or recipe, since these do not compare.
+    several runs have one their colours tell them apart; a known network at several costs is joined by a dotted line.
+    Published points and the user's own are hollow and take part in neither front nor checks. Raises ValueError when
+    there is no point with this cost, or when the points differ in data, split, epochs or recipe, since these do not
+    compare.
     """
     axis = AXES[x]
     points = [point for point in points if axis.of(point) is not None]
@@ -94,7 +105,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     front = [measured[i] for i in pareto_front(costs, values, SAME_COST)]
     axes.plot(*_line(axis, front), color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round")
     runs = _runs(measured)
-    families = _draw_families(axes, axis, measured, runs)
+    lines = [*_draw_families(axes, axis, measured, runs), *_draw_known(axes, axis, measured)]
     top = knee(costs, values, SAME_COST)
     faded = [point for point in points if point not in front] if len(front) > 1 else []
     for role in _STYLE:
@@ -108,7 +119,9 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
-    write_names(axes, names, [_line(axis, front), *families, *in_int8])
+    unnamed = [point for curve in known_curves(measured) for point in curve[:-1]]  # the costliest has the name
+    names = [name._replace(rank=0) if point in unnamed else name for name, point in zip(names, points, strict=True)]
+    write_names(axes, names, [_line(axis, front), *lines, *in_int8])
     return figure
 
 
@@ -138,6 +151,13 @@ def _draw_families(axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs
     return lines
 
 
+def _draw_known(axes: Axes, axis: Axis, points: Sequence[FrontierPoint]) -> list[Line]:
+    lines = [_line(axis, curve) for curve in known_curves(points)]
+    for line in lines:
+        axes.plot(*line, color=_STYLE["reference"].color, linestyle=":", lw=1, zorder=1.5)
+    return lines
+
+
 def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[FrontierPoint, bool]], runs: Runs) -> None:
     """Points that look alike are drawn together: a thousand artists would take minutes."""
     style, zorder = _STYLE[role], 4 + _RANKS[role] / 10
@@ -159,17 +179,16 @@ def _draw_role(axes: Axes, axis: Axis, role: str, points: Sequence[tuple[Frontie
 
 
 def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> list[Line]:
-    """What quantisation leaves of each point, beside it: the two are often too near to lie above one another.
-    Returns the lines that join them."""
+    """What quantisation leaves of each point, as a frame, which shows even where the two are alike. Returns the lines
+    that join them."""
     known = [(point, point.int8) for point in measured if point.int8 is not None]
     if not known:
         return []
     costs = [_cost(axis, point) for point, _ in known]
-    beside, after = [cost * _BESIDE for cost in costs], [100 * int8 for _, int8 in known]
-    before = [100 * point.accuracy for point, _ in known]
-    axes.plot([costs, beside], [before, after], color=_INT8, lw=0.8, zorder=3.5)
-    axes.scatter(beside, after, marker="s", s=16, facecolors="none", edgecolors=_INT8, linewidths=1, zorder=3.6)
-    return [([x, x_beside], [y, y_after]) for x, x_beside, y, y_after in zip(costs, beside, before, after, strict=True)]
+    before, after = [100 * point.accuracy for point, _ in known], [100 * int8 for _, int8 in known]
+    axes.plot([costs, costs], [before, after], color=_INT8, lw=1.5, zorder=4.6)
+    axes.scatter(costs, after, marker="s", s=_FRAME, facecolors="none", edgecolors=_INT8, linewidths=1.5, zorder=4.7)
+    return [([x, x], [y, y_after]) for x, y, y_after in zip(costs, before, after, strict=True)]
 
 
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
@@ -186,7 +205,7 @@ def _decorate(
     first = measured[0]
     axes.set_xscale("log")
     low, high = min(_cost(axis, p) for p in points), max(_cost(axis, p) for p in points)
-    pad = max(1.35, (high / low) ** 0.08, 1.5 / math.sqrt(high / low))  # room for two ticks
+    pad = max(_LEAST_PAD, (high / low) ** 0.08)
     axes.set_xlim(low / pad, high * pad)
     axes.xaxis.set_major_locator(FixedLocator(_ticks(low / pad, high * pad)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_units(value, "g", giga="G", mega="M", kilo="k")))
@@ -215,8 +234,8 @@ def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_
         handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
                               label="its knee: beyond it cost brings less"))  # fmt: skip
     if any(point.int8 is not None for point in points):
-        handles.append(Line2D([], [], color=_INT8, marker="s", markersize=4, markerfacecolor="none", lw=0,
-                              label="the same weights in int8, drawn beside: the cost is the same"))  # fmt: skip
+        handles.append(Line2D([], [], color=_INT8, marker="s", markersize=8, markerfacecolor="none", lw=0,
+                              label="the same weights in int8, mean"))  # fmt: skip
     for role, style in _STYLE.items():
         if any(point.role == role for point in points):
             color = "0.35" if runs and role not in OVERLAID else style.color
@@ -238,7 +257,8 @@ def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_
 def _ticks(low: float, high: float) -> list[float]:
     """Round values between two bounds, few enough not to touch."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
+    tenths = tuple(tenth / 10 for tenth in range(10, 100))
+    for steps in (tenths, tenths[::2], (1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
         ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
         if len(ticks) <= 8:
             break

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experiments.terminal import printable
 
 MOST = 40
-LONGEST = 32
+LONGEST = 44
 GAP = 4
 """Between a mark and its name, in points of the page, as all lengths here but those named pixels."""
 _NEAR = (0, 45, 90, 135, 180, 225, 270, 315)

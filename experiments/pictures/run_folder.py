@@ -50,10 +50,13 @@ def coefficient_pictures(
     return written
 
 
-def curve_pictures(folder: Path, lines: Mapping[str, Sequence[Measured]], *, data: str, metric: str) -> list[Path]:
-    """Draw the scaling plot of {way: networks}. data: as in `fidelity_pictures`. metric: what was measured, in
-    words."""
-    return _save(scaling_plot(lines, _called(data), metric=metric), folder / "scaling")
+def curve_pictures(
+    folder: Path, lines: Mapping[str, Sequence[Measured]], epochs: int | None, *, data: str, metric: str
+) -> list[Path]:
+    """Draw the scaling plot of {way: networks}. epochs: of the trainings, where that is known. data: as in
+    `fidelity_pictures`. metric: what was measured, in words."""
+    of = _called(data) + ("" if epochs is None else f", epochs: {epochs}")
+    return _save(scaling_plot(lines, of, metric=metric), folder / "scaling")
 
 
 def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:
@@ -64,7 +67,7 @@ def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:
     if not trained.curve:
         return []
     data = "" if trained.data is None else f"{_called(trained.data.name)}: "
-    of = f"{data}recipe {trained.recipe}, {trained.epochs} epochs"
+    of = f"{data}one training of {trained.epochs} epochs, recipe {trained.recipe}"
     kept = len(trained.curve) if trained.weights is None else trained.weights.epoch
     if not 1 <= kept <= len(trained.curve):
         raise ValueError(f"weights of epoch {kept} are kept, the curve has {len(trained.curve)} epochs")

@@ -68,18 +68,17 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: 
     axes.plot(*_xy(np.array(EFFICIENTNET.shares)), "X", color="C3", markeredgecolor="black", markersize=11, zorder=4,
               label=f"EfficientNet's {EFFICIENTNET}", linestyle="none")  # fmt: skip
     _frame(axes)
-    figure.colorbar(
-        shades, ax=axes, shrink=0.75, label=f"{plain(metric)}, points above or below the top of the fitted surface"
-    )
+    above = f"val {plain(metric)} minus the best of the fitted surface, points"
+    figure.colorbar(shades, ax=axes, shrink=0.75, label=above)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9, markerscale=0.6)
-    axes.set_title(_title(analysis, of), fontsize=11, parse_math=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9, markerscale=0.8)
+    axes.set_title(_title(analysis, of), fontsize=10, parse_math=False)
     return figure
 
 
 def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: str = ACCURACY) -> Figure:
     """Accuracy on val, or another metric, against cost for each way to scale, with bars of one standard error where
-    there are several trainings of a network. of: the data, metric: both for people."""
+    there are several trainings of a network. of: data and trainings, metric: both for people."""
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for index, (name, networks) in enumerate(lines.items()):
@@ -88,8 +87,7 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: st
         errors = [np.nan if n.spread is None else 100 * n.spread / n.n**0.5 for n in ordered]
         axes.errorbar([n.macs for n in ordered], [100 * n.accuracy for n in ordered],
                       yerr=None if np.isnan(errors).all() else errors, color=colour,
-                      marker=marker, capsize=3, label=plain(_WORDS.get(name, name)),
-                      linewidth=2.2 if name == "compound" else 1.4)  # fmt: skip
+                      marker=marker, capsize=3, label=plain(_WORDS.get(name, name)), linewidth=1.4)  # fmt: skip
     axes.set_xscale("log", base=2)
     longest = max(lines.values(), key=len)
     axes.set_xticks([n.macs for n in longest], [in_units(n.macs, giga=" B", kilo=" K") for n in longest])
@@ -101,7 +99,7 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: st
     counts = sorted({network.n for networks in lines.values() for network in networks})
     n = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     bars = f"bars: one standard error, n = {n}" if counts[-1] > 1 else "one training each"
-    title = f"{of}: the baseline grown in several ways\n({bars})"
+    title = f"{of}: one network scaled in several ways\n({bars})"
     axes.set_title(title, fontsize=11, parse_math=False)
     return figure
 
@@ -119,18 +117,19 @@ def drift_plot(moved: Drift, analyses: Mapping[int, Analysis], of: str) -> Figur
                   [high - s for s, (_, high) in zip(shares, ends, strict=True)]]  # fmt: skip
         shift = 1 + 0.02 * (index - 1)
         axes.errorbar([epochs * shift for epochs in lengths], shares, yerr=np.maximum(errors, 0), marker="o", capsize=3,
-                      color=f"C{index}", label=name)  # fmt: skip
+                      color=f"C{index}", label=name, ls="-" if moved.moves else "none")  # fmt: skip
         if moved.extrapolated is not None:
             axes.plot([lengths[-1], moved.target], [shares[-1], moved.extrapolated[index]], ":", color=f"C{index}")
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [str(epochs) for epochs in lengths])
-    axes.set_xlabel("epochs of a training")
-    axes.set_ylabel("share of a doubling of cost at the optimum")
+    axes.set_xlabel("epochs per training")
+    axes.set_ylabel("best share of a doubling of cost (sum: 1)")
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    finding = "they move" if moved.moves else "no measurable change"
     dotted = "" if moved.extrapolated is None else f"; dotted: extrapolated to {moved.target} epochs"
-    title = f"{of}: the best shares by length of training\n(bars: 90 % intervals{dotted})"
+    title = f"{of}: the best shares by length of training: {finding}\n(bars: 90 % intervals{dotted})"
     axes.set_title(title, fontsize=11, parse_math=False)
     return figure
 
@@ -192,10 +191,12 @@ def _frame(axes: Axes) -> None:
 def _title(analysis: Analysis, of: str) -> str:
     c, ends = analysis.coefficients, analysis.intervals
     parts = [
-        f"{name} {value:.2f} ({ends[name].low:.2f}-{ends[name].high:.2f})"
-        for name, value in (("alpha", c.depth), ("beta", c.width), ("gamma", c.resolution))
-    ]
-    return f"{of}: how to spend a doubling of cost (90 % intervals)\n" + ", ".join(parts)
+        f"{what} x{value:.2f} ({ends[name].low:.2f} to {ends[name].high:.2f})"
+        for what, name, value in (
+            ("depth", "alpha", c.depth), ("width", "beta", c.width), ("resolution", "gamma", c.resolution),
+        )
+    ]  # fmt: skip
+    return f"{of}: how to spend a doubling of cost (90 % intervals)\n{', '.join(parts)}"
 
 
 def _share_interval(analysis: Analysis, index: int) -> tuple[float, float]:

@@ -18,7 +18,8 @@ def learning_curve(curve: Sequence[float], kept: int, of: str, *, metric: str = 
     axes = figure.add_subplot()
     values = [100 * value for value in curve]
     axes.plot(range(1, len(values) + 1), values, color="C0", marker="o" if len(values) <= 40 else None, markersize=4)
-    axes.plot([kept], [values[kept - 1]], "*", color="C3", markersize=15, label=f"weights kept: epoch {kept}")
+    axes.plot([kept], [values[kept - 1]], "o", color="C3", markersize=10, fillstyle="none", markeredgewidth=2,
+              label=f"weights kept: epoch {kept}, {values[kept - 1]:.1f} %")  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"val {plain(metric)}, %")

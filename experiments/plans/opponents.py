@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from experiments.errors import UserError
 from experiments.plans.networks import network_plans, target_of
+from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
 from experiments.run.naming import is_reference
-from experiments.tables.differences import SAME_COST
+from experiments.tables.frontier import SAME_COST
 from experiments.wording import in_units, percent
 from nas.evaluation import Outcome, Request
 from nas.study.store import read_study
@@ -71,25 +72,28 @@ class Entry:
 
 
 def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
-    """A known network fitted to the data and to `target_macs` (None: the run's target); a file or a run as it is.
+    """A known network fitted to the data and to `target_macs` (None: the run's target); a file or a run as it is. At
+    another cost than that of the run's baseline its label has the cost.
 
     Plans of another cost are left out where others have the same, and plans that cost more where none has. A network
     that this run has begun to train for its frontier under the name and at the cost stays, however it was fitted.
     Raises UserError where it cannot be fitted.
     """
     target = target_of(run) if target_macs is None else target_macs
-    before = _trained_before(run, name, target) if is_reference(name) else None
+    if not is_reference(name):
+        return Entry(name, "given", network_plans(run, name, target, run.resolutions))
+    found = run.folder.find(BaselineRecord)
+    label = name if found is None or abs(target / found.macs - 1) <= _MISSED else f"{name}, {in_units(target)}"
+    before = _trained_before(run, label, target)
     if before is not None:
         if not before.words:
             run.narrator.say(f"{name}: stays as this run has trained it before, fitted by its widths alone")
-        return Entry(name, "reference", (before,), (run.problem.from_scratch,))
+        return Entry(label, "reference", (before,), (run.problem.from_scratch,))
     plans = network_plans(run, name, target, run.resolutions)
     cost = {plan: run.macs.of(plan.arch) / target - 1 for plan in plans}
     same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
     chosen = same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans
-    if is_reference(name):
-        return Entry(name, "reference", chosen, (run.problem.from_scratch,))
-    return Entry(name, "given", chosen)
+    return Entry(label, "reference", chosen, (run.problem.from_scratch,))
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
@@ -136,11 +140,11 @@ def _sizes(run: RunContext, largest: int) -> list[int]:
     return list(range(min(_SMALLEST, most), most + 1, _STEP))
 
 
-def _trained_before(run: RunContext, name: str, target_macs: float) -> NetworkPlan | None:
+def _trained_before(run: RunContext, label: str, target_macs: float) -> NetworkPlan | None:
     path = run.folder.journal(FRONTIER)
     trials = read_study(path, FRONTIER).get_trials(deepcopy=False) if path.exists() else []
     for attrs in (trial.user_attrs for trial in reversed(trials)):
-        if attrs.get("network") == name and abs(attrs["macs"] / target_macs - 1) <= _MISSED:
+        if attrs.get("network") == label and abs(attrs["macs"] / target_macs - 1) <= _MISSED:
             return NetworkPlan(ArchSpec.from_dict(attrs["arch"]), attrs.get("plan", ""))
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +21,11 @@ from experiments.plans.division import (
     settings_of,
     step_seconds,
 )
-from experiments.plans.networks import baseline_arch
+from experiments.plans.networks import baseline_arch, network_plans
 from experiments.plans.opponents import opponents
 from experiments.plans.outlook import sample_space
 from experiments.plans.search import plan_search
-from experiments.records import Amounts, BaselineRecord, DivisionRecord
+from experiments.records import Amounts, BaselineRecord, DivisionRecord, FamilyRecord
 from experiments.run.context import RunContext
 from experiments.run.forecast import SMALLEST_TARGET, training_seconds
 from experiments.wording import duration
@@ -87,7 +88,7 @@ class Timetable:
             return
         baseline, amounts = self.run.folder.find(BaselineRecord), self.record.amounts
         macs = float(self.record.target_macs if baseline is None else baseline.macs)
-        rates = self.rates.slower(self.run.pool.slower)
+        rates = self.rates.slower(self._slower_at(macs) if step == FRONTIER else self.run.pool.slower)
         if step == GROWTH:
             amounts = grid_within(self.left, amounts, macs, rates)
         if step == FRONTIER:
@@ -99,6 +100,20 @@ class Timetable:
         self._apply(amounts)
         if step != SEARCH:
             self._say()
+
+    def _slower_at(self, macs: float) -> float:
+        """How many times as long the networks of the frontier take as was foretold for any of their cost: the run's
+        own, and known ones of about `macs`. A few steps of each are timed."""
+        folder, final = self.run.folder, self.run.settings.final
+        baseline, grown = folder.find(BaselineRecord), folder.find(FamilyRecord)
+        archs = [] if baseline is None else [baseline.arch]
+        archs += [member.arch for member in grown.members if 0 < member.phi <= final.family_phi] if grown else []
+        for name in final.references:
+            with suppress(UserError):  # it cannot be made so small, which is said where it is left out
+                archs.append(network_plans(self.run, name, macs, self.run.resolutions)[0].arch)
+        timed = [(arch, seconds) for arch in archs if (seconds := self.run.pool.seconds_an_epoch(arch)) is not None]
+        foretold = sum(self.rates.final(float(self.run.macs.of(arch)), 1) for arch, _ in timed)
+        return sum(seconds for _, seconds in timed) / foretold if timed else self.run.pool.slower
 
     def _apply(self, amounts: Amounts) -> None:
         wanted = settings_of(amounts, self.run.settings.final.references)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.report.drawing import stage_words
-from experiments.tables.differences import SAME_COST, differences
-from experiments.tables.frontier import AXES, FrontierPoint, measured_points
+from experiments.tables.differences import differences
+from experiments.tables.frontier import AXES, SAME_COST, FrontierPoint, known_curves, measured_points
 from experiments.wording import as_published, measured_by
 from nas.pareto import hypervolume, knee, pareto_front
 from search_spaces import ArchSpec
@@ -37,6 +37,7 @@ def frontier_data(
         "accuracy": f"{measured[0].split} {measured_by(measured[0].recipe)}" if measured else "accuracy",
         "points": [_point(point, axis.of(point) or 0.0, archs, curves) for point in shown],
         "front": [shown.index(measured[i]) for i in front],
+        "known": [[shown.index(point) for point in curve] for curve in known_curves(measured)],
         "knee": None if top is None else shown.index(measured[top]),
         "volumes": volumes(measured, x),
         "differences": [str(each) for each in differences(measured)],

@@ -16,7 +16,7 @@ from experiments.run.folder import RunFolder
 from experiments.run.forecast import Images, Pace, mean, spread, time_limit, training_seconds
 from experiments.run.problem import Problem
 from experiments.run.progress import Narrator
-from nas.evaluation import Probe, Request, Timing
+from nas.evaluation import Fidelity, Probe, Request, Timing
 from nas.machine import free_cores
 from nas.pool.executor import ProbingExecutor
 from nas.pool.inline import InlineExecutor
@@ -95,20 +95,29 @@ class WorkerPool:
             self.speed = known.speed
             return self.speed
         self._say_busy()
-        timings: list[Timing] = []
         timed = [archs[cheap], archs[dear]]
         if ends[1] < _APART * ends[0]:
             timed += [dataclasses.replace(arch, resolution=max(1, arch.resolution // 2)) for arch in timed]
             ends[0] = min(self.macs(arch) for arch in timed)
-        for arch in dict.fromkeys(timed):
-            results = self.executor.probe(Probe(arch), len(self.slots))
-            if not any(isinstance(result, Timing) for result in results):  # more than fit, at the user's word
-                results = self.executor.probe(Probe(arch))
-            timings += [result for result in results if isinstance(result, Timing)]
+        timings = [timing for arch in dict.fromkeys(timed) for timing in self._timings(arch)]
         if timings:
             self.speed = fit_speed(timings)
             self.folder.write(SpeedRecord(self._conditions, (ends[0], ends[1]), self.speed))
         return self.speed
+
+    def seconds_an_epoch(self, arch: ArchSpec) -> float | None:
+        """What an epoch of this network takes now on a slot, by a few of its steps; None where it cannot be timed."""
+        timings = self._timings(arch)
+        if not timings or self.images is None:
+            return None
+        return training_seconds(fit_speed(timings), self.macs(arch), Fidelity(1), self.images)
+
+    def _timings(self, arch: ArchSpec) -> list[Timing]:
+        """Of a network on all slots at once, or on one where so many do not fit."""
+        results = self.executor.probe(Probe(arch), len(self.slots))
+        if not any(isinstance(result, Timing) for result in results):  # more than fit, at the user's word
+            results = self.executor.probe(Probe(arch))
+        return [result for result in results if isinstance(result, Timing)]
 
     def expected(self, request: Request) -> float | None:
         """Expected seconds of a training; None before anything is known."""

@@ -97,7 +97,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
         curves = _train_curves(run, plan)
         if curves:
             replace_text(run.folder.path / CURVES, curves_csv(curves), durable=True)
-            curve_pictures(run.folder.path, curves, **shown)
+            curve_pictures(run.folder.path, curves, record.epochs, **shown)
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
     run.results_written()

@@ -10,11 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from experiments.tables.csv_rows import to_csv
-from experiments.tables.frontier import FrontierPoint
+from experiments.tables.frontier import SAME_COST, FrontierPoint
 
 LEVEL = 0.95
-SAME_COST = 0.05
-"""MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
 _OWN, OTHERS = ("baseline", "family", "distilled"), ("reference", "given", "rival", "pretrained")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ ROLES = (
 )  # fmt: skip
 _OF_BASELINE = ("baseline", "family", "candidate", "rival", "distilled")
 _OF_WEIGHTS = ("from=", "recipe=", "normalised=", "teacher=")
+SAME_COST = 0.05
+"""MACs that differ by no more than this share compare; what is fitted or grown to a cost comes within about 3 %."""
 OVERLAID = ("published", "own")
 """Roles of points from elsewhere: drawn beside those of the runs, never compared with them."""
 
@@ -147,6 +150,15 @@ def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> 
     before, now = ({(p.arch_id, p.recipe) for p in points if p.role == "baseline"} for points in (old, new))
     gone = _OF_BASELINE if now - before else ()
     return [p for p in old if (p.label, p.role) not in again and p.role not in gone] + list(new)
+
+
+def known_curves(points: Sequence[FrontierPoint]) -> list[list[FrontierPoint]]:
+    """The known networks that a run has trained at several costs, each with its points by cost."""
+    known = [point for point in points if point.role == "reference"]
+    curves: dict[tuple[str, str], list[FrontierPoint]] = defaultdict(list)
+    for point in sorted(known, key=lambda point: point.macs):
+        curves[point.run, point.label.split(",")[0]].append(point)
+    return [curve for curve in curves.values() if len(curve) > 1]
 
 
 def read_own_points(path: Path) -> list[FrontierPoint]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.tables.differences import OTHERS, SAME_COST, Difference, difference
-from experiments.tables.frontier import FrontierPoint
+from experiments.tables.differences import OTHERS, Difference, difference
+from experiments.tables.frontier import SAME_COST, FrontierPoint
 from experiments.wording import in_units, percent
 
 

@@ -14,7 +14,7 @@ from experiments.pictures.run_folder import (
     frontier_pictures,
     training_pictures,
 )
-from experiments.records import TrainingRecord
+from experiments.records import CoefficientsRecord, TrainingRecord
 from experiments.report import write_report
 from experiments.run.context import FINAL_EPOCHS
 from experiments.run.folder import RunFolder
@@ -64,8 +64,11 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:
-    record = folder.read()
-    return curve_pictures(folder.path, read_curves(table), data=record.data.name or folder.name, metric=record.measured)
+    record, found = folder.read(), folder.find(CoefficientsRecord)
+    return curve_pictures(
+        folder.path, read_curves(table), None if found is None else found.epochs,
+        data=record.data.name or folder.name, metric=record.measured,
+    )  # fmt: skip
 
 
 def _fidelity(folder: RunFolder, table: Path) -> list[Path]:

@@ -180,10 +180,10 @@ def test_pictures_show_what_was_found() -> None:
         "EfficientNet's (1.2, 1.1, 1.15)",
     ]
     assert axes.get_title().startswith("cifar10, epochs: 3: how to spend a doubling")
-    assert f"alpha {found.analysis.coefficients.depth:.2f}" in axes.get_title()
+    assert f"depth x{found.analysis.coefficients.depth:.2f}" in axes.get_title()
     lines = {"compound": [Measured(1e6, 0.5, 0.01, 3), Measured(2e6, 0.6, None, 1)], "depth only": []}
     plot = scaling_plot(lines, "cifar10").axes[0]
-    assert plot.get_title() == "cifar10: the baseline grown in several ways\n(bars: one standard error, n = 1 to 3)"
+    assert plot.get_title() == "cifar10: one network scaled in several ways\n(bars: one standard error, n = 1 to 3)"
     assert [tick.get_text() for tick in plot.get_xticklabels()] == ["1 M", "2 M"]
     analyses = analyses_of({3: (0.3, 0.3, 0.4), 5: (0.3, 0.3, 0.4)})
     for figure in (triangle, scaling_plot(lines, "cifar10"), drift_plot(drift(analyses, 20), analyses, "cifar10")):
@@ -196,7 +196,7 @@ def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     assert found.analysis is not None
     triangle = triangle_plot(trainings_of(found.results), found.analysis, "$odd$", metric="macro f1")
-    assert triangle.axes[1].get_ylabel() == "macro f1, points above or below the top of the fitted surface"
+    assert triangle.axes[1].get_ylabel() == "val macro f1 minus the best of the fitted surface, points"
     plot = scaling_plot({"odd\x1b\n$way$": [Measured(1e6, 0.5, None, 1)]}, "$odd$", metric="macro f1").axes[0]
     assert plot.get_ylabel() == "val macro f1, %"
     assert plot.get_title().endswith("(one training each)")

@@ -32,6 +32,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(WorkerPool, "calibrate", calibrate)
     monkeypatch.setattr(WorkerPool, "slower", property(lambda _: 1.0))
+    monkeypatch.setattr(WorkerPool, "seconds_an_epoch", lambda *_: None)
 
 
 def trained(run: Path) -> dict[str, int]:

@@ -45,12 +45,13 @@ function duration(seconds) {
 }
 
 const MARKS = {
-  baseline: ["star", "#b5121b", "baseline"],
-  family: ["circle", "#b5121b", "its family, by phi"],
+  baseline: ["star", "#b5121b", "this run's network (the baseline of its family)"],
+  family: ["circle", "#b5121b", "its family: phi doublings of the cost"],
   candidate: ["cross", "#d9777b", "other candidates of the search"],
-  rival: ["square", "#8a6d1f", "the baseline scaled otherwise, at the same cost"],
-  reference: ["diamond", "#1f4e79", "known networks, trained the same way"],
-  pretrained: ["plus", "#5b3a8e", "pretrained on other images, fine-tuned"],
+  rival: ["square", "#8a6d1f", "this run's network scaled in other ways"],
+  reference: ["diamond", "#1f4e79", "known networks scaled to the cost, trained the same way"],
+  given: ["hexagon", "#2a7f7f", "given: files and networks of other runs"],
+  pretrained: ["plus", "#5b3a8e", "pretrained elsewhere, fine-tuned here"],
   distilled: ["wedge", "#b5121b", "distilled: trained to imitate a teacher, too"],
   published: ["ring", "#777777", "published figures: ImageNet, each paper's own training"],
   own: ["triangle", "#2f7d4f", "own points"],
@@ -73,6 +74,10 @@ function mark(kind, x, y, size, attributes) {
       square: () => `M${x - a},${y - a}h${2 * a}v${2 * a}h${-2 * a}Z`,
       triangle: () => `M${x},${y - 1.2 * a}L${x + 1.1 * a},${y + 0.8 * a}L${x - 1.1 * a},${y + 0.8 * a}Z`,
       wedge: () => `M${x},${y + 1.2 * a}L${x + 1.1 * a},${y - 0.8 * a}L${x - 1.1 * a},${y - 0.8 * a}Z`,
+      hexagon: () => {
+        const h = 0.87 * a;
+        return `M${x},${y - 1.1 * a}l${h},${0.55 * a}v${1.1 * a}l${-h},${0.55 * a}l${-h},${-0.55 * a}v${-1.1 * a}Z`;
+      },
       cross: () => `M${x - a},${y - a}L${x + a},${y + a}M${x - a},${y + a}L${x + a},${y - a}`,
       plus: () => {
         const t = 0.4 * a;

@@ -2,6 +2,8 @@
 
 function frontierSection(frontier) {
   const front = new Set(frontier.front);
+  const fades = front.size > 1;
+  const joined = new Set(frontier.known.flatMap((curve) => curve.slice(0, -1))); // the costliest has the name
   const points = frontier.points.map((p, i) => ({
     x: p.x,
     y: p.y,
@@ -9,8 +11,8 @@ function frontierSection(frontier) {
     kind: p.role,
     label: p.label,
     title: p.label,
-    faded: !front.has(i) && ["reference", "rival", "pretrained", "distilled", "candidate"].includes(p.role),
-    named: p.role === "candidate" ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
+    faded: fades && !front.has(i) && !["baseline", "family", "published", "own"].includes(p.role),
+    named: p.role === "candidate" || joined.has(i) ? 0 : { baseline: 4, family: 3 }[p.role] || (front.has(i) ? 2.5 : 1),
     card: () => [
       facts([
         ["accuracy", `${percentWithSpread(p.y, p.std)} on ${p.split}, n = ${p.n}`],
@@ -43,6 +45,7 @@ function frontierSection(frontier) {
   const lines = [
     { kind: "front", points: frontier.front.map((i) => frontier.points[i]) },
     ...families.map((f) => ({ kind: "family", points: f })),
+    ...frontier.known.map((curve) => ({ kind: "known", points: curve.map((i) => frontier.points[i]) })),
   ];
   const kinds = Object.keys(MARKS).filter((kind) => points.some((p) => p.kind === kind));
   const one = frontier.points.find((p) => p.epochs) || frontier.points[0];
@@ -54,9 +57,13 @@ function frontierSection(frontier) {
       "p",
       { class: "quiet" },
       `Every network trained for ${one.epochs} epochs of ${one.recipe} on ${one.data}, measured on ${one.split}.`,
-      `${bars} Networks outside the family that the front dominates are faded.`,
+      `${bars}${fades ? " Networks below the front, other than the family, are paler." : ""}`,
     ),
-    legend(kinds, [["front", "Pareto front"], ...(families.length ? [["family", "family"]] : [])]),
+    legend(kinds, [
+      ...(fades ? [["front", "Pareto front"]] : []),
+      ...(families.length ? [["family", "family"]] : []),
+      ...(frontier.known.length ? [["known", "a known network at several costs"]] : []),
+    ]),
     chart({
       id: "frontier-chart",
       points,
@@ -110,6 +117,6 @@ function percentWithSpread(value, spread) {
 function volumesInWords(volumes) {
   const each = volumes.map((v) => [v.run, v.hypervolume.toFixed(3)]);
   if (each.length > 1) return `Hypervolume to a common reference: ${each.map((pair) => pair.join(" ")).join(", ")}.`;
-  const unit = "accuracy times e-folds of cost, to the costliest and least accurate point";
+  const unit = "accuracy times the logarithm of cost, up to the costliest and least accurate point";
   return `Hypervolume of the front: ${each[0][1]} (${unit}).`;
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from experiments import report
 from experiments.pictures.frontier import frontier_figure
-from experiments.tables.frontier import FrontierPoint
+from experiments.tables.frontier import ROLES, FrontierPoint
 
 BASELINE = FrontierPoint(
     "baseline", "baseline", "mine", "digits", "test", 3, "fast", 3, 0.484, 0.007, 1_361_532, 37_984, 16, "0"
@@ -54,7 +57,7 @@ def test_names_cover_nothing(count: int, role: str) -> None:
     figure.draw_without_rendering()  # puts the names in their places
     axes = figure.axes[0]
     written = names(figure)
-    assert {"baseline", "phi 1", "phi 2"} <= {text for text, _ in written}
+    assert {"this run's network", "phi 1", "phi 2"} <= {text for text, _ in written}
     spots = axes.transData.transform(np.array([(point.macs, 100 * point.accuracy) for point in points]))
     inside = axes.get_window_extent()
     for i, (text, box) in enumerate(written):
@@ -62,6 +65,30 @@ def test_names_cover_nothing(count: int, role: str) -> None:
         assert not any(box.overlaps(other) for _, other in written[:i]), text
         assert inside.x0 <= box.x0 < box.x1 <= inside.x1
         assert inside.y0 <= box.y0 < box.y1 <= inside.y1
+
+
+def test_a_known_network_at_several_costs_is_a_line_with_one_name() -> None:
+    known = [
+        replace(BASELINE, label=f"mobilenet_v2, {millions} M", role="reference", macs=millions * 10**6, accuracy=0.3)
+        for millions in (2, 1)
+    ]
+    figure = frontier_figure([BASELINE, *FAMILY, *known])
+    drawn = [line.get_xdata() for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [list(xs) for xs in drawn] == [[1e6, 2e6]]
+    assert not any("1 M" in text for text, _ in names(figure))
+    assert [text for text, _ in names(figure)].count("MobileNetV2, 2 M") == 1
+
+
+def test_every_role_has_a_mark_on_the_page_and_in_the_picture() -> None:
+    script = (Path(report.__file__).parent / "assets" / "basics.js").read_text()
+    marks = re.search(r"const MARKS = \{(.*?)\n\};", script, re.DOTALL)
+    assert marks is not None
+    points = [replace(BASELINE, label=role, role=role) for role in ROLES]
+    legend = [text.get_text() for text in frontier_figure(points).legends[0].get_texts()]
+    for role in ROLES:
+        found = re.search(rf'^  {role}: \["\w+", "#\w+", "([^"]+)"\]', marks[1], re.MULTILINE)
+        assert found is not None, role
+        assert found[1].split(":")[0].split(",")[0].split(" figures")[0] in "\n".join(legend)
 
 
 def test_one_point_has_an_axis_to_read_it_from() -> None:

@@ -16,10 +16,11 @@ from experiments.options.settings import Settings
 from experiments.plans import opponents
 from experiments.plans.networks import fitted_arch, network_plans
 from experiments.plans.opponents import Entry, best_plan, decided, opponent, plan_requests
+from experiments.records import BaselineRecord
 from experiments.run.context import RunContext, open_run
 from experiments.run.naming import resolve_resolution
 from experiments.run.progress import Narrator
-from experiments.tables.differences import SAME_COST
+from experiments.tables.frontier import SAME_COST
 from nas.evaluation import Failure, Fidelity, Outcome
 from search_spaces import ArchSpec, fit_arch, reference_arch
 from search_spaces.plans import NetworkPlan
@@ -61,6 +62,18 @@ def test_at_full_size_the_published_plan_stands_alone(opened: RunContext, name: 
     assert len(entry.plans) == 1
     assert entry.arch == fit_arch(reference_arch(name), 224, target, num_classes=10)
     assert plan_requests(run, [entry]) == {}
+
+
+def test_at_another_cost_than_the_baseline_a_known_network_is_another_point(tmp_path: Path) -> None:
+    with open_run("digits", tmp_path / "run", Settings().with_given(ASKED), Narrator()) as run:
+        assert opponent(run, "plain_resnet", 3e5).label == "plain_resnet"  # no baseline yet
+        baseline = opponent(run, "plain_mbconv", 3e5).arch
+        run.folder.write(BaselineRecord.given(baseline, 300_000, 10_000, 10))
+        labels = {cost: opponent(run, "plain_resnet", cost).label for cost in (2.95e5, 3e5, 6e5)}
+        assert labels == {2.95e5: "plain_resnet", 3e5: "plain_resnet", 6e5: "plain_resnet, 600 k"}
+        (tmp_path / "own.json").write_text(baseline.to_json())
+        own = opponent(run, str(tmp_path / "own.json"), 6e5)
+        assert (own.role, own.label, own.arch) == ("given", str(tmp_path / "own.json"), baseline)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -152,5 +152,8 @@ def test_networks_of_one_cost_tell_how_time_grows_with_it(
         macs = times * macs_of(archs[0])
         typical = 0.01 + 1.5e-10 * 3 * macs * 32
         assert speed.step + speed.per_mac * 3 * macs * 32 == pytest.approx(typical, rel=0.01)
+    for each, per_mac in zip(archs, (2e-10, 1e-10), strict=True):
+        step = 0.01 + per_mac * 3 * macs_of(each) * 32
+        assert found.seconds_an_epoch(each) == pytest.approx(0.1 + 1000 // 32 * step + 200 * 0.1 * step / 64)
     found.speed = None
     assert found.calibrate([replace(each, resolution=pixels // 2) for each in archs]) == speed  # known from the record

@@ -88,8 +88,8 @@ def test_a_pretrained_network_stands_beside_the_others(
     before = (run / "compare.journal").read_bytes()
     assert scalenas(*command(photos, run, "--pretrained", weights))[0] == 0
     assert (run / "compare.journal").read_bytes() == before
-    assert "pretrained on other images, fine-tuned" in (run / "report.html").read_text()
-    assert "pretrained on other images, fine-tuned" in (run / "frontier.svg").read_text()
+    assert "pretrained elsewhere, fine-tuned here" in (run / "report.html").read_text()
+    assert "pretrained elsewhere, fine-tuned here" in (run / "frontier.svg").read_text()
     # It is an opponent like others.
     baseline = replace(points[0], role="baseline", label="baseline", arch_id="x", macs=own.macs)
     found = standing([baseline, replace(own, accuracy=1.0)])

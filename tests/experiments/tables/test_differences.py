@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.tables.differences import SAME_COST, Difference, difference, differences, differences_csv
-from experiments.tables.frontier import FrontierPoint
+from experiments.tables.differences import Difference, difference, differences, differences_csv
+from experiments.tables.frontier import SAME_COST, FrontierPoint
 
 POINT = FrontierPoint("net", "baseline", "mine", "digits", "test", 3, "fast", 3, 0.5, 0.01, 10**6, 10**4, 16, "0")
 

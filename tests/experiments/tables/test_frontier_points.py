@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.tables.frontier import FrontierPoint, merge_points, points_csv, read_own_points, read_points
+from experiments.tables.frontier import (
+    FrontierPoint,
+    known_curves,
+    merge_points,
+    points_csv,
+    read_own_points,
+    read_points,
+)
 from experiments.views.frontier import draw_frontier, run_archs
 from search_spaces import network_cost
 from tests.helpers.run_folders import made_up_run
@@ -96,6 +103,12 @@ def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:
     assert merge_points(old, [same]) == [*old[1:], same]
     apart = replace(POINT, label="baseline", accuracy=0.7)  # of another role
     assert merge_points(old, [apart]) == [*old, apart]
+
+
+def test_a_known_network_at_several_costs_is_a_curve() -> None:
+    dear = replace(POINT, label=f"{POINT.label}, 2 M", macs=2 * POINT.macs)
+    scaled, other = replace(dear, role="family"), replace(dear, run="other")
+    assert known_curves([dear, scaled, POINT, other, replace(POINT, label="alone")]) == [[POINT, dear]]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.tables.differences import SAME_COST
-from experiments.tables.frontier import FrontierPoint
+from experiments.tables.frontier import SAME_COST, FrontierPoint
 from experiments.tables.standing import standing
 
 POINT = FrontierPoint("net", "baseline", "mine", "digits", "test", 3, "fast", 3, 0.9, 0.001, 10**6, 10**4, 16, "0")
