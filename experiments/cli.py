@@ -343,6 +343,8 @@ def export(  # noqa: PLR0917  click passes all by name
     quantised = _quantise(arch, [Path(file) for file in output if file.endswith(".int8.onnx")], data,
                           weights or num_classes or resolution)  # fmt: skip
     exported = load_exported(arch, weights, num_classes, resolution) if files else None
+    if weights is None:
+        _say_advice(arch)
     if prepares and exported is not None:
         exported = exported.prepared()
     with from_user():
@@ -355,6 +357,16 @@ def export(  # noqa: PLR0917  click passes all by name
             f"weights: {fact['weights']}"
         )
     _answer(facts + quantised, as_json)
+
+
+def _say_advice(text: str) -> None:
+    """Whoever names a run folder gets its baseline: where its report advises another network, that is said."""
+    from experiments.run.models import other_advice  # noqa: PLC0415
+    from experiments.run.progress import Narrator  # noqa: PLC0415
+
+    line = other_advice(text)
+    if line is not None:
+        Narrator().say(line)
 
 
 def _quantise(arch: str, files: list[Path], data: str | None, changed: object) -> list[dict[str, Any]]:
@@ -411,6 +423,7 @@ def evaluate(  # noqa: PLR0917  click passes all by name
     if output is not None and Path(output).exists() and not Path(output).is_dir():
         raise UserError(f"-o {output}: is a file, not a folder")
     narrator, trained = Narrator(), load_trained(model)
+    _say_advice(model)
     with narrator.counting("decode") as progress:
         found = measure(trained, data, split=split, cache=cache, progress=progress, tell=narrator.say)
     if output is not None:
@@ -432,14 +445,17 @@ def predict(model: str, images: tuple[str, ...], top: int, as_csv: bool, as_json
     """Classify images with a trained network.
 
     MODEL is a run folder with a trained network (that of `train`, or the baseline of `run`), or the network's
-    .safetensors file, wherever that lies. Images are read, resized and normalised as those that it was trained on.
+    .safetensors file, wherever that lies. IMAGE is a file, or a folder of files. Images are read, resized and
+    normalised as those that it was trained on.
     """
     from experiments.run.models import load_trained  # noqa: PLC0415
-    from experiments.views.prediction import predictions, predictions_csv  # noqa: PLC0415
+    from experiments.views.prediction import image_files, predictions, predictions_csv  # noqa: PLC0415
 
     if as_csv and as_json:
         raise UserError("--csv and --json exclude each other")
-    found = predictions(load_trained(model), images, top)
+    trained = load_trained(model)
+    _say_advice(model)
+    found = predictions(trained, image_files(images), top)
     if as_csv:
         echo(predictions_csv(found).rstrip())
     elif as_json:

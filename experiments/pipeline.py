@@ -72,7 +72,10 @@ def run_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
     enter(GROWTH)
     found = run_scale(run, baseline.arch).finding
     enter(FRONTIER)
-    points = run_compare(run, run_entries(run))
+    entries = run_entries(run)
+    points = run_compare(run, entries)
+    while table is not None and table.another_seed():
+        points = run_compare(run, entries)
     run.narrator.say(f"done: see {run.folder.path / 'report.html'}, {run.folder.path / 'family.json'}")
     return {
         "baseline": baseline.to_json(),

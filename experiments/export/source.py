@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -56,13 +57,15 @@ class Exported:
         """What the file says about the images that the program takes, and about its outputs, as docs/export.md lists
         it; what is not known is left out."""
         known = {"classes": self.classes, "mean": self.mean, "std": self.std}
+        told = {} if self.record is None else _facts_of(self.record, self.arch, self.prepares and not self.fixed)
         return {
             "task": "classification",
             "input": self._input,
             "resolution": self.arch.resolution,
             "channels": self.arch.input_channels,
             **{name: list(value) for name, value in known.items() if value is not None},
-            **({} if self.record is None else _facts_of(self.record, self.arch, self.prepares and not self.fixed)),
+            **told,
+            **({"usage": _usage(told, prepares=self.prepares)} if told else {}),
         }
 
     @property
@@ -143,6 +146,23 @@ def _facts_of(record: ModelRecord, arch: ArchSpec, resizes: bool) -> dict[str, A
             **({} if record.made_by is None else {"training": plain(record.made_by)}),
         },
     }
+
+
+_SQUARES = {
+    "center": "take its centre square",
+    "pad": "pad it to a square with black",
+    "stretch": "stretch it to a square",
+}
+
+
+def _usage(facts: Mapping[str, Any], *, prepares: bool) -> str:
+    """In a sentence for whoever has the file alone: from an image to the outputs."""
+    sizes = ", then to ".join(f"{side} x {side} ({method})" for side, method in facts["resize"])
+    given = "as uint8, NHWC" if prepares else "as (value / 255 - mean) / std of each channel, float32, NCHW"
+    return (
+        f"Decode an image as {facts['colours']}, {_SQUARES[facts['crop']]}, resize it to {sizes}, antialiased, and "
+        f"give it {given}. The outputs are scores of the classes, in their order; softmax makes them probabilities."
+    )
 
 
 def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:

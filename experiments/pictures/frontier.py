@@ -226,7 +226,7 @@ def _decorate(
 def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_front: bool, has_knee: bool) -> None:
     """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
     handles = (
-        [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front; networks below it are paler")]
+        [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front (other networks below it are paler)")]
         if has_front
         else []
     )

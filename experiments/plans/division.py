@@ -9,6 +9,7 @@ from typing import Any
 from experiments.records.division import Amounts
 
 LONGEST_FINAL = 100  # epochs
+MOST_SEEDS = 6  # of a network on the frontier
 _GROWN = 2.0  # times the target's cost, of a network of the coefficient search
 
 SIZES: tuple[tuple[float, Amounts], ...] = (
@@ -159,14 +160,23 @@ def frontier_within(
     seconds: float, amounts: Amounts, macs: float, rates: Rates, fixed: Collection[str] = ()
 ) -> Amounts:
     """The amounts with as many epochs of the frontier's trainings as fit into the wall seconds: from those of the short
-    ones to 100. Where not even these fit, with fewer seeds. fixed: which of final_epochs and final_seeds stay."""
+    ones to 100. Where not even these fit, with fewer seeds; where more than twice the planned epochs fit, with more.
+    fixed: which of final_epochs and final_seeds stay."""
+
+    def longest(seeds: int) -> Amounts | None:
+        longer = [replace(amounts, final_seeds=seeds, final_epochs=epochs) for epochs in lengths]
+        return next((each for each in reversed(longer) if step_seconds(each, macs, rates)["frontier"] <= seconds), None)
+
     lengths = range(amounts.epochs, max(amounts.epochs, LONGEST_FINAL) + 1)
     if "final_epochs" in fixed:
         lengths = range(amounts.final_epochs, amounts.final_epochs + 1)
     fewest = amounts.final_seeds if "final_seeds" in fixed else 1
-    for seeds in range(amounts.final_seeds, fewest - 1, -1):
-        longer = [replace(amounts, final_seeds=seeds, final_epochs=epochs) for epochs in lengths]
-        fitting = [each for each in longer if step_seconds(each, macs, rates)["frontier"] <= seconds]
-        if fitting:
-            return fitting[-1]
-    return replace(amounts, final_seeds=fewest, final_epochs=lengths[0])
+    fitting = (longest(seeds) for seeds in range(amounts.final_seeds, fewest - 1, -1))
+    found = next(filter(None, fitting), replace(amounts, final_seeds=fewest, final_epochs=lengths[0]))
+    if "final_seeds" not in fixed:
+        for seeds in range(amounts.final_seeds + 1, MOST_SEEDS + 1):
+            more = longest(seeds)
+            if more is None or more.final_epochs < 2 * amounts.final_epochs:
+                break
+            found = more
+    return found

@@ -82,8 +82,7 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     target = target_of(run) if target_macs is None else target_macs
     if not is_reference(name):
         return Entry(name, "given", network_plans(run, name, target, run.resolutions))
-    found = run.folder.find(BaselineRecord)
-    label = name if found is None or abs(target / found.macs - 1) <= _MISSED else f"{name}, {in_units(target)}"
+    label = name if _is_at_home(run, target) else f"{name}, {in_units(target)}"
     before = _trained_before(run, label, target)
     if before is not None:
         if not before.words:
@@ -94,6 +93,13 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     same = tuple(plan for plan in plans if abs(cost[plan]) <= SAME_COST)
     chosen = same or tuple(plan for plan in plans if cost[plan] <= SAME_COST) or plans
     return Entry(label, "reference", chosen, (run.problem.from_scratch,))
+
+
+def _is_at_home(run: RunContext, target_macs: float) -> bool:
+    """Whether a cost is about that of the run's baseline, or what was aimed at for it; any is where there is none."""
+    found = run.folder.find(BaselineRecord)
+    homes = [] if found is None else [float(found.macs), *filter(None, [found.target_macs])]
+    return not homes or any(abs(target_macs / home - 1) <= _MISSED for home in homes)
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:

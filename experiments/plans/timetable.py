@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.errors import UserError
 from experiments.plans.division import (
+    MOST_SEEDS,
     SEARCHING,
     SIZES,
     Rates,
@@ -40,7 +41,8 @@ _KEPT_BACK = 0.03
 @dataclass
 class Timetable:
     """The division of a run's time, from now on, which the run's settings follow. given: the names of the options that
-    the user has decided; earlier: seconds that the run has taken before this command.
+    the user has decided; earlier: seconds that the run has taken before this command; entered: when it entered the
+    frontier, in this command.
     """
 
     run: RunContext
@@ -48,6 +50,7 @@ class Timetable:
     given: Collection[str]
     rates: Rates
     earlier: float
+    entered: float | None = None
 
     @classmethod
     def begin(cls, run: RunContext, seconds: float, given: Collection[str]) -> Timetable:
@@ -100,6 +103,23 @@ class Timetable:
         self._apply(amounts)
         if step != SEARCH:
             self._say()
+        if step == FRONTIER:
+            self.entered = time.monotonic()
+
+    def another_seed(self) -> bool:
+        """Whether there is time for one more seed of all networks of the frontier, by what those so far took. If so it
+        is decided, and said."""
+        seeds = self.record.amounts.final_seeds
+        if self.entered is None or "final_seeds" in self.given or seeds >= MOST_SEEDS:
+            return False
+        if (time.monotonic() - self.entered) / seeds > self.left:
+            return False
+        amounts = replace(self.record.amounts, final_seeds=seeds + 1)
+        self.record = replace(self.record, amounts=amounts, spent=self.spent)
+        self.run.folder.write(self.record)
+        self._apply(amounts)
+        self.run.narrator.say(f"time: {duration(self.left)} left, enough for another seed of each network")
+        return True
 
     def _slower_at(self, macs: float) -> float:
         """How many times as long the networks of the frontier take as was foretold for any of their cost: the run's
@@ -136,7 +156,7 @@ class Timetable:
                 f"{search.confirm_seeds} seed(s); networks of {self.record.target_macs / 1e6:.3g} M multiply-adds"
             )
         if GROWTH in left:
-            plot = ", and the scaling plot" if settings.growth.plot_phi else ""
+            plot = ", and the scaling plot" if settings.growth.plot_phi else ", no scaling plot"
             say(f"  coefficients: {amounts.grid} trainings{plot}")
         final = settings.final
         say(

@@ -97,8 +97,8 @@ def read_model(path: Path) -> ModelRecord:
     said = read_metadata(path)
     if "arch" not in said:
         raise UserError(
-            f"{path}: holds no network that says what it is, as `scalenas train` writes it; "
-            "weights of others it takes with --weights"
+            f"{path}: not a trained network of this program, which is a .safetensors file in models/ or beside "
+            "train.json; docs/export.md shows how other programs use exported files"
         )
     with named_record(ModelRecord, path):
         return ModelRecord.from_json(said)

@@ -35,8 +35,9 @@ from experiments.report.trials import (
     spent,
 )
 from experiments.run.folder import STUDIES, RunFolder
+from experiments.run.models import model_name
 from experiments.tables.frontier import FrontierPoint, read_points
-from experiments.tables.standing import Standing, standing
+from experiments.tables.standing import NOT_PRETRAINED, Standing, standing
 from nas.files import read_bounded
 from nas.study.store import driver_lives
 from search_spaces import ArchSpec
@@ -92,6 +93,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "story": [
             *_verdict(guard, folder, placed),
             *_story(folder, record, told, points, (finished, trainings)),
+            *_what_now(folder, points, placed),
             *_passed_over(guard, folder, trials),
         ],
         "frontier": guard.part("compare.journal or frontier.csv", lambda: compared_data(points, trials), None),
@@ -150,9 +152,18 @@ def _story(
         lines += [told.training.sentence, story.trained_now(folder.name)]
     elif "train" in steps and not folder.has(TrainingRecord):
         lines.append(story.training(record))
+    return lines
+
+
+def _what_now(folder: RunFolder, points: Sequence[FrontierPoint], placed: Standing | None) -> list[str]:
+    """What to do with the trained networks, the advised one first; and whether a pretrained one is missing."""
     models = sorted(folder.models.glob("*.safetensors")) if folder.models.is_dir() else []
-    if models:
-        lines.append(story.models(folder.name, [file.stem for file in models]))
+    if not models:
+        return []
+    advised = model_name("baseline" if placed is None else placed.advised.label)
+    lines = [story.models(folder.name, [file.stem for file in models], advised)]
+    if placed is not None and not any(point.role == "pretrained" for point in points):
+        lines.append(NOT_PRETRAINED)
     return lines
 
 

@@ -104,10 +104,11 @@ def trained(result: TrainingRecord) -> str:
     )
 
 
-def models(run: str, names: Sequence[str]) -> str:
-    """Which trained networks the run folder holds, and what to do with them."""
+def models(run: str, names: Sequence[str], advised: str) -> str:
+    """Which trained networks the run folder holds, and what to do with them. advised: the name of the one to take,
+    which is preferred."""
     count = "one network" if len(names) == 1 else f"{len(names)} networks"
-    first = "baseline" if "baseline" in names else names[0]
+    first = advised if advised in names else "baseline" if "baseline" in names else names[0]
     file = f"{run}/models/{first}.safetensors"
     return (
         f"What now: the trained weights of {count} are in models/, each from the seed that is best on val. To name the "
@@ -147,13 +148,24 @@ def _trainings(count: int | None) -> str:
     return "" if count is None else f"; {count} training{' has' if count == 1 else 's have'} an accuracy so far"
 
 
+def _between(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+
+
 def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:
     """How the network grows, and what it and its family reach."""
     if found is None:
         line = "How to grow it has not been measured yet"
     else:
-        factors = f"depth by {found.alpha:.2f}, width by {found.beta:.2f} and resolution by {found.gamma:.2f}"
-        line = f"For twice the cost, the coefficients found multiply {factors}"
+        values = {"alpha": found.alpha, "beta": found.beta, "gamma": found.gamma}
+        depth, width, resolution = (
+            f"{value:.2f}" + _between((found.intervals or {}).get(name)) for name, value in values.items()
+        )
+        sure = "; 90 % intervals" if found.intervals else ""
+        line = (
+            f"For twice the cost, the coefficients found multiply depth by {depth}, width by {width} and resolution by "
+            f"{resolution}{sure}"
+        )
     own = [point for point in points if point.role in ("baseline", "family")]
     known = [point for point in points if point.role == "reference"]
     if not own:

@@ -16,6 +16,8 @@ from experiments.records.model import ImageFormat, MadeBy, ModelRecord, OpenedDa
 from experiments.records.training import Accuracies
 from experiments.run.context import RunContext
 from experiments.run.folder import RunFolder, package_versions
+from experiments.tables.frontier import read_points
+from experiments.tables.standing import standing
 from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Request
 from nas.training.checkpoint import save_tensors
@@ -88,6 +90,24 @@ def load_trained(text: str, *, plain: bool = False) -> Trained:
     return Trained(record, network.eval(), file)
 
 
+def other_advice(text: str) -> str | None:
+    """Where `text` is a run folder whose frontier advises another network than its baseline: a line that says so."""
+    table = Path(text) / "frontier.csv"
+    if (Path(text) / ModelRecord.FILE).is_file() or not table.is_file():
+        return None
+    placed = standing(read_points(table))
+    if placed is None or placed.advised is placed.own:
+        return None
+    file = RunFolder(Path(text)).models / f"{model_name(placed.advised.label)}.safetensors"
+    where = f": give {file} for that" if file.is_file() else ""
+    return f"{text}: this is the run's baseline; its report advises {placed.advised.label}{where}"
+
+
+def model_name(label: str) -> str:
+    """A network's label as the name of its file in models/."""
+    return _NAME.sub("_", label)
+
+
 def baseline_model(folder: RunFolder) -> Path | None:
     """The trained network of a run's baseline; None where the frontier has not trained it. Raises UserError where a
     file is damaged."""
@@ -130,7 +150,7 @@ def drop_seeds(run: RunContext) -> None:
 def _file(folder: RunFolder, name: str, arch: ArchSpec) -> Path:
     """Where the model of a network goes: under its name, and where another network has a name that is written alike,
     with its id."""
-    written = _NAME.sub("_", name)
+    written = model_name(name)
     file = folder.models / f"{written}.safetensors"
     if written != name and file.exists() and not _is_of(file, arch):
         return folder.models / f"{written}_{arch.id[:8]}.safetensors"

@@ -178,7 +178,9 @@ class WorkerPool:
             return
         self.looked, free = True, free_cores()
         if free < wanted:
-            self.narrator.say(f"this machine is busy: {free} of {wanted} cores are free for trainings")
+            self.narrator.say(
+                f"this machine is busy: {free} of {wanted} cores are free for trainings; forecasts are for it as it is"
+            )
 
     def _open(self, slots: Sequence[Slot]) -> ProbingExecutor:
         evaluator = self.problem.evaluator

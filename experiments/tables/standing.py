@@ -9,6 +9,12 @@ from experiments.tables.differences import OTHERS, Difference, difference
 from experiments.tables.frontier import SAME_COST, FrontierPoint
 from experiments.wording import in_units, percent
 
+NOT_PRETRAINED = (
+    "No pretrained network was compared. Where your classes are like those of its data, one may well be better: "
+    "--pretrained NAME=FILE fine-tunes it (with timm installed, NAME alone)."
+)
+"""What is said of a frontier without one."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -21,18 +27,25 @@ class Standing:
     def difference(self) -> Difference:
         return difference(self.own, self.best)
 
+    @property
+    def advised(self) -> FrontierPoint:
+        """The one to take: the baseline only where it is shown to be better, for the other took no search."""
+        return self.own if self.difference.is_gain else self.best
+
     def sentence(self, called: str) -> str:
-        """Which of the two to take, the baseline called as given. Where it is not shown to be better, that is the
-        opponent: it costs no more and took no search."""
-        own, best = (f"{percent(each.accuracy, each.std)} at {in_units(each.macs)}" for each in (self.own, self.best))
-        gap, split = self.difference, f"multiply-adds on {self.own.split}"
+        """Which of the two to take, and why; the baseline called as given."""
+        own, best = (
+            f"{percent(each.accuracy, each.std)} at {in_units(each.macs)} multiply-adds and {in_units(each.params)} "
+            "parameters" for each in (self.own, self.best)
+        )  # fmt: skip
+        gap, split = self.difference, f"on {self.own.split}"
         if gap.is_gain:
             return (
                 f"{called[0].upper()}{called[1:]} beats {self.best.label}, the best network beside it at about its "
                 f"cost or less: {own} {split} against {best}, {gap.words}."
             )
-        how = "worse" if gap.is_loss else "not shown to be better"
-        return f"Take {self.best.label} ({best} {split}) instead of {called} ({own}), which is {how}: {gap.words}."
+        how = "which is worse" if gap.is_loss else "which took a search and is not shown to be better"
+        return f"Take {self.best.label} ({best} {split}) instead of {called} ({own}), {how}: {gap.words}."
 
 
 def standing(points: Sequence[FrontierPoint]) -> Standing | None:

@@ -46,6 +46,8 @@ def draw_frontier(
     """
     if output.suffix not in SUFFIXES:
         raise UserError(f"{output}: a frontier is written as {', '.join(SUFFIXES)}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: there is no folder {output.parent}; make it first")
     archs: dict[str, ArchSpec] = {}
     points: list[FrontierPoint] = []
     for run in runs:

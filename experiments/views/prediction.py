@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from experiments.errors import UserError
 from experiments.run.models import Trained
 from experiments.tables.csv_rows import to_csv
 from experiments.views.trained import predict
+from nas.data.decode import suffixes
 from nas.data.summary import shown
 
 
@@ -35,6 +38,21 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def image_files(given: Sequence[str]) -> list[str]:
+    """The files, and of folders the images in them at any depth, by name. Raises UserError where a folder has none."""
+    found = []
+    for each in given:
+        folder = Path(each)
+        if not folder.is_dir():
+            found.append(each)
+            continue
+        inside = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in suffixes() and file.is_file())
+        if not inside:
+            raise UserError(f"{shown(each)}: no images in this folder")
+        found += inside
+    return found
 
 
 def predictions(model: Trained, images: Sequence[str], top: int) -> list[Prediction]:

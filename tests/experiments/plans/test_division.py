@@ -100,6 +100,7 @@ def test_later_steps_keep_to_the_time_that_is_left(of: Rates, left: float, size:
     assert steps["coefficients"] + steps["frontier"] <= left or grid.grid == min(amounts.grid, 7 * amounts.lengths)
     final = frontier_within(left, amounts, MACS, of)
     assert amounts.epochs <= final.final_epochs <= 100
+    assert final.final_seeds <= amounts.final_seeds or final.final_epochs >= 2 * amounts.final_epochs
     least = replace(final, final_seeds=1, final_epochs=amounts.epochs)
     assert step_seconds(final, MACS, of)["frontier"] <= left or final == least
     longer = replace(final, final_epochs=final.final_epochs + 1)

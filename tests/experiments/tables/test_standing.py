@@ -38,7 +38,8 @@ def test_a_clear_win_is_over_the_best_of_all_that_cost_no_more() -> None:
         point("elsewhere", 0.99, run="other"),
     ) == (
         "The network found beats plain, the best network beside it at about its cost or less: 90.0 % ± 0.1 at 1 M "
-        "multiply-adds on test against 88.0 % ± 0.1 at 1.05 M, +2.0 points (95 %: +1.8 to +2.2)."
+        "multiply-adds and 10 k parameters on test against 88.0 % ± 0.1 at 1.05 M multiply-adds and 10 k "
+        "parameters, +2.0 points (95 %: +1.8 to +2.2)."
     )
 
 
@@ -46,26 +47,46 @@ def test_a_clear_win_is_over_the_best_of_all_that_cost_no_more() -> None:
     ("other", "own", "words"),
     [
         (point("plain", 0.92, 670_000), POINT,
-         "Take plain (92.0 % ± 0.1 at 670 k multiply-adds on test) instead of the network found (90.0 % ± 0.1 at 1 M), "
+         "Take plain (92.0 % ± 0.1 at 670 k multiply-adds and 10 k parameters on test) "
+         "instead of the network found (90.0 % ± 0.1 at 1 M "
+         "multiply-adds and 10 k parameters), "
          "which is worse: -2.0 points (95 %: -2.2 to -1.8)."),
         (point("plain", 0.89, std=0.02), replace(POINT, std=0.02),
-         "Take plain (89.0 % ± 2.0 at 1 M multiply-adds on test) instead of the network found (90.0 % ± 2.0 at 1 M), "
-         "which is not shown to be better: +1.0 points (95 %: -3.5 to +5.5, not distinguishable)."),
+         "Take plain (89.0 % ± 2.0 at 1 M multiply-adds and 10 k parameters on test) "
+         "instead of the network found (90.0 % ± 2.0 at 1 M "
+         "multiply-adds and 10 k parameters), "
+         "which took a search and is not shown to be better: +1.0 points (95 %: -3.5 to +5.5, not distinguishable)."),
         (point("plain", 0.91, n=1, std=0.0), replace(POINT, n=1, std=0.0),
-         "Take plain (91.0 % at 1 M multiply-adds on test) instead of the network found (90.0 % at 1 M), "
-         "which is not shown to be better: -1.0 points (one seed: no interval)."),
+         "Take plain (91.0 % at 1 M multiply-adds and 10 k parameters on test) "
+         "instead of the network found (90.0 % at 1 M "
+         "multiply-adds and 10 k parameters), "
+         "which took a search and is not shown to be better: -1.0 points (one seed: no interval)."),
         (point("plain", 0.89, n=1, std=0.0), replace(POINT, n=1, std=0.0),
-         "Take plain (89.0 % at 1 M multiply-adds on test) instead of the network found (90.0 % at 1 M), "
-         "which is not shown to be better: +1.0 points (one seed: no interval)."),
+         "Take plain (89.0 % at 1 M multiply-adds and 10 k parameters on test) "
+         "instead of the network found (90.0 % at 1 M "
+         "multiply-adds and 10 k parameters), "
+         "which took a search and is not shown to be better: +1.0 points (one seed: no interval)."),
         (point("plain", 0.90, n=1, std=0.0), replace(POINT, n=1, std=0.0),
-         "Take plain (90.0 % at 1 M multiply-adds on test) instead of the network found (90.0 % at 1 M), "
-         "which is not shown to be better: +0.0 points (one seed: no interval)."),
+         "Take plain (90.0 % at 1 M multiply-adds and 10 k parameters on test) "
+         "instead of the network found (90.0 % at 1 M "
+         "multiply-adds and 10 k parameters), "
+         "which took a search and is not shown to be better: +0.0 points (one seed: no interval)."),
     ],
 )  # fmt: skip
 def test_the_opponent_is_to_be_taken_unless_it_is_clearly_beaten(
     other: FrontierPoint, own: FrontierPoint, words: str
 ) -> None:
     assert verdict(other, own=own) == words
+
+
+def test_the_one_advised_is_that_of_the_sentence() -> None:
+    for other in (point("plain", 0.88), point("plain", 0.92)):
+        placed = standing([POINT, other])
+        assert placed is not None
+        assert placed.sentence("the network found").startswith(f"Take {placed.advised.label} ") == (
+            other.accuracy > 0.9
+        )
+        assert placed.advised == max(POINT, other, key=lambda each: each.accuracy)
 
 
 def test_without_a_baseline_or_an_opponent_nothing_is_said() -> None:

@@ -19,7 +19,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from experiments.run.models import load_trained
+from experiments.records.model import ModelRecord
+from experiments.run.models import load_trained, other_advice
+from experiments.tables.frontier import FrontierPoint, points_csv
 from nas.data.levels import Levels
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
@@ -175,19 +177,47 @@ def test_another_folder_of_some_of_the_classes(scalenas: Run, trained: Path, tmp
     expect_mistake(scalenas("evaluate", trained / "r", root), "'blue'", "none of the network's", "dark, light, red")
 
 
+def test_of_a_folder_all_images_are_predicted(scalenas: Run, trained: Path) -> None:
+    folder = trained / "photos"
+    (folder / "notes.txt").touch()
+    files = sorted(str(file) for file in folder.rglob("*.png"))
+    for given in (files, [folder]):
+        status, out, err = scalenas("predict", trained / "r", *given, "--top", "1", "--json")
+        assert status == 0, err
+        assert [each["image"] for each in json.loads(out)] == files
+
+
+def test_of_a_run_that_advises_another_network_that_is_said(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained / "r", run)
+    point = FrontierPoint(
+        "baseline", "baseline", "run", "photos", "test", 1, "fast", 3, 0.5, 0.01, 10**5, 10**4, 8, "0", ram=1, flash=1
+    )
+    for accuracy, advised in ((0.7, True), (0.3, False)):
+        best = replace(point, label="plain_resnet, 2 M", role="reference", accuracy=accuracy, arch_id="1")
+        (run / "frontier.csv").write_text(points_csv([point, best]))
+        (run / ModelRecord.FILE).unlink(missing_ok=True)  # of a full training, which comes first
+        line = other_advice(str(run))
+        assert (line is not None and "its report advises plain_resnet, 2 M" in line) == advised
+    (run / "models").mkdir(exist_ok=True)
+    (run / "models" / "plain_resnet_2_M.safetensors").touch()
+    (run / "frontier.csv").write_text(points_csv([point, replace(best, accuracy=0.7)]))
+    assert f"give {run / 'models' / 'plain_resnet_2_M.safetensors'}" in str(other_advice(str(run)))
+
+
 def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path: Path) -> None:
     image = trained / "photos" / "red" / "0.png"
     (tmp_path / "empty").mkdir()
     expect_mistake(scalenas("predict", tmp_path / "empty", image), "no trained network in it", "scalenas train")
     expect_mistake(scalenas("predict", tmp_path / "none", image), "no such file or folder")
     save_file({"a": torch.ones(1)}, tmp_path / "bare.safetensors")
-    expect_mistake(scalenas("predict", tmp_path / "bare.safetensors", image), "holds no network that says what it is")
+    expect_mistake(scalenas("predict", tmp_path / "bare.safetensors", image), "not a trained network of this program")
     (tmp_path / "text.safetensors").write_text("hello")
     expect_mistake(scalenas("evaluate", tmp_path / "text.safetensors", trained / "photos"), "text.safetensors")
     (tmp_path / "a.png").write_bytes(b"no picture")
     expect_mistake(scalenas("predict", trained / "r", image, tmp_path / "a.png"), "a.png", "not an image")
     expect_mistake(scalenas("predict", trained / "r", tmp_path / "b.png"), "b.png", "No such file")
-    expect_mistake(scalenas("predict", trained / "r", tmp_path), "directory")
+    expect_mistake(scalenas("predict", trained / "r", image, tmp_path / "empty"), "empty: no images in this folder")
     expect_mistake(scalenas("predict", trained / "r", "/dev/zero"), "/dev/zero", "no regular file")
     os.mkfifo(tmp_path / "pipe")
     expect_mistake(scalenas("predict", trained / "r", tmp_path / "pipe"), "no regular file")
