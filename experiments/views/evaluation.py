@@ -87,7 +87,17 @@ def write_evaluation(found: Evaluation, folder: Path) -> list[Path]:
     mistakes = pd.DataFrame(
         [_mistake(*each) for each in found.mistakes(_MISTAKES)], columns=["image", "class", "taken_for", "probability"]
     )
-    tables = {"classes.csv": pd.DataFrame(class_rows(found)), "confusion.csv": confusion, "mistakes.csv": mistakes}
+    sure, predicted = found.probabilities.max(1)
+    everything = pd.DataFrame({
+        "image": found.names,
+        "class": [names[i] for i in found.labels.tolist()],
+        "predicted": [names[i] for i in predicted.tolist()],
+        "probability": [round(each, 6) for each in sure.tolist()],
+    })  # fmt: skip
+    tables = {
+        "classes.csv": pd.DataFrame(class_rows(found)), "confusion.csv": confusion, "mistakes.csv": mistakes,
+        "images.csv": everything,
+    }  # fmt: skip
     with from_user():
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():

@@ -20,6 +20,8 @@ from experiments.run.folder import STUDIES, RunFolder
 from nas.study.attributes import measured, stored_request
 from nas.study.store import driver_lives, read_study
 
+_BEST = "best single training"
+
 
 def run_status(folder: RunFolder) -> dict[str, Any]:
     """The state of each study, the best trial so far, what its values are, and which results are there. Trials that no
@@ -32,6 +34,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "data": record.data.name,
         "metric": record.measured,
         "updated": record.updated,
+        "at_work": lives,
         "asked_trials": record.asked("discover").trials,
         "studies": {
             name: _study(folder, name, lives or record.asked(name).storage is not None)
@@ -50,11 +53,15 @@ def status_table(status: dict[str, Any]) -> Table:
     title = f"{status['run']} ({status['data']}, last started {status['updated']})"
     table = Table(title=Text(title, style="table.title"), title_justify="left")  # a name is no markup
     left = any(study["states"]["left"] for study in status["studies"].values())
-    columns = ("step", "complete", "running", *(["left"] if left else []), "failed", "pruned", "best")
+    columns = ("step", "complete", "running", *(["left"] if left else []), "failed", "pruned", _BEST)
     for name in columns:
-        table.add_column(name, justify="left" if name in ("step", "best") else "right")
+        table.add_column(name, justify="left" if name in ("step", _BEST) else "right")
+    results = [name for name in ("baseline", "coefficients", "frontier", "train") if status[name]]
+    told = f"results: {', '.join(results)}, see report.html" if results else "no results yet"
+    lines = [f"{'a command is at work' if status['at_work'] else 'no command is at work'}; {told}"]
     if left:
-        table.caption = "left: begun by a driver that has ended; the same command trains them again"
+        lines.append("left: begun by a driver that has ended; the same command trains them again")
+    table.caption, table.caption_justify = "\n".join(lines), "left"
     for name, study in status["studies"].items():
         states = study["states"]
         best = study["best"]

@@ -105,8 +105,12 @@ def test_the_tables_agree_with_one_another(scalenas: Run, trained: Path, tmp_pat
     sure = [each["probability"] for each in found["mistakes"]]
     assert sure == sorted(sure, reverse=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "classes.csv", "confusion.csv", "confusion.png", "mistakes.csv",
+        "classes.csv", "confusion.csv", "confusion.png", "images.csv", "mistakes.csv",
     ]  # fmt: skip
+    images = list(csv.DictReader((tmp_path / "out" / "images.csv").open()))
+    assert len({row["image"] for row in images}) == len(images) == found["images"]
+    right = sum(row["class"] == row["predicted"] for row in images)
+    assert right / len(images) == pytest.approx(found["value"])
     rows = list(csv.reader((tmp_path / "out" / "confusion.csv").open()))
     assert rows[0] == ["class", *NAMES]
     assert np.array_equal(np.array(rows[1:])[:, 1:].astype(int), confusion)
@@ -187,7 +191,7 @@ def test_of_a_folder_all_images_are_predicted(scalenas: Run, trained: Path) -> N
         assert [each["image"] for each in json.loads(out)] == files
 
 
-def test_of_a_run_that_advises_another_network_that_is_said(scalenas: Run, trained: Path, tmp_path: Path) -> None:
+def test_of_a_run_that_advises_another_network_that_is_said(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained / "r", run)
     point = FrontierPoint(
