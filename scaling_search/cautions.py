@@ -71,7 +71,7 @@ def _validation(found: CoefficientSearch, val_images: int | None) -> list[str]:
     seen = 2 * math.sqrt(accuracy * (1 - accuracy) / val_images)
     return [
         f"with {val_images} validation images a difference below {100 * seen:.1f} points may be chance; "
-        f"to tell {100 * WANTED:.1f} points apart takes about {needed}"
+        f"to tell {100 * WANTED:.1f} points apart takes about {needed:,} of them"
     ]
 
 

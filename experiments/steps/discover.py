@@ -370,9 +370,10 @@ def _announce(run: RunContext, search: Search, figure: Figure, bounds: Sequence[
     space = search.space
     whole = [choice for choice in space.choices if "." not in choice.name]
     if whole or not isinstance(space, StagedSpace):
-        say(f"space: {space.name}, {space.size:.2g} encodings")
+        say(f"space: {space.name}, {space.size:.2g} combinations of choices")
         if whole:
-            say("plans: " + "; ".join(f"{choice.name} {', '.join(map(str, choice.values))}" for choice in whole))
+            choices = "; ".join(f"{choice.name} {', '.join(map(str, choice.values))}" for choice in whole)
+            say(f"  for the whole network: {choices}")
     else:
         widths = " ".join(str(stage.channels) for stage in space.base.stages)
         say(f"space: {space.name}, {size_in_words(space)}, base widths {widths}")
@@ -393,12 +394,12 @@ def _price(search: Search, figure: Figure) -> str:
     """What the score makes of a network of twice the target's cost, and the bound on MACs, in words."""
     score = search.score
     if figure.name == "macs" and search.space.equal_macs is not None:
-        return "price: none, for all networks of this space cost about the same, whatever --score and --exponent are"
+        return "score: accuracy alone decides, for all networks of this space cost about the same"
     if score.form == "power":
         needed = score(1.0, score.target_macs) / score(1.0, 2 * score.target_macs)
         price = f"at twice the target a network scores the same with {needed:.2f} times the accuracy"
     else:
         price = f"at twice the target a network loses {100 * -score(0.0, 2 * score.target_macs):.0f} points"
     if search.max_macs is None or figure.name != "macs":
-        return f"price: {price}"
-    return f"price: {price}; above {search.max_macs / 1e6:.3g} M MACs none is trained (--max-macs)"
+        return f"score: {price}"
+    return f"score: {price}; above {search.max_macs / 1e6:.3g} M MACs none is trained (--max-macs)"
