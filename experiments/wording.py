@@ -28,6 +28,8 @@ def size(count: float) -> str:
     return f"{count / 1e3:.3g} kB"
 
 
+FOUND = "the network found"
+"""How sentences call a baseline that a search found."""
 _PUBLISHED = (
     (r"efficientnet_v2_([a-z]+)", lambda found: f"EfficientNetV2-{found[1].upper()}"),
     (r"efficientnet_(b\d|lite\d)", lambda found: f"EfficientNet-{found[1].capitalize()}"),
@@ -42,7 +44,6 @@ _PUBLISHED = (
     (r"resnet(\d+)", lambda found: f"ResNet-{found[1]}"),
     (r"plain_resnet", lambda _: "plain ResNet"),
     (r"plain_mbconv", lambda _: "plain MBConv"),
-    (r"baseline", lambda _: "this run's network"),
     (r"\(1\.2, 1\.1, 1\.15\)", lambda _: "EfficientNet's (1.2, 1.1, 1.15)"),
 )
 """Names of known networks as the command has them, and as their papers do."""
@@ -50,14 +51,20 @@ _PUBLISHED = (
 
 def as_published(label: str) -> str:
     """A point's label with the names of known networks as people write them, and of a path its last part:
-    `mobilenet_v2, pretrained` is `MobileNetV2, pretrained`, `runs/mine` and `nets/mine.json` are `mine`, and
-    `baseline`, which would be read as what is to be beaten, is `this run's network`. For pictures; where a name is to
-    be typed it stays as the command has it.
+    `mobilenet_v2, pretrained` is `MobileNetV2, pretrained`, `runs/mine` and `nets/mine.json` are `mine`. For pictures;
+    where a name is to be typed it stays as the command has it.
     """
     label = re.sub(r"(?<![^\s,])(?:[\w.~-]*/)*([\w.~-]+?)(?:\.json)?(?![^\s,])", r"\1", label)
     for name, written in _PUBLISHED:
         label = re.sub(rf"(?<![\w.-]){name}(?![\w.-])", written, label)
     return label
+
+
+def drawn_name(label: str, role: str) -> str:
+    """A point's name in pictures, as `as_published`; the run's baseline, which would be read as what is to be beaten,
+    is `this run's network`."""
+    own = re.sub(r"\bbaseline\b", "this run's network", label) if role in ("baseline", "distilled") else label
+    return as_published(own)
 
 
 def duration(seconds: float) -> str:

@@ -65,8 +65,31 @@ class Exported:
             "channels": self.arch.input_channels,
             **{name: list(value) for name, value in known.items() if value is not None},
             **told,
-            **({"usage": _usage(told, prepares=self.prepares)} if told else {}),
+            **({"usage": self._usage(told)} if self._is_plain else {}),
         }
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether two sentences can say how images are given: colours or grey, of 8 bits."""
+        return (
+            self.record is not None
+            and self.record.images.channels in (1, 3)
+            and (Levels.from_json(self.record.images.levels).deep == 0)
+        )
+
+    def _usage(self, facts: Mapping[str, Any]) -> str:
+        """In words, for whoever has the file alone: from an image to the outputs."""
+        sizes = ", then to ".join(f"{side} x {side} ({method})" for side, method in facts["resize"])
+        given = "as (value / 255 - mean) / std of each channel, float32, NCHW"
+        if self.prepares:
+            given = "as uint8, NHWC"
+        elif facts["colours"] == "grey" and self.arch.input_channels > 1:
+            given += f", the grey repeated in {self.arch.input_channels} channels"
+        return (
+            f"Decode an image as {facts['colours']}, turned as its EXIF says, transparency on a background of "
+            f"{facts['background']}; {_SQUARES[facts['crop']]}, resize it to {sizes}, antialiased, and give it "
+            f"{given}. The outputs are scores of the classes, in their order; softmax makes them probabilities."
+        )
 
     @property
     def _input(self) -> dict[str, Any]:
@@ -153,16 +176,6 @@ _SQUARES = {
     "pad": "pad it to a square with black",
     "stretch": "stretch it to a square",
 }
-
-
-def _usage(facts: Mapping[str, Any], *, prepares: bool) -> str:
-    """In a sentence for whoever has the file alone: from an image to the outputs."""
-    sizes = ", then to ".join(f"{side} x {side} ({method})" for side, method in facts["resize"])
-    given = "as uint8, NHWC" if prepares else "as (value / 255 - mean) / std of each channel, float32, NCHW"
-    return (
-        f"Decode an image as {facts['colours']}, {_SQUARES[facts['crop']]}, resize it to {sizes}, antialiased, and "
-        f"give it {given}. The outputs are scores of the classes, in their order; softmax makes them probabilities."
-    )
 
 
 def load_exported(text: str, weights: str | None, num_classes: int | None, resolution: int | None) -> Exported:

@@ -148,7 +148,7 @@ class TrainingOptions:
         help="Share of training images in short trainings.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="Search cut-down versions of a pretrained one.", commands=POOLED,
+        help="Begin with parts of this pretrained network.", commands=POOLED,
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
         help="accuracy, balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
@@ -337,7 +337,7 @@ class FinalOptions:
         help="Also fine-tune this network; may be repeated.", commands=(*COMPARING, "fidelity"),
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
-        help="Also distil the baseline and its family from it.", commands=COMPARING,
+        help="Also let our networks imitate this teacher.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))

@@ -25,7 +25,7 @@ from experiments.tables.frontier import (
     protocol,
 )
 from experiments.terminal import printable
-from experiments.wording import as_published, in_units, measured_by
+from experiments.wording import drawn_name, in_units, measured_by
 from nas.pareto import knee, pareto_front
 
 
@@ -119,7 +119,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
-    unnamed = [point for curve in known_curves(measured) for point in curve[:-1]]  # the costliest has the name
+    unnamed = [point for curve in known_curves(measured, axis) for point in curve[:-1]]  # the costliest has the name
     names = [name._replace(rank=0) if point in unnamed else name for name, point in zip(names, points, strict=True)]
     write_names(axes, names, [_line(axis, front), *lines, *in_int8])
     return figure
@@ -152,7 +152,7 @@ def _draw_families(axes: Axes, axis: Axis, points: Sequence[FrontierPoint], runs
 
 
 def _draw_known(axes: Axes, axis: Axis, points: Sequence[FrontierPoint]) -> list[Line]:
-    lines = [_line(axis, curve) for curve in known_curves(points)]
+    lines = [_line(axis, curve) for curve in known_curves(points, axis)]
     for line in lines:
         axes.plot(*line, color=_STYLE["reference"].color, linestyle=":", lw=1, zorder=1.5)
     return lines
@@ -193,7 +193,7 @@ def _draw_int8(axes: Axes, axis: Axis, measured: Sequence[FrontierPoint]) -> lis
 
 def _name(axis: Axis, point: FrontierPoint, leads: bool, ringed: bool, runs: Runs) -> Name:
     # Where colours tell the runs apart the names need not.
-    text = as_published(point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label)
+    text = drawn_name(point.label.removeprefix(f"{point.run}: ") if point.run in runs else point.label, point.role)
     rank = max(_RANKS[point.role], 2 if leads and point.role != "candidate" else 0)
     reach = math.sqrt(_RING if ringed else _STYLE[point.role].size) / 2
     return Name(text, _cost(axis, point), 100 * point.accuracy, 100 * point.std, reach, rank)

@@ -109,12 +109,16 @@ class Timetable:
     def another_seed(self) -> bool:
         """Whether there is time for one more seed of all networks of the frontier, by what those so far took. If so it
         is decided, and said."""
-        seeds = self.record.amounts.final_seeds
-        if self.entered is None or "final_seeds" in self.given or seeds >= MOST_SEEDS:
+        amounts, macs = self.record.amounts, float(self.record.target_macs)
+        with_teacher = self.run.settings.final.teacher is not None  # which may be another one then
+        if self.entered is None or with_teacher or "final_seeds" in self.given or amounts.final_seeds >= MOST_SEEDS:
             return False
-        if (time.monotonic() - self.entered) / seeds > self.left:
+        foretold, one = (
+            step_seconds(each, macs, self.rates)[FRONTIER] for each in (amounts, replace(amounts, final_seeds=1))
+        )
+        if (time.monotonic() - self.entered) * one / foretold > self.left:
             return False
-        amounts = replace(self.record.amounts, final_seeds=seeds + 1)
+        amounts = replace(amounts, final_seeds=amounts.final_seeds + 1)
         self.record = replace(self.record, amounts=amounts, spent=self.spent)
         self.run.folder.write(self.record)
         self._apply(amounts)
@@ -268,7 +272,7 @@ def _rates(run: RunContext, target: float) -> Rates:
     if speed is None or images is None:
         raise UserError("--budget: no network could be timed on this machine; give numbers of trainings instead")
     share, final = run.settings.training.train_fraction, run.settings.final
-    ways = {entry.label: len(entry.plans) for entry in opponents(run, final.references, target)}
+    ways = {entry.label.split(", ")[0]: len(entry.plans) for entry in opponents(run, final.references, target)}
 
     def seconds(macs: float, epochs: int, part: float = share) -> float:
         return training_seconds(speed, macs, Fidelity(epochs, part), images)

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.records.record import Record
 from experiments.records.values import ABSENT, Amount, Classes, Count, Share
+from experiments.wording import FOUND
 from nas.evaluation import Fidelity
 from search_spaces import ArchSpec, format_blocks
 
@@ -55,7 +56,7 @@ class BaselineRecord(Record):
     @property
     def called(self) -> str:
         """How sentences call it."""
-        return "the network given" if self.accuracy is None else "the network found"
+        return "the network given" if self.accuracy is None else FOUND
 
     def to_json(self) -> dict[str, Any]:
         """As `Record.to_json`; nothing of trainings where there were none."""

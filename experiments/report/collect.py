@@ -37,7 +37,7 @@ from experiments.report.trials import (
 from experiments.run.folder import STUDIES, RunFolder
 from experiments.run.models import model_name
 from experiments.tables.frontier import FrontierPoint, read_points
-from experiments.tables.standing import NOT_PRETRAINED, Standing, standing
+from experiments.tables.standing import NOT_PRETRAINED, Standing, lacks_pretrained, standing
 from nas.files import read_bounded
 from nas.study.store import driver_lives
 from search_spaces import ArchSpec
@@ -162,7 +162,7 @@ def _what_now(folder: RunFolder, points: Sequence[FrontierPoint], placed: Standi
         return []
     advised = model_name("baseline" if placed is None else placed.advised.label)
     lines = [story.models(folder.name, [file.stem for file in models], advised)]
-    if placed is not None and not any(point.role == "pretrained" for point in points):
+    if placed is not None and lacks_pretrained(placed, points):
         lines.append(NOT_PRETRAINED)
     return lines
 

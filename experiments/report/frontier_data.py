@@ -8,7 +8,7 @@ from typing import Any
 from experiments.report.drawing import stage_words
 from experiments.tables.differences import differences
 from experiments.tables.frontier import AXES, SAME_COST, FrontierPoint, known_curves, measured_points
-from experiments.wording import as_published, measured_by
+from experiments.wording import drawn_name, measured_by
 from nas.pareto import hypervolume, knee, pareto_front
 from search_spaces import ArchSpec
 
@@ -37,7 +37,7 @@ def frontier_data(
         "accuracy": f"{measured[0].split} {measured_by(measured[0].recipe)}" if measured else "accuracy",
         "points": [_point(point, axis.of(point) or 0.0, archs, curves) for point in shown],
         "front": [shown.index(measured[i]) for i in front],
-        "known": [[shown.index(point) for point in curve] for curve in known_curves(measured)],
+        "known": [[shown.index(point) for point in curve] for curve in known_curves(measured, axis)],
         "knee": None if top is None else shown.index(measured[top]),
         "volumes": volumes(measured, x),
         "differences": [str(each) for each in differences(measured)],
@@ -63,7 +63,8 @@ def _point(
 ) -> dict[str, Any]:
     arch = archs.get(point.arch_id)
     return {
-        "label": as_published(point.label), "role": point.role, "run": point.run, "x": cost, "y": point.accuracy,
+        "label": drawn_name(point.label, point.role), "role": point.role, "run": point.run, "x": cost,
+        "y": point.accuracy,
         "std": point.std if point.n > 1 else 0.0, "n": point.n, "split": point.split, "data": point.data,
         "epochs": point.epochs, "recipe": point.recipe, "macs": point.macs or None, "params": point.params or None,
         "activations": point.activations, "latency_ms": point.latency_ms, "ram": point.ram, "flash": point.flash,

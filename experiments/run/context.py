@@ -104,9 +104,9 @@ class RunContext:
         """What is kept of every network that is trained."""
         return self.macs, self.params
 
-    @cached_property
+    @property
     def executor(self) -> Executor:
-        """What trains; started when the first training is asked for."""
+        """What trains; started when the first training is asked for, and again after `close_pool`."""
         return self.pool.executor
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,9 @@ def other_advice(text: str) -> str | None:
     table = Path(text) / "frontier.csv"
     if (Path(text) / ModelRecord.FILE).is_file() or not table.is_file():
         return None
-    placed = standing(read_points(table))
+    placed = None
+    with suppress(UserError):  # whoever asks for the baseline gets it, whatever the table is
+        placed = standing(read_points(table))
     if placed is None or placed.advised is placed.own:
         return None
     file = RunFolder(Path(text)).models / f"{model_name(placed.advised.label)}.safetensors"

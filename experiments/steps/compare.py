@@ -30,7 +30,7 @@ from experiments.run.models import drop_seeds, keep_models
 from experiments.run.teacher import check_teacher, open_teacher, taught
 from experiments.tables.differences import differences, differences_csv
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
-from experiments.tables.standing import NOT_PRETRAINED, standing
+from experiments.tables.standing import NOT_PRETRAINED, lacks_pretrained, standing
 from experiments.wording import percent
 from nas.evaluation import Request, with_int8
 from nas.files import replace_text
@@ -169,7 +169,7 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
         run.narrator.say(str(each))
     placed, baseline = standing(points), run.folder.find(BaselineRecord)
     if placed is not None and baseline is not None:
-        if not any(point.role == "pretrained" for point in points):
+        if run.pool.images is not None and lacks_pretrained(placed, points):
             run.narrator.say(NOT_PRETRAINED)
         run.narrator.say(placed.sentence(baseline.called))
     run.results_written()

@@ -147,17 +147,18 @@ def merge_points(old: Sequence[FrontierPoint], new: Sequence[FrontierPoint]) -> 
     candidates beside it, and what was distilled.
     """
     again = {(point.label, point.role) for point in new}
+    again |= {(point.label, "reference") for point in new if point.role == "given"}  # as earlier versions had them
     before, now = ({(p.arch_id, p.recipe) for p in points if p.role == "baseline"} for points in (old, new))
     gone = _OF_BASELINE if now - before else ()
     return [p for p in old if (p.label, p.role) not in again and p.role not in gone] + list(new)
 
 
-def known_curves(points: Sequence[FrontierPoint]) -> list[list[FrontierPoint]]:
-    """The known networks that a run has trained at several costs, each with its points by cost."""
+def known_curves(points: Sequence[FrontierPoint], axis: Axis) -> list[list[FrontierPoint]]:
+    """The known networks that a run has trained at several costs, each with its points by their place on the axis."""
     known = [point for point in points if point.role == "reference"]
     curves: dict[tuple[str, str], list[FrontierPoint]] = defaultdict(list)
-    for point in sorted(known, key=lambda point: point.macs):
-        curves[point.run, point.label.split(",")[0]].append(point)
+    for point in sorted(known, key=lambda point: axis.of(point) or 0.0):
+        curves[point.run, point.label.removeprefix(f"{point.run}: ").split(", ")[0]].append(point)
     return [curve for curve in curves.values() if len(curve) > 1]
 
 

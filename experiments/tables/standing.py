@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from experiments.tables.differences import OTHERS, Difference, difference
 from experiments.tables.frontier import SAME_COST, FrontierPoint
-from experiments.wording import in_units, percent
+from experiments.wording import FOUND, in_units, percent
 
 NOT_PRETRAINED = (
-    "No pretrained network was compared. Where your classes are like those of its data, one may well be better: "
+    "No pretrained network was compared. Where your classes are like those that it was trained on, it may be better: "
     "--pretrained NAME=FILE fine-tunes it (with timm installed, NAME alone)."
 )
 """What is said of a frontier without one."""
@@ -29,7 +29,7 @@ class Standing:
 
     @property
     def advised(self) -> FrontierPoint:
-        """The one to take: the baseline only where it is shown to be better, for the other took no search."""
+        """The one to take: the baseline only where it is shown to be better."""
         return self.own if self.difference.is_gain else self.best
 
     def sentence(self, called: str) -> str:
@@ -44,8 +44,14 @@ class Standing:
                 f"{called[0].upper()}{called[1:]} beats {self.best.label}, the best network beside it at about its "
                 f"cost or less: {own} {split} against {best}, {gap.words}."
             )
-        how = "which is worse" if gap.is_loss else "which took a search and is not shown to be better"
+        searched = "took a search and " if called == FOUND and self.best.role != "given" else ""
+        how = "which is worse" if gap.is_loss else f"which {searched}is not shown to be better"
         return f"Take {self.best.label} ({best} {split}) instead of {called} ({own}), {how}: {gap.words}."
+
+
+def lacks_pretrained(placed: Standing, points: Sequence[FrontierPoint]) -> bool:
+    """Whether neither a pretrained network nor parts of one are among the points."""
+    return "from=" not in placed.own.recipe and not any(point.role == "pretrained" for point in points)
 
 
 def standing(points: Sequence[FrontierPoint]) -> Standing | None:

@@ -27,7 +27,7 @@ def summary(found: Evaluation) -> str:
     before = "" if found.before is None else f"; the training measured {100 * found.before:.2f} %"
     other = "" if found.same_data else "; not the images that it was trained on"
     if found.same_data and "train" in found.splits:
-        other = "; it was trained on some of these, so that new images will do worse"
+        other = "; the network was trained on some of these: expect less on new images"
     return f"{metric_words(found.metric)} {100 * found.value:.2f} % on {images}{before}{other}"
 
 

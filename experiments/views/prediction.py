@@ -41,14 +41,18 @@ class Prediction:
 
 
 def image_files(given: Sequence[str]) -> list[str]:
-    """The files, and of folders the images in them at any depth, by name. Raises UserError where a folder has none."""
+    """The files, and of folders the images in them at any depth, by name, but for hidden ones. Raises UserError where a
+    folder has none."""
     found = []
     for each in given:
         folder = Path(each)
         if not folder.is_dir():
             found.append(each)
             continue
-        inside = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in suffixes() and file.is_file())
+        inside = sorted(
+            str(file) for file in folder.rglob("*")
+            if file.suffix.lower() in suffixes() and not file.name.startswith(".") and file.is_file()
+        )  # fmt: skip
         if not inside:
             raise UserError(f"{shown(each)}: no images in this folder")
         found += inside

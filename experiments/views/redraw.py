@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from experiments.errors import UserError, from_user
@@ -64,7 +65,9 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
 
 
 def _curves(folder: RunFolder, table: Path) -> list[Path]:
-    record, found = folder.read(), folder.find(CoefficientsRecord)
+    record, found = folder.read(), None
+    with suppress(UserError):  # only a number in the title is of it
+        found = folder.find(CoefficientsRecord)
     return curve_pictures(
         folder.path, read_curves(table), None if found is None else found.epochs,
         data=record.data.name or folder.name, metric=record.measured,

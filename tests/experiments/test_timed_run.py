@@ -125,3 +125,23 @@ def test_all_that_stands_on_the_frontier_counts(scalenas: Run, tmp_path: Path) -
         status, out, err = scalenas(*asked, "--dry-run", "--json", *more)
         assert status == 0, err
         assert 120 < json.loads(out)["seconds"] <= 240
+
+
+def test_time_left_goes_into_further_seeds(scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings take a small part of what was foretold: seeds are added until there are the most there may be."""
+    run = tmp_path / "run"
+    asked = (*RUN, "--run", run, "--target-macs", "100k", "--budget", "0.7m", "--confirm", "1", "--epochs", "1")
+    monkeypatch.setattr("experiments.plans.timetable.MOST_SEEDS", 3)
+    monkeypatch.setattr("experiments.plans.division.MOST_SEEDS", 1)
+    status, _, err = scalenas(*asked)
+    assert status == 0, err
+    assert "enough for another seed of each network" in err
+    assert {point.n for point in read_points(run / "frontier.csv")} == {3}
+    assert read_record(DivisionRecord, run / DivisionRecord.FILE).amounts.final_seeds == 3
+    done = trained(run)
+    assert scalenas(*asked)[0] == 0
+    assert trained(run) == done
+    # Who has decided on the seeds gets as many.
+    few = (*asked[: len(RUN)], "--run", tmp_path / "few", *asked[len(RUN) + 2 :], "--final-seeds", "1")
+    assert scalenas(*few)[0] == 0
+    assert {point.n for point in read_points(tmp_path / "few" / "frontier.csv")} == {1}

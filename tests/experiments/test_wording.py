@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.wording import as_published, countdown, duration, in_units, percent, size
+from experiments.wording import as_published, countdown, drawn_name, duration, in_units, percent, size
 from search_spaces import REFERENCE_NAMES
 
 
@@ -60,10 +60,17 @@ def test_every_known_network_has_its_papers_name_in_pictures() -> None:
 
 @pytest.mark.parametrize(
     ("label", "text"),
-    [("baseline", "this run's network"), ("mobilenet_v1, pretrained, 96 px", "MobileNetV1, pretrained, 96 px"),
+    [("baseline", "baseline"), ("mobilenet_v1, pretrained, 96 px", "MobileNetV1, pretrained, 96 px"),
      ("runs: plain_resnet, distilled", "runs: plain ResNet, distilled"), ("my_resnet50.json", "my_resnet50"),
      ("runs/mine, distilled", "mine, distilled"), ("/a/b.json", "b"), ("resnet1202", "ResNet-1202"),
      ('<b>"1"</b> 0', '<b>"1"</b> 0'), ("(1.2, 1.1, 1.15), phi 1", "EfficientNet's (1.2, 1.1, 1.15), phi 1")],
 )  # fmt: skip
 def test_only_whole_names_are_written_otherwise(label: str, text: str) -> None:
     assert as_published(label) == text
+
+
+def test_pictures_call_the_baseline_what_it_is_and_nothing_else_so() -> None:
+    assert drawn_name("baseline", "baseline") == "this run's network"
+    assert drawn_name("run: baseline, distilled", "distilled") == "run: this run's network, distilled"
+    assert drawn_name("baseline", "own") == "baseline"
+    assert drawn_name("runs/baseline", "given") == "baseline"

@@ -134,6 +134,8 @@ def test_every_program_has_its_facts_beside_it(tmp_path: Path) -> None:
     assert facts["resize"] == [[24, "bicubic"]]
     assert net.facts["resize"] == [[24, "bicubic"], [16, "bilinear"]]
     assert replace(net.prepared(), fixed=True).facts["resize"] == net.facts["resize"]
+    assert "pad it to a square" in facts["usage"]
+    assert ("as uint8" in facts["usage"], "float32" in net.facts["usage"]) == (True, True)
     assert facts["accuracy"] == {"val": 0.75, "test": 0.5}
     assert facts["provenance"]["training"]["recipe"] == "fast"
     other = load_exported(str(tmp_path / "model.safetensors"), None, None, 24)

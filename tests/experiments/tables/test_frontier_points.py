@@ -11,6 +11,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.tables.frontier import (
+    AXES,
     FrontierPoint,
     known_curves,
     merge_points,
@@ -108,7 +109,17 @@ def test_a_new_baseline_replaces_all_that_came_of_the_old_one() -> None:
 def test_a_known_network_at_several_costs_is_a_curve() -> None:
     dear = replace(POINT, label=f"{POINT.label}, 2 M", macs=2 * POINT.macs)
     scaled, other = replace(dear, role="family"), replace(dear, run="other")
-    assert known_curves([dear, scaled, POINT, other, replace(POINT, label="alone")]) == [[POINT, dear]]
+    points = [dear, scaled, POINT, other, replace(POINT, label="alone")]
+    assert known_curves(points, AXES["macs"]) == [[POINT, dear]]
+    assert known_curves([replace(POINT, params=1), replace(dear, params=0)], AXES["params"])[0][-1].params == 1
+    several = [replace(point, run="a, b", label=f"a, b: {name}") for point, name in ((POINT, "x"), (dear, "y"))]
+    assert known_curves(several, AXES["macs"]) == []  # two networks of a run whose name has a comma
+
+
+def test_what_earlier_versions_called_known_is_replaced_by_the_given() -> None:
+    old, other = replace(POINT, label="nets/mine.json"), replace(POINT, label="nets/other.json")
+    new = replace(old, role="given", accuracy=0.6)
+    assert merge_points([old, other], [new]) == [other, new]
 
 
 @pytest.mark.parametrize(

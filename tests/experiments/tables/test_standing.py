@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from experiments.tables.frontier import SAME_COST, FrontierPoint
 from experiments.tables.standing import standing
+from experiments.wording import FOUND
 
 POINT = FrontierPoint("net", "baseline", "mine", "digits", "test", 3, "fast", 3, 0.9, 0.001, 10**6, 10**4, 16, "0")
 
@@ -77,6 +78,16 @@ def test_the_opponent_is_to_be_taken_unless_it_is_clearly_beaten(
     other: FrontierPoint, own: FrontierPoint, words: str
 ) -> None:
     assert verdict(other, own=own) == words
+
+
+def test_only_what_was_searched_for_took_a_search() -> None:
+    equal = point("plain", 0.9, std=0.02)
+    own = replace(POINT, std=0.02)
+    given = replace(equal, role="given", label="runs/other")
+    for other, called, searched in ((equal, FOUND, True), (equal, "the network given", False), (given, FOUND, False)):
+        placed = standing([own, other])
+        assert placed is not None
+        assert ("took a search" in placed.sentence(called)) == searched
 
 
 def test_the_one_advised_is_that_of_the_sentence() -> None:

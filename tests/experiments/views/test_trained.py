@@ -207,6 +207,8 @@ def test_of_a_run_that_advises_another_network_that_is_said(trained: Path, tmp_p
     (run / "models" / "plain_resnet_2_M.safetensors").touch()
     (run / "frontier.csv").write_text(points_csv([point, replace(best, accuracy=0.7)]))
     assert f"give {run / 'models' / 'plain_resnet_2_M.safetensors'}" in str(other_advice(str(run)))
+    (run / "frontier.csv").write_text("label,role\nbaseline,baseline\n")
+    assert other_advice(str(run)) is None  # a damaged table keeps nobody from the network
 
 
 def test_models_and_images_that_cannot_be(scalenas: Run, trained: Path, tmp_path: Path) -> None:
