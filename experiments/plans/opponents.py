@@ -98,7 +98,8 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
 def _is_at_home(run: RunContext, target_macs: float) -> bool:
     """Whether a cost is about that of the run's baseline, or what was aimed at for it; any is where there is none."""
     found = run.folder.find(BaselineRecord)
-    aimed_at = found.target_macs if found is not None and found.cost_of in (None, "macs") else None
+    charged_macs = found is not None and found.cost in (None, float(found.macs))  # else the target is in other units
+    aimed_at = found.target_macs if found is not None and charged_macs else None
     homes = [] if found is None else [float(found.macs), *filter(None, [aimed_at])]
     return not homes or any(abs(target_macs / home - 1) <= _MISSED for home in homes)
 
