@@ -160,8 +160,8 @@ def frontier_within(
     seconds: float, amounts: Amounts, macs: float, rates: Rates, fixed: Collection[str] = ()
 ) -> Amounts:
     """The amounts with as many epochs of the frontier's trainings as fit into the wall seconds: from those of the short
-    ones to 100. Where not even these fit, with fewer seeds; where twice the planned epochs or more fit at one seed
-    more, with that one, so that the epochs are fewer again. fixed: which of final_epochs and final_seeds stay."""
+    ones to 100. There are fewer seeds where even the fewest epochs do not fit, and more, up to MOST_SEEDS, while twice
+    the planned epochs still fit. fixed: which of final_epochs and final_seeds stay."""
 
     def longest(seeds: int) -> Amounts | None:
         longer = [replace(amounts, final_seeds=seeds, final_epochs=epochs) for epochs in lengths]

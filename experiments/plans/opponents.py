@@ -82,7 +82,7 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     target = target_of(run) if target_macs is None else target_macs
     if not is_reference(name):
         return Entry(name, "given", network_plans(run, name, target, run.resolutions))
-    label = name if _is_at_home(run, target) else f"{name}, {in_units(target)}"
+    label = name if _costs_as_baseline(run, target) else f"{name}, {in_units(target)}"
     before = _trained_before(run, label, target)
     if before is not None:
         if not before.words:
@@ -95,13 +95,15 @@ def opponent(run: RunContext, name: str, target_macs: float | None) -> Entry:
     return Entry(label, "reference", chosen, (run.problem.from_scratch,))
 
 
-def _is_at_home(run: RunContext, target_macs: float) -> bool:
-    """Whether a cost is about that of the run's baseline, or what was aimed at for it; any is where there is none."""
+def _costs_as_baseline(run: RunContext, target_macs: float) -> bool:
+    """Whether a cost is about that of the run's baseline or its target; true where there is no baseline."""
     found = run.folder.find(BaselineRecord)
-    charged_macs = found is not None and found.cost in (None, float(found.macs))  # else the target is in other units
-    aimed_at = found.target_macs if found is not None and charged_macs else None
-    homes = [] if found is None else [float(found.macs), *filter(None, [aimed_at])]
-    return not homes or any(abs(target_macs / home - 1) <= _MISSED for home in homes)
+    if found is None:
+        return True
+    costs = [float(found.macs)]
+    if found.target_macs is not None and found.cost in (None, costs[0]):  # else the target is in another unit
+        costs.append(found.target_macs)
+    return any(abs(target_macs / cost - 1) <= _MISSED for cost in costs)
 
 
 def opponents(run: RunContext, names: Sequence[str], target_macs: float | None) -> list[Entry]:
