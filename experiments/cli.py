@@ -54,7 +54,7 @@ def cli() -> None:
 def run(data: str, **given: Any) -> None:
     """Run all three steps: baseline, scaling coefficients, frontier.
 
-    DATA is digits, or a folder with a folder of images per class.
+    DATA is a folder of class folders, or the word digits (8x8 images).
     """
     from experiments.pipeline import forecast_all, run_all  # noqa: PLC0415
 

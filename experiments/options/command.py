@@ -44,7 +44,7 @@ class CommonOptions:
     )
     preset: str | None = field(
         default=None,
-        metadata=Option(help="A preset or file of options; yours override it.", commands=TRAINING, metavar="NAME|FILE"),
+        metadata=Option(help="Options from a preset or file; typed ones win.", commands=TRAINING, metavar="NAME|FILE"),
     )
     as_json: bool = field(
         default=False, metadata=Option(help="Print the result as JSON.", commands=TRAINING, flag="--json")
@@ -64,13 +64,17 @@ class Flag(click.Option):
     def __init__(self, option: Declared, command: str, title: str) -> None:
         meaning, required = option.meaning(command), option.facts.get("required", False)
         only = [written(each.name, each.values) for each in option.facts.get("needs", ()) if isinstance(each, With)]
-        notes = [*([] if meaning.unset is None or required else [meaning.unset]), *(f"with {each}" for each in only)]
+        text = meaning.help
+        if only:
+            text = f"{text.removesuffix('.')} (with {', '.join(only)})."
+        if meaning.unset is not None and not required:
+            text += f" [{meaning.unset}]"
         given: dict[str, Any] = {"is_flag": True, "default": None}
         if option.kind is not bool:
             given = {"type": _click_type(option), "multiple": option.is_tuple and option.kind is str}
         super().__init__(
             [option.flag, option.name],
-            help=f"{meaning.help} [{'; '.join(notes)}]" if notes else meaning.help,
+            help=text,
             metavar=option.facts.get("metavar"),
             required=required,
             **given,

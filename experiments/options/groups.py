@@ -58,12 +58,12 @@ class GeneralOptions:
     arch: tuple[str, ...] = field(default=(), metadata=Option(
         help="A network's name (fitted to the data), a JSON file or a run.",
         commands=("run", "scale", "compare", "fidelity"), metavar="ARCH", told={
-            "run": Meaning("Network to use as the baseline; skips the search."),
+            "run": Meaning("Use this network as the baseline; do not search."),
             "scale": Meaning("The baseline to scale.", "the run's, else efficientnet_b0"),
             "compare": Meaning("A network to train; repeatable.", "the run's baseline and known ones"),
             "fidelity": Meaning("A network to rank beside those drawn; repeatable.")}))
     tensorboard: bool = field(default=False, metadata=Option(
-        help="Log to DIR/tensorboard, for TensorBoard to show.", commands=TRAINING))
+        help="Write TensorBoard logs into the run folder.", commands=TRAINING))
 
     def __post_init__(self) -> None:
         check(self)
@@ -76,14 +76,14 @@ class DataOptions:
     benchmark: str | None = field(default=None, metadata=Option(
         help="Search a published table (CSV) in place of DATA.", commands=("discover",), metavar="FILE"))
     resolution: str = field(default="auto", metadata=Option(
-        help="Image size; max:N: searched, at most N.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
+        help="Input size, or max:N to search up to N.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
         needs=(_IMAGES,),
         told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
     group: str | None = field(default=None, metadata=Option(
-        help="Images whose match is equal stay in one split.", commands=TRAINING, metavar="REGEX",
+        help="Keep files with the same REGEX match in one split.", commands=TRAINING, metavar="REGEX",
         needs=(_IMAGES, Where("files"))))
     crop: str = field(default="center", metadata=Option(
         help="Make images square: center, pad, stretch.", commands=TRAINING, metavar="NAME",
@@ -91,12 +91,13 @@ class DataOptions:
     grey: bool = field(default=False, metadata=Option(
         help="Convert images to one grey channel.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     no_flip: bool = field(default=False, metadata=Option(
-        help="Never mirror images, as for text or signs.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
+        help="Never mirror images; for text, signs and the like.", commands=TRAINING, needs=(_IMAGES, Where("files"))))
     max_unreadable: float = field(default=0.01, metadata=Option(
-        help="Stop if a larger share of files is bad.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
+        help="Stop above this share of unreadable files.", commands=TRAINING, metavar="SHARE", range=Range(0, 1),
         needs=(_IMAGES, Where("files"))))
     cache: str | None = field(default=None, metadata=Option(
-        help="Folder for decoded images.", commands=TRAINING, metavar="DIR", unset="cache/ in --run", needs=(_IMAGES,)))
+        help="Decoded images.", commands=TRAINING, metavar="DIR", unset="cache/ in the run folder",
+        needs=(_IMAGES,)))
 
     def __post_init__(self) -> None:
         check(self)
@@ -112,15 +113,15 @@ class PoolOptions:
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
         help="Parallel trainings.", commands=POOLED, metavar="N", range=Range(1, 4096),
-        unset="measured; CPU: one per core", needs=(Without("executor", ("inline",)), _IMAGES)))
+        unset="GPU: measured; CPU: 1 a core", needs=(Without("executor", ("inline",)), _IMAGES)))
     per_device: int | None = field(default=None, metadata=Option(
         help="Parallel trainings per device.", commands=POOLED, metavar="N", range=Range(1, 256),
         unset="measured", needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
-        help="Where: local, inline (this process), ray.", commands=POOLED, metavar="NAME",
+        help="local, inline (in this process) or ray.", commands=POOLED, metavar="NAME",
         known=("local", "inline", "ray"), needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
     ray_address: str | None = field(default=None, metadata=Option(
-        help="Ray cluster to use, or auto.", commands=POOLED, metavar="ADDRESS", unset="starts one here",
+        help="Ray cluster.", commands=POOLED, metavar="ADDRESS", unset="starts one",
         needs=(With("executor", ("ray",)),), aliases={"address": "--ray-address"}))
     trial_timeout: float | None = field(default=None, metadata=Option(
         help="Time limit of a training.", commands=POOLED, metavar="SECONDS", unit="seconds", range=Range(1, 10**7),
@@ -137,36 +138,38 @@ class TrainingOptions:
     """The short training of search and grid, and of the ways to fit a known network."""
 
     epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs per trial.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
+        help="Epochs for each.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
         unset="3 to 20, more for few images",
         needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
-            "discover": Meaning("Epochs per trial."),
+            "discover": Meaning("Epochs for each."),
             "scale": Meaning("Train the grid for N and for 2 N epochs."),
             "compare": Meaning("Epochs of short trainings that choose a fit."),
             "fidelity": Meaning("Epochs of the short training to judge.")}))
     train_fraction: float = field(default=1.0, metadata=Option(
-        help="Share of training images in short trainings.", commands=PROXIED, metavar="SHARE", range=SHARE,
+        help="Share of the images used in search and grid.", commands=PROXIED, metavar="SHARE", range=SHARE,
         needs=(_IMAGES, _FITTED)))
     inherit: str | None = field(default=None, metadata=Option(
-        help="Begin with parts of this pretrained network.", commands=POOLED,
+        help="Build networks from parts of a pretrained one.", commands=POOLED,
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     metric: str = field(default="accuracy", metadata=Option(
-        help="accuracy, balanced_accuracy, macro_f1 or int8.", commands=TRAINING, metavar="NAME",
-        known=("accuracy", "balanced_accuracy", "macro_f1", "int8"), needs=(_IMAGES, Without("evaluator")), told={
-            "train": Meaning("balanced_accuracy or macro_f1.")}))
+        help="Maximise accuracy, balanced_accuracy, macro_f1 or int8 (accuracy in int8).", commands=TRAINING,
+        metavar="NAME", known=("accuracy", "balanced_accuracy", "macro_f1", "int8"),
+        needs=(_IMAGES, Without("evaluator")), told={
+            "train": Meaning("Judge by accuracy, balanced_accuracy or macro_f1.")}))
     int8: bool = field(default=False, metadata=Option(
         help="Also measure accuracies in int8.", commands=("run", "discover", "compare"),
         needs=(_IMAGES, Without("evaluator"), Without("metric", ("int8",), because="all accuracies are in int8"),
                Where("something in int8")), told={
-            "run": Meaning("Count memory in int8; also test int8 accuracy."),
-            "discover": Meaning("Count memory in int8; also test int8 accuracy.")}))
+            "run": Meaning("Memory bounds in int8; test int8 accuracy too."),
+            "discover": Meaning("Memory bounds in int8; test int8 accuracy too.")}))
     class_weights: bool = field(default=False, metadata=Option(
-        help="Weight all classes equally in the loss.", commands=TRAINING, needs=(_IMAGES, Without("evaluator"))))
+        help="Give rare classes a larger weight in the loss.", commands=TRAINING,
+        needs=(_IMAGES, Without("evaluator"))))
     plain: bool = field(default=False, metadata=Option(
-        help="Do not use the compiled kernels (slower).", commands=TRAINING,
+        help="Train without scalenas' own kernels (slower).", commands=TRAINING,
         needs=(_IMAGES, Without("evaluator"), Where("a CPU"))))
     numerics: str = field(default="float32", metadata=Option(
-        help="On GPUs: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
+        help="GPU precision: float32, tf32, bfloat16.", commands=TRAINING, metavar="NAME",
         known=("float32", "tf32", "bfloat16"), needs=(_IMAGES, Without("evaluator"), Where("GPUs alone"))))
     evaluator: str | None = field(default=None, metadata=Option(
         help="Train with your code: see docs/extending.md.", commands=POOLED, metavar="MODULE:NAME",
@@ -188,15 +191,15 @@ class SearchOptions:
                Without("candidates", (0,), commands=("fidelity",))),
         told={"fidelity": Meaning("Draw from macro, edge, mnasnet, mbconv or module:function.")}))
     sampler: str = field(default="default", metadata=Option(
-        help="random, tpe, evolution, ppo, ...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
+        help="default, random, tpe, evolution, ppo...", commands=SEARCHING, metavar="NAME", needs=(_SEARCHED,)))
     pruner: str = field(default="none", metadata=Option(
-        help="Stop poor trials by halving or hyperband.", commands=SEARCHING, metavar="NAME",
+        help="Stop poor trials early: halving, hyperband.", commands=SEARCHING, metavar="NAME",
         needs=(_SEARCHED, _IMAGES, Without("epochs", (1,)))))
     score: str = field(default="soft", metadata=Option(
-        help="Cost penalty: soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
+        help="How cost counts: soft, hard or absolute.", commands=SEARCHING, metavar="FORM", known=tuple(EXPONENTS),
         needs=(_SEARCHED,)))
     exponent: tuple[float, ...] | None = field(default=None, metadata=Option(
-        help="Penalty exponent, or two: below,above target.", commands=SEARCHING, metavar="W[,W]",
+        help="Exponent of the cost, or two: below,above target.", commands=SEARCHING, metavar="W[,W]",
         form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
@@ -231,7 +234,7 @@ class FigureOptions:
 
     target_macs: str = field(default="auto", metadata=Option(
         help="MACs to aim at.", commands=TRAINING, metavar="N|b0|auto", unit="multiply-adds",
-        unset="auto: B0 at half width", needs=(Where("a network to fit"),),
+        unset="auto: half-width EfficientNet-B0", needs=(Where("a network to fit"),),
         told={
             "scale": Meaning("Scale a known baseline to this many MACs."),
             "compare": Meaning("Scale known networks to this many MACs.", "the baseline's, else auto"),
@@ -241,10 +244,10 @@ class FigureOptions:
         help="Skip networks with more MACs.", commands=SEARCHING, metavar="N|b0|auto",
         unit="multiply-adds", needs=(_SEARCHED,)))
     max_ram: str | None = field(default=None, metadata=Option(
-        help="Skip if peak RAM is above this, such as 256k.", commands=SEARCHING, metavar="BYTES",
+        help="Skip networks that need more RAM, such as 256k.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     max_flash: str | None = field(default=None, metadata=Option(
-        help="Skip if weights are above this, such as 1M.", commands=SEARCHING, metavar="BYTES",
+        help="Skip networks that need more flash, such as 1M.", commands=SEARCHING, metavar="BYTES",
         unit="bytes (k: 1024, M: 1024 k), in int8 with --int8, else float32", needs=(_SEARCHED,)))
     cost: str = field(default="macs", metadata=Option(
         help="Cost: macs, params, activations, latency.", commands=SEARCHING, metavar="NAME",
@@ -258,16 +261,16 @@ class FigureOptions:
         help="Skip networks above this cost.", commands=SEARCHING, metavar="N",
         range=Range(0, 1e15, above=True), needs=(_SEARCHED,)))
     latency_backend: str = field(default="torch", metadata=Option(
-        help="torch or onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"),
+        help="torch, onnxruntime.", commands=SEARCHING, metavar="NAME", known=("torch", "onnxruntime"),
         needs=_TIMED_HERE))
     latency_device: str = field(default="cpu", metadata=Option(
         help="Device to measure on.", commands=SEARCHING, metavar="NAME", needs=_TIMED_HERE))
     latency_batch: int = field(default=1, metadata=Option(
         help="Images per batch.", commands=SEARCHING, metavar="N", range=Range(1, 4096), needs=_TIMED))
     latency_samples: int = field(default=50, metadata=Option(
-        help="Networks to time first.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
+        help="Networks to time.", commands=SEARCHING, metavar="N", range=Range(10, 10_000), needs=_TIMED))
     latency_command: str | None = field(default=None, metadata=Option(
-        help="Command that times {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
+        help="Own command to time {onnx}.", commands=SEARCHING, metavar="CMD", needs=_TIMED))
 
     def __post_init__(self) -> None:
         check(self)
@@ -281,33 +284,33 @@ class GrowthOptions:
     """The search for scaling coefficients, and the scaling plot."""
 
     points: str = field(default="matched", metadata=Option(
-        help="Grid: matched (equal costs), nominal.", commands=GROWING, metavar="LAYOUT", known=("matched", "nominal"),
-        aliases={"layout": "--points"}))
+        help="Layout: matched (equal cost) or nominal.", commands=GROWING, metavar="LAYOUT",
+        known=("matched", "nominal"), aliases={"layout": "--points"}))
     step: float = field(default=0.05, metadata=Option(
-        help="Step of alpha, beta, gamma in the grid.", commands=GROWING, metavar="X", range=Range(0.01, 1),
+        help="Step of alpha, beta, gamma.", commands=GROWING, metavar="X", range=Range(0.01, 1),
         needs=(_NOMINAL,)))
     tolerance: float = field(default=0.1, metadata=Option(
-        help="Allowed error of alpha * beta^2 * gamma^2 = 2.", commands=GROWING, metavar="X", range=Range(0, 1),
+        help="How far alpha * beta^2 * gamma^2 may be from 2.", commands=GROWING, metavar="X", range=Range(0, 1),
         needs=(_NOMINAL,)))
     seeds: int = field(default=3, metadata=Option(
         help="Seeds for each network of the grid.", commands=GROWING, metavar="N", range=SEEDS))
     lengths: tuple[int, ...] = field(default=(), metadata=Option(
-        help="Epochs in the grid.", commands=GROWING, metavar="N[,N...]", unit="epochs",
+        help="Train the grid for each of these numbers of epochs.", commands=GROWING, metavar="N[,N...]", unit="epochs",
         form="a list of numbers of epochs such as 5,10", range=EPOCHS, unset="--epochs, and twice that"))
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
-            "run": Meaning("Time for all steps: 30m, 2h.", "no limit")}))
+            "run": Meaning("Time for everything (30m, 2h), or N trainings of the grid.", "no limit")}))
     grid: int | None = field(default=None, metadata=Option(
         help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
         help="Stop at intervals this narrow.", commands=GROWING, metavar="SHARE", range=SHARE,
         needs=(With("budget"),)))
     plot_phi: float = field(default=2.0, metadata=Option(
-        help="Scaling plot up to 2^PHI x the cost; 0: none.", commands=GROWING, metavar="PHI",
+        help="Scaling plot up to 2^PHI x baseline; 0: none.", commands=GROWING, metavar="PHI",
         range=Range(0, LARGEST_PHI)))
     plot_from: int = field(default=0, metadata=Option(
-        help="Scaling plot from 2^PHI x the cost; -2: 1/4.", commands=GROWING, metavar="PHI",
+        help="Scaling plot from 2^PHI x baseline (PHI <= 0).", commands=GROWING, metavar="PHI",
         range=Range(SMALLEST_PHI, 0), needs=(Without("plot_phi", (0,)),)))
 
     def __post_init__(self) -> None:
@@ -321,23 +324,24 @@ class FinalOptions:
     """The frontier: how its points are trained, and which there are."""
 
     final_epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of each final training.", commands=COMPARING, metavar="N", unit="epochs",
+        help="Epochs of each training of the frontier.", commands=COMPARING, metavar="N", unit="epochs",
         range=EPOCHS, unset="20"))
     final_seeds: int = field(default=3, metadata=Option(
-        help="Seeds for each final training.", commands=COMPARING, metavar="N", range=SEEDS))
+        help="Seeds for each network of the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(
-        help="Train the family up to 2^N times the cost.", commands=("run",), metavar="N", range=Range(0, LARGEST_PHI)))
+        help="Family members to train: up to 2^N x baseline.", commands=("run",), metavar="N",
+        range=Range(0, LARGEST_PHI)))
     top: int = field(default=3, metadata=Option(
-        help="Best networks of the search to train in full.", commands=("run",), metavar="N", range=Range(1, 1000),
+        help="Networks of the search on the frontier.", commands=("run",), metavar="N", range=Range(1, 1000),
         needs=(Where("a search"),)))
     rivals: bool = field(default=False, metadata=Option(
-        help="Also train five other scalings of the baseline.",
+        help="Also train the baseline scaled in five other ways.",
         commands=("run",), needs=(Without("family_phi", (0,)),)))
     pretrained: tuple[str, ...] = field(default=(), metadata=Option(
-        help="Also fine-tune this network; may be repeated.", commands=(*COMPARING, "fidelity"),
+        help="Also fine-tune this network; repeatable.", commands=(*COMPARING, "fidelity"),
         metavar="NAME[=FILE]", needs=(_IMAGES, Without("evaluator"))))
     teacher: str | None = field(default=None, metadata=Option(
-        help="Also let our networks imitate this teacher.", commands=COMPARING,
+        help="Also distil this model into the run's networks.", commands=COMPARING,
         metavar="MODEL|auto", needs=(_IMAGES, Without("evaluator"))))
     references: tuple[str, ...] = field(default=REFERENCES, metadata=Option(
         help="Known and plain networks on the frontier."))

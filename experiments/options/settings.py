@@ -39,7 +39,7 @@ class Settings:
     search: SearchOptions = field(default_factory=SearchOptions, metadata={"title": "Search"})
     figures: FigureOptions = field(default_factory=FigureOptions, metadata={"title": "Target and costs"})
     growth: GrowthOptions = field(
-        default_factory=GrowthOptions, metadata={"title": "Coefficients (grid: one network, scaled in many ways)"}
+        default_factory=GrowthOptions, metadata={"title": "Coefficients (grid: the baseline, scaled in many ways)"}
     )
     final: FinalOptions = field(default_factory=FinalOptions, metadata={"title": "Frontier"})
 
