@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 from experiments.errors import RunFailedError, UserError, from_user, needing_packages, told
 from experiments.options.asked import Asked, ask, refuse_idle
 from experiments.options.command import TEXT, Sections, flags
-from experiments.options.declaration import MOST_CLASSES, MOST_PIXELS
+from experiments.options.declaration import MOST_CLASSES, MOST_EPOCHS, MOST_PIXELS
 from experiments.options.flags import shown_command, with_flags
 from experiments.terminal import SafeConsole, drop_output, echo, flush_output, prepare_streams
 from nas.study.passwords import hide_password
@@ -257,6 +257,27 @@ def dashboard(run_dir: str, study: str, port: int) -> None:
     from experiments.views.dashboard import serve  # noqa: PLC0415
 
     serve(existing_run_folder(run_dir), study, port)
+
+
+@cli.command()
+@click.argument("run_dir", type=TEXT, metavar="RUN")
+@click.option(
+    "--accuracy", type=click.FloatRange(0, 100, min_open=True), required=True, metavar="PERCENT", help="What to reach."
+)
+@click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), metavar="N", help="Of the training. [the frontier's]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def size(run_dir: str, accuracy: float, epochs: int | None, as_json: bool) -> None:
+    """Say how large a network must be to reach an accuracy.
+
+    A network of the run's family, by the trainings of its coefficient search."""
+    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
+    from experiments.views.size import size_for  # noqa: PLC0415
+
+    answer = size_for(existing_run_folder(run_dir), accuracy / 100, epochs)
+    if as_json:
+        _answer(answer.as_json(), as_json)
+    for line in [] if as_json else answer.lines():
+        echo(line)
 
 
 @cli.command()

@@ -7,13 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
+from experiments.records import MemberForecast
 from experiments.tables.frontier import (
     AXES,
     OVERLAID,
@@ -73,11 +76,20 @@ _GROWN = ("baseline", "family")
 _FADED = 0.35
 _INT8, _FRAME = "#d08a1e", 130
 _RING = 330
+_BAND_ALPHA = 0.12
+_BAND = Patch(
+    color=_STYLE["family"].color,
+    alpha=_BAND_ALPHA,
+    linewidth=0,
+    label="forecast for the family before it was trained, 90 %",
+)
 _LEAST_PAD = 1.13
 """Of the cost beside the points, as a factor: with it on both sides even one point has two ticks."""
 
 
-def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "macs") -> Figure:
+def frontier_figure(
+    points: Sequence[FrontierPoint], title: str = "", x: str = "macs", expected: Sequence[MemberForecast] = ()
+) -> Figure:
     """Accuracy (percent) against a cost (log axis): x is a key of frontier.AXES. Where the accuracy in int8 is known, a
     frame shows it, joined to the point by a line.
 
@@ -85,6 +97,7 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     differ by 5 % or less count as the same, is a grey line where it has several, and what it dominates of others than
     the baseline and its family is then faded; a ring marks the front's knee; each family is joined by a line, and where
     several runs have one their colours tell them apart; a known network at several costs is joined by a dotted line.
+    expected: what was forecast for the family, a band against MACs.
     Published points and the user's own are hollow and take part in neither front nor checks. Raises ValueError when
     there is no point with this cost, or when the points differ in data, split, epochs or recipe, since these do not
     compare.
@@ -104,6 +117,8 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
     costs, values = [_cost(axis, p) for p in measured], [p.accuracy for p in measured]
     front = [measured[i] for i in pareto_front(costs, values, SAME_COST)]
     axes.plot(*_line(axis, front), color="0.65", linewidth=6, alpha=0.45, zorder=1, solid_capstyle="round")
+    if x == "macs" and expected:
+        _draw_expected(axes, expected)
     runs = _runs(measured)
     lines = [*_draw_families(axes, axis, measured, runs), *_draw_known(axes, axis, measured)]
     top = knee(costs, values, SAME_COST)
@@ -115,7 +130,8 @@ def frontier_figure(points: Sequence[FrontierPoint], title: str = "", x: str = "
         at = costs[top], 100 * values[top]
         axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
     _decorate(axes, axis, points, measured, title)
-    _legend(figure, points, runs, has_front=len(front) > 1, has_knee=top is not None)
+    extra = [_BAND] if x == "macs" and expected else []
+    _legend(figure, points, runs, has_front=len(front) > 1, has_knee=top is not None, extra=extra)
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
     names = [_name(axis, point, point in front, point is ringed, runs) for point in points]
@@ -223,13 +239,28 @@ def _decorate(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, points: Sequence[FrontierPoint], runs: Runs, *, has_front: bool, has_knee: bool) -> None:
+def _draw_expected(axes: Axes, expected: Sequence[MemberForecast]) -> None:
+    costs = [member.macs for member in expected]
+    ends = [100 * member.low for member in expected], [100 * member.high for member in expected]
+    axes.fill_between(costs, *ends, color=_STYLE["family"].color, alpha=_BAND_ALPHA, linewidth=0, zorder=0.5)
+
+
+def _legend(
+    figure: Figure,
+    points: Sequence[FrontierPoint],
+    runs: Runs,
+    *,
+    has_front: bool,
+    has_knee: bool,
+    extra: Sequence[Artist],
+) -> None:
     """Below the axes, where it covers nothing: full-strength markers of the roles there are, then the runs."""
-    handles = (
+    handles: list[Artist] = (
         [Line2D([], [], color="0.65", lw=6, alpha=0.45, label="Pareto front (other networks below it are paler)")]
         if has_front
         else []
     )
+    handles += extra
     if has_knee:
         handles.append(Line2D([], [], color="0.25", marker="o", markersize=11, markerfacecolor="none", lw=0,
                               label="its knee: beyond it cost brings less"))  # fmt: skip

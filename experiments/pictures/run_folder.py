@@ -13,18 +13,23 @@ from experiments.pictures.labels import plain
 from experiments.pictures.save import save_figure
 from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
 from experiments.pictures.training import learning_curve
-from experiments.records import TrainingRecord
+from experiments.records import ForecastRecord, TrainingRecord
 from experiments.tables.curves import Measured
 from experiments.tables.fidelity_table import Ranking
+from experiments.tables.forecasts import held
 from experiments.tables.frontier import FrontierPoint
 from nas.rank_fidelity import Agreement, say_fidelity
 from scaling_search import Analysis, Drift
 from scaling_search.analysis import Trainings
 
 
-def frontier_pictures(folder: Path, points: Sequence[FrontierPoint]) -> list[Path]:
-    """Draw the frontier; returns the files. Raises ValueError as `frontier_figure` does."""
-    return _save(frontier_figure(points), folder / "frontier")
+def frontier_pictures(
+    folder: Path, points: Sequence[FrontierPoint], expected: ForecastRecord | None = None
+) -> list[Path]:
+    """Draw the frontier; returns the files. expected: what was forecast for the family, drawn as a band where it has
+    been trained in that way. Raises ValueError as `frontier_figure` does."""
+    band = () if expected is None or not held(expected, points) else expected.members
+    return _save(frontier_figure(points, expected=band), folder / "frontier")
 
 
 def coefficient_pictures(

@@ -9,7 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
+from experiments.records import (
+    BaselineRecord,
+    CoefficientsRecord,
+    FamilyRecord,
+    ForecastRecord,
+    RunRecord,
+    TrainingRecord,
+)
 from experiments.report import story
 from experiments.report.guard import Guard
 from experiments.report.importance import importance
@@ -36,6 +43,7 @@ from experiments.report.trials import (
 )
 from experiments.run.folder import STUDIES, RunFolder
 from experiments.run.models import model_name
+from experiments.tables.forecasts import score_line
 from experiments.tables.frontier import FrontierPoint, read_points
 from experiments.tables.standing import NOT_PRETRAINED, Standing, lacks_pretrained, standing
 from nas.files import read_bounded
@@ -79,7 +87,8 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     placed = standing(points)
     best = None if placed is None else _opponent(placed, compared_archs(trials))
     baseline = guard.record(folder, BaselineRecord, lambda found: tell_baseline(found, record, best))
-    family = guard.record(folder, FamilyRecord, lambda found: tell_family(found, points, record, trainings))
+    expected = guard.record(folder, ForecastRecord, lambda found: found)
+    family = guard.record(folder, FamilyRecord, lambda found: tell_family(found, points, record, trainings, expected))
     result = guard.record(folder, TrainingRecord, lambda found: tell_training(found, record))
     growth = guard.record(
         folder, CoefficientsRecord, lambda found: (story.grown(found.finding, points), verdict(found))
@@ -103,6 +112,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "pictures": guard.part("a picture", lambda: _pictures(folder.path), []),
         "verdict": growth[1] if growth else None,
         "family": family.rows if family else [],
+        "forecast": None if expected is None else story.forecast(expected, score_line(expected, points)),
         "classes": guard.record(folder, TrainingRecord, by_class) or [],
         "failures": guard.part("a journal", lambda: failures(trials), []),
         "cost": [*filter(None, costs), *(result.rows if result else [])],

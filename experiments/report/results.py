@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, RunRecord, TrainingRecord
+from experiments.records import (
+    BaselineRecord,
+    CoefficientsRecord,
+    FamilyRecord,
+    ForecastRecord,
+    MemberForecast,
+    RunRecord,
+    TrainingRecord,
+)
 from experiments.records.values import needed
 from experiments.report import story
 from experiments.report.drawing import drawing
+from experiments.tables.forecasts import held
 from experiments.tables.frontier import FrontierPoint
 from search_spaces import ArchSpec
 
@@ -61,12 +70,21 @@ def by_class(result: TrainingRecord) -> list[dict[str, Any]]:
 
 
 def tell_family(
-    family: FamilyRecord, points: Sequence[FrontierPoint], record: RunRecord, trainings: int | None
+    family: FamilyRecord,
+    points: Sequence[FrontierPoint],
+    record: RunRecord,
+    trainings: int | None,
+    forecast: ForecastRecord | None,
 ) -> Told:
-    """The family's rows, and its first member as the network that was given. trainings: see `story.given`."""
+    """The family's rows, and its first member as the network that was given. trainings: see `story.given`; forecast:
+    what was expected of the members."""
     trained = {point.arch_id: point.accuracy for point in points}
+    told = {} if forecast is None else {each.arch_id: _in_words(each) for each in forecast.members}
+    right = {} if forecast is None else held(forecast, points)
     rows: list[dict[str, Any]] = [
-        {name: float(getattr(member, name)) for name in _FIGURES} | {"accuracy": trained.get(member.arch.id)}
+        {name: float(getattr(member, name)) for name in _FIGURES}
+        | {"accuracy": trained.get(member.arch.id), "forecast": told.get(member.arch.id)}
+        | {"held": None if (inside := right.get(member.arch.id)) is None else "yes" if inside else "no"}
         for member in family.members
     ]
     first = next((member for member in family.members if member.phi == 0), None)
@@ -74,6 +92,10 @@ def tell_family(
         return Told(None, [], rows)
     drawn = drawing(first.arch, _classes(record), "The network that grows")
     return Told(story.given(first, record, trainings), [drawn], rows)
+
+
+def _in_words(forecast: MemberForecast) -> str:
+    return f"{100 * forecast.expected:.1f} % ({100 * forecast.low:.1f} to {100 * forecast.high:.1f})"
 
 
 def verdict(record: CoefficientsRecord) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from experiments.records import BaselineRecord, CostFacts, Finding, RunRecord, TrainingRecord
+from experiments.records import BaselineRecord, CostFacts, Finding, ForecastRecord, RunRecord, TrainingRecord
+from experiments.records.forecast import MISFIT
 from experiments.records.values import needed
 from experiments.tables.frontier import FrontierPoint
 from experiments.wording import in_units, percent
@@ -150,6 +151,18 @@ def _trainings(count: int | None) -> str:
 
 def _between(ends: Sequence[float] | None) -> str:
     return "" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+
+
+def forecast(expected: ForecastRecord, score: str | None) -> str:
+    """What the forecasts in the family's table are of, how they turned out (`score`), and whether to rely on them."""
+    trainings = "one training" if expected.n == 1 else f"the mean of {expected.n} trainings"
+    lines = [
+        "Forecast, before the family was trained, from the trainings of the coefficient search: accuracy on "
+        f"{expected.split}, {trainings} of {expected.epochs} epochs, with 90 % intervals."
+    ]
+    if expected.lack_of_fit < MISFIT:
+        lines.append(f"The model does not fit those trainings (p = {expected.lack_of_fit:.3f}): do not rely on it.")
+    return " ".join([*lines, *filter(None, [score])])
 
 
 def grown(found: Finding | None, points: Sequence[FrontierPoint]) -> str:

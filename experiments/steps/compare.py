@@ -20,7 +20,7 @@ from experiments.plans.opponents import (
     pretrained_entries,
 )
 from experiments.plans.outlook import outlook_list
-from experiments.records import BaselineRecord, FamilyRecord, RunRecord
+from experiments.records import BaselineRecord, FamilyRecord, ForecastRecord, RunRecord
 from experiments.records.record import named_record
 from experiments.records.values import needed
 from experiments.run.context import RunContext, in_int8
@@ -29,6 +29,7 @@ from experiments.run.forecast import total_seconds
 from experiments.run.models import drop_seeds, keep_models
 from experiments.run.teacher import check_teacher, open_teacher, taught
 from experiments.tables.differences import differences, differences_csv
+from experiments.tables.forecasts import score_line
 from experiments.tables.frontier import FrontierPoint, measured_point, merge_points, points_csv, read_points
 from experiments.tables.standing import NOT_PRETRAINED, lacks_pretrained, standing
 from experiments.wording import percent
@@ -162,11 +163,13 @@ def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint
     if final.teacher is not None:
         measured += _distil(run, chosen, final.teacher)
     drop_seeds(run)
-    points = write_frontier(run.folder.path, measured)
+    points = write_frontier(run.folder, measured)
     pairs = differences(points)
     replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
     for each in pairs:
         run.narrator.say(str(each))
+    if (expected := run.folder.find(ForecastRecord)) and (line := score_line(expected, points)):
+        run.narrator.say(line)
     placed, baseline = standing(points), run.folder.find(BaselineRecord)
     if placed is not None and baseline is not None:
         if run.pool.images is not None and lacks_pretrained(placed, points):
@@ -282,10 +285,10 @@ def _with_known_int8(run: RunContext, requests: Mapping[Place, Request]) -> dict
     return {place: request if twins[place].key in missing else twins[place] for place, request in requests.items()}
 
 
-def write_frontier(folder: Path, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+def write_frontier(folder: RunFolder, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Merge points into a run's frontier.csv and draw it again; returns all points."""
-    table = folder / "frontier.csv"
+    table = folder.path / "frontier.csv"
     points = merge_points(read_points(table) if table.exists() else [], measured)
     replace_text(table, points_csv(points), durable=True)
-    frontier_pictures(folder, points)
+    frontier_pictures(folder.path, points, folder.find(ForecastRecord))
     return points

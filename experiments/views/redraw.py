@@ -15,7 +15,7 @@ from experiments.pictures.run_folder import (
     frontier_pictures,
     training_pictures,
 )
-from experiments.records import CoefficientsRecord, TrainingRecord
+from experiments.records import CoefficientsRecord, ForecastRecord, TrainingRecord
 from experiments.report import write_report
 from experiments.run.context import FINAL_EPOCHS
 from experiments.run.folder import RunFolder
@@ -49,7 +49,7 @@ def redraw(folder: RunFolder) -> list[Path]:
 
 
 def _frontier(folder: RunFolder, table: Path) -> list[Path]:
-    return frontier_pictures(folder.path, read_points(table))
+    return frontier_pictures(folder.path, read_points(table), folder.find(ForecastRecord))
 
 
 def _coefficients(folder: RunFolder, table: Path) -> list[Path]:

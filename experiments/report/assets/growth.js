@@ -1,6 +1,6 @@
 // The section of the coefficients and the family.
 
-function growthSection(verdict, pictures, family) {
+function growthSection(verdict, pictures, family, forecast) {
   const parts = [];
   if (verdict) {
     parts.push(el("p", {}, verdict.coefficients.map(coefficientInWords).join(", ")));
@@ -26,6 +26,7 @@ function growthSection(verdict, pictures, family) {
   if (family.length) {
     parts.push(
       el("h3", {}, "The family"),
+      ...(forecast ? [el("p", {}, forecast)] : []),
       table({
         id: "family-table",
         rows: family,
@@ -41,7 +42,9 @@ function growthSection(verdict, pictures, family) {
           { key: "params", title: "params", format: short },
           { key: "nominal_cost", title: "cost, nominal", format: fixed(2) },
           { key: "cost", title: "cost, counted", format: fixed(2) },
+          ...(forecast ? [{ key: "forecast", title: "forecast (90 %)" }] : []),
           { key: "accuracy", title: "accuracy", format: percent },
+          ...(forecast ? [{ key: "held", title: "within" }] : []),
         ],
       }),
     );

@@ -117,7 +117,7 @@ function build() {
   }
   if (data.importance?.length) sections.push(importanceSection(data.importance));
   if (data.verdict || data.pictures?.length || data.family?.length)
-    sections.push(growthSection(data.verdict, data.pictures, data.family));
+    sections.push(growthSection(data.verdict, data.pictures, data.family, data.forecast));
   if (data.search) sections.push(trialsSection(data.search));
   sections.push(...restSections());
   page.append(
