@@ -172,7 +172,7 @@ def fit_law(measured: Measurements, analyses: Mapping[int, Analysis], *, seed: i
     centre = np.stack([fit.centre for fit in fits])[chosen, draw]
     root = np.linalg.cholesky(np.stack([fit.covariance for fit in fits])[chosen, draw])
     constants = means + centre + np.einsum("kij,kj->ki", root, generator.normal(size=centre.shape))
-    seeds = float(measured.n.max())
+    seeds = float(measured.n[time == time.max()].mean())
     shared = _shared(analyses[longest], noise, seeds, generator)
     constants[:, 0] += shared / seeds**0.5 * generator.normal(size=len(shared))
     squares = np.stack([fit.squares for fit in fits])[chosen, draw]

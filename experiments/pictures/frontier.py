@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.pictures.labels import Name, plain, write_names
@@ -76,13 +76,8 @@ _GROWN = ("baseline", "family")
 _FADED = 0.35
 _INT8, _FRAME = "#d08a1e", 130
 _RING = 330
-_BAND_ALPHA = 0.12
-_BAND = Patch(
-    color=_STYLE["family"].color,
-    alpha=_BAND_ALPHA,
-    linewidth=0,
-    label="forecast for the family before it was trained, 90 %",
-)
+_BAND = Line2D([], [], color=_STYLE["family"].color, alpha=0.15, lw=9, solid_capstyle="butt",
+               label="forecast for the family before it was trained, 90 %")  # fmt: skip
 _LEAST_PAD = 1.13
 """Of the cost beside the points, as a factor: with it on both sides even one point has two ticks."""
 
@@ -97,7 +92,7 @@ def frontier_figure(
     differ by 5 % or less count as the same, is a grey line where it has several, and what it dominates of others than
     the baseline and its family is then faded; a ring marks the front's knee; each family is joined by a line, and where
     several runs have one their colours tell them apart; a known network at several costs is joined by a dotted line.
-    expected: what was forecast for the family, a band against MACs.
+    expected: what was forecast for the family, pale bars against MACs.
     Published points and the user's own are hollow and take part in neither front nor checks. Raises ValueError when
     there is no point with this cost, or when the points differ in data, split, epochs or recipe, since these do not
     compare.
@@ -240,9 +235,12 @@ def _decorate(
 
 
 def _draw_expected(axes: Axes, expected: Sequence[MemberForecast]) -> None:
-    costs = [member.macs for member in expected]
-    ends = [100 * member.low for member in expected], [100 * member.high for member in expected]
-    axes.fill_between(costs, *ends, color=_STYLE["family"].color, alpha=_BAND_ALPHA, linewidth=0, zorder=0.5)
+    """The intervals behind the points, which alone decide what the axes show: a forecast may be wide."""
+    bars = [((member.macs, 100 * member.low), (member.macs, 100 * member.high)) for member in expected]
+    color, width = _STYLE["family"].color, _BAND.get_linewidth()
+    axes.add_collection(
+        LineCollection(bars, colors=color, alpha=_BAND.get_alpha(), linewidths=width, zorder=0.5), False
+    )
 
 
 def _legend(

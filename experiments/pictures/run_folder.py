@@ -26,7 +26,7 @@ from scaling_search.analysis import Trainings
 def frontier_pictures(
     folder: Path, points: Sequence[FrontierPoint], expected: ForecastRecord | None = None
 ) -> list[Path]:
-    """Draw the frontier; returns the files. expected: what was forecast for the family, drawn as a band where it has
+    """Draw the frontier; returns the files. expected: what was forecast for the family, drawn where it has
     been trained in that way. Raises ValueError as `frontier_figure` does."""
     band = () if expected is None or not held(expected, points) else expected.members
     return _save(frontier_figure(points, expected=band), folder / "frontier")

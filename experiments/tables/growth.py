@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.records import CoefficientsRecord, FamilyRecord, read_record
+from experiments.errors import UserError
+from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, read_record
 from experiments.tables.curves import CURVES, read_curves
 from experiments.tables.grid import read_grid
-from scaling_search import Analysis, Shares
+from scaling_search import Analysis, FamilyMember, Shares
 from scaling_search.analysis import Trainings
 from scaling_search.coefficients import DWR
 from scaling_search.law import Law, Measurements, fit_law
@@ -39,8 +40,10 @@ def read_law(folder: Path, analyses: Mapping[int, Analysis] | None = None) -> La
 
 
 def _measurements(folder: Path, grid: Mapping[int, Trainings]) -> Measurements:
-    """The grid's points and the scaling plot's; networks that both have are taken from the grid."""
+    """The grid's points, the baseline as it was confirmed, and the scaling plot's networks; those that grid and plot
+    both have are taken from the grid."""
     parts = [_of_grid(epochs, trainings.trained()) for epochs, trainings in grid.items()]
+    parts += _of_baseline(folder)
     plot = folder / CURVES
     if plot.exists():
         parts.append(_of_plot(folder, plot, {float(cost) for each in grid.values() for cost in each.costs}))
@@ -58,10 +61,29 @@ def _of_grid(epochs: int, trainings: Trainings) -> tuple[np.ndarray, ...]:
     )
 
 
+def _of_baseline(folder: Path) -> list[tuple[np.ndarray, ...]]:
+    """What the confirmation of a search says of the baseline that grew: its mean over fresh seeds."""
+    if not (folder / BaselineRecord.FILE).exists():
+        return []
+    found = read_record(BaselineRecord, folder / BaselineRecord.FILE)
+    how = found.fidelity
+    if found.accuracy is None or found.split != "val" or how is None or found.id != _baseline(folder).arch.id:
+        return []
+    one = np.ones(1)
+    return [(0 * one, np.full((1, 3), 1 / 3), how.epochs * one, found.accuracy * one, max(1, found.n) * one)]
+
+
+def _baseline(folder: Path) -> FamilyMember:
+    members = read_record(FamilyRecord, folder / FamilyRecord.FILE).members
+    found = next((member for member in members if member.phi == 0), None)
+    if found is None:
+        raise UserError(f"{folder / FamilyRecord.FILE}: it has no member with phi 0")
+    return found
+
+
 def _of_plot(folder: Path, plot: Path, costs: set[float]) -> tuple[np.ndarray, ...]:
     found = read_record(CoefficientsRecord, folder / CoefficientsRecord.FILE)
-    members = read_record(FamilyRecord, folder / FamilyRecord.FILE).members
-    macs = next(member.macs for member in members if member.phi == 0)
+    macs = _baseline(folder).macs
     shares = {**_WAYS, "compound": found.finding.coefficients.shares}
     seen: dict[tuple[float, Shares], tuple[float, int]] = {}
     for way, points in read_curves(plot).items():
