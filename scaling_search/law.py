@@ -46,7 +46,7 @@ CROSS = (0.0, 0.03)
 """Mean and standard deviation, as parts of the error that the data leave."""
 RATIOS = {1.0: 0.15, 0.85: 0.25, 0.7: 0.25, 0.55: 0.2, 0.4: 0.15}
 RATIOS_OF_TIME = {1.0: 0.1, 0.8: 0.3, 0.6: 0.3, 0.4: 0.3}
-POWERS = {1.0: 0.3, 1.5: 0.4, 2.0: 0.3}
+POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}
 DEVIATIONS = {0.0: 0.4, 0.5: 0.4, 1.0: 0.2}
 """Values of the prior and their probabilities. A deviation is that of a network over one training's noise."""
 _FLAT = 1.0  # standard deviation of c: an accuracy is in 0..1

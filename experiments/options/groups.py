@@ -112,11 +112,11 @@ class PoolOptions:
         needs=(Without("executor", ("ray",), because="the cluster has its own"), _IMAGES),
         told={"train": Meaning("auto, cpu or cuda:0: the first is used.")}))
     workers: int | None = field(default=None, metadata=Option(
-        help="Parallel trainings.", commands=POOLED, metavar="N", range=Range(1, 4096),
-        unset="GPU: measured; CPU: 1 a core", needs=(Without("executor", ("inline",)), _IMAGES)))
+        help="Trainings at once, in all.", commands=POOLED, metavar="N", range=Range(1, 4096),
+        unset="CPU: cores; GPU: auto", needs=(Without("executor", ("inline",)), _IMAGES)))
     per_device: int | None = field(default=None, metadata=Option(
-        help="Parallel trainings per device.", commands=POOLED, metavar="N", range=Range(1, 256),
-        unset="measured", needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
+        help="Trainings at once on each device.", commands=POOLED, metavar="N", range=Range(1, 256),
+        unset="auto", needs=(Without("executor", ("inline",)), _IMAGES, Where("devices to share"))))
     executor: str = field(default="local", metadata=Option(
         help="local, inline (in this process) or ray.", commands=POOLED, metavar="NAME",
         known=("local", "inline", "ray"), needs=(_IMAGES,), aliases={"InlineExecutor": "--executor inline"}))
@@ -139,7 +139,7 @@ class TrainingOptions:
 
     epochs: int | None = field(default=None, metadata=Option(
         help="Epochs for each.", commands=PROXIED, metavar="N", unit="epochs", range=EPOCHS,
-        unset="3 to 20, more for few images",
+        unset="20 to 3, fewer for more images",
         needs=(_IMAGES, _FITTED, Where("lengths left open")), told={
             "discover": Meaning("Epochs for each."),
             "scale": Meaning("Train the grid for N and for 2 N epochs."),
@@ -300,7 +300,7 @@ class GrowthOptions:
     budget: str | None = field(default=None, metadata=Option(
         help="Trainings, or time: 90, 30m, 1.5h.", commands=GROWING, metavar="N|Nm|Nh", unset="all",
         unit="trainings or hours", told={
-            "run": Meaning("Time for everything (30m, 2h), or N trainings of the grid.", "no limit")}))
+            "run": Meaning("Time (30m), or N trainings for scaling.", "no limit")}))
     grid: int | None = field(default=None, metadata=Option(
         help="Trainings for the grid, where a whole run has a time.", range=Range(1, LARGEST_BUDGET)))
     precision: float | None = field(default=None, metadata=Option(
@@ -324,8 +324,8 @@ class FinalOptions:
     """The frontier: how its points are trained, and which there are."""
 
     final_epochs: int | None = field(default=None, metadata=Option(
-        help="Epochs of each training of the frontier.", commands=COMPARING, metavar="N", unit="epochs",
-        range=EPOCHS, unset="20"))
+        help="Epochs for the frontier.", commands=COMPARING, metavar="N", unit="epochs",
+        range=EPOCHS, unset="2 x --epochs, at least 20"))
     final_seeds: int = field(default=3, metadata=Option(
         help="Seeds for each network of the frontier.", commands=COMPARING, metavar="N", range=SEEDS))
     family_phi: int = field(default=2, metadata=Option(

@@ -35,7 +35,12 @@ from nas.training.checkpoint import trial_checkpoints
 from search_spaces import ArchSpec
 
 FINAL_EPOCHS = 20
-"""Of the frontier's trainings, where neither the user nor the folder says."""
+"""The least of the frontier's trainings, where neither the user nor the folder says."""
+
+
+def usual_final_epochs(short: int | None) -> int:
+    """Of the frontier's trainings, where nobody says: twice those of the short training, but at least FINAL_EPOCHS."""
+    return max(FINAL_EPOCHS, 2 * (short or 0))
 
 
 class Listener(Protocol):
@@ -87,7 +92,7 @@ class RunContext:
     def final(self) -> Fidelity:
         """The longer training that everything on the frontier gets: as long as asked for, else as the folder's."""
         asked = self.settings.final.final_epochs
-        return Fidelity(asked or self.folder.read().final_epochs or FINAL_EPOCHS)
+        return Fidelity(asked or self.folder.read().final_epochs or usual_final_epochs(self.proxy.epochs))
 
     @cached_property
     def macs(self) -> MultiplyAdds:

@@ -10,7 +10,7 @@ from experiments.errors import UserError, from_user
 from experiments.plans.forecasts import LARGEST, Measuring, probability
 from experiments.records import CoefficientsRecord, FamilyRecord, RunRecord
 from experiments.records.forecast import MISFIT
-from experiments.run.context import FINAL_EPOCHS
+from experiments.run.context import usual_final_epochs
 from experiments.run.folder import RunFolder
 from experiments.tables.growth import read_law
 from experiments.wording import in_units, size
@@ -155,5 +155,5 @@ def _measured(record: RunRecord, epochs: int | None) -> Measuring:
     images = record.data.images or {}
     split = "test" if images.get("test") else "val"
     counts = (images.get("test", 0), images.get("val", 0))
-    asked = epochs or record.final_epochs or FINAL_EPOCHS
+    asked = epochs or record.final_epochs or usual_final_epochs(record.epochs)
     return Measuring(asked, _SEEDS, split, counts if split == "test" and all(counts) else ())
