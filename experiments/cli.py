@@ -81,10 +81,14 @@ def scale(data: str, **given: Any) -> None:
     """Search for a network's scaling coefficients.
 
     Of --arch, else of the run's baseline; writes its family."""
+    from experiments.steps.forecast import run_forecast  # noqa: PLC0415
     from experiments.steps.scale import forecast_scale, run_scale  # noqa: PLC0415
 
     with _opened(asked := ask("scale", given, data)) as context:
-        _answer((forecast_scale if asked.common.dry_run else run_scale)(context), asked.common.as_json)
+        answer = (forecast_scale if asked.common.dry_run else run_scale)(context)
+        if not asked.common.dry_run:
+            run_forecast(context)
+        _answer(answer, asked.common.as_json)
 
 
 @cli.command(cls=Sections, params=flags("compare"))
@@ -265,19 +269,24 @@ def dashboard(run_dir: str, study: str, port: int) -> None:
     "--accuracy", type=click.FloatRange(0, 100, min_open=True), required=True, metavar="PERCENT", help="What to reach."
 )
 @click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), metavar="N", help="Of the training. [the frontier's]")
+@click.option("-o", "--output", type=TEXT, metavar="FILE", help="Write the network of 90 % probability, for train.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def size(run_dir: str, accuracy: float, epochs: int | None, as_json: bool) -> None:
+def size(run_dir: str, accuracy: float, epochs: int | None, output: str | None, as_json: bool) -> None:
     """Say how large a network must be to reach an accuracy.
 
-    A network of the run's family, by the trainings of its coefficient search."""
-    from experiments.run.folder import existing_run_folder  # noqa: PLC0415
+    A network of the run's family, by the run's trainings so far."""
+    from experiments.records.values import plain  # noqa: PLC0415
+    from experiments.run.folder import existing_run_folder, write_json  # noqa: PLC0415
     from experiments.views.size import size_for  # noqa: PLC0415
 
     answer = size_for(existing_run_folder(run_dir), accuracy / 100, epochs)
+    if output is not None:
+        with from_user():
+            write_json(Path(output), plain(answer.surest))
     if as_json:
         _answer(answer.as_json(), as_json)
-    for line in [] if as_json else answer.lines():
-        echo(line)
+    else:
+        echo("\n".join(answer.lines()))
 
 
 @cli.command()

@@ -13,8 +13,15 @@ from experiments.plans.timetable import FRONTIER, GROWTH, SEARCH, Timetable
 from experiments.records import BaselineRecord
 from experiments.run.context import RunContext
 from experiments.run.teacher import check_teacher
-from experiments.steps.compare import forecast_compare, forecast_run_entries, run_compare, run_entries
+from experiments.steps.compare import (
+    forecast_compare,
+    forecast_run_entries,
+    no_further_seed,
+    run_compare,
+    run_entries,
+)
 from experiments.steps.discover import forecast_discover, run_discover
+from experiments.steps.forecast import run_forecast
 from experiments.steps.scale import forecast_scale, run_scale
 from experiments.wording import duration
 
@@ -72,10 +79,8 @@ def run_all(run: RunContext, given: Collection[str] = ()) -> dict[str, Any]:
     enter(GROWTH)
     found = run_scale(run, baseline.arch).finding
     enter(FRONTIER)
-    entries = run_entries(run)
-    points = run_compare(run, entries)
-    while table is not None and table.another_seed():
-        points = run_compare(run, entries)
+    run_forecast(run)
+    points = run_compare(run, run_entries(run), no_further_seed if table is None else table.another_seed)
     run.narrator.say(f"done: see {run.folder.path / 'report.html'}, {run.folder.path / 'family.json'}")
     return {
         "baseline": baseline.to_json(),

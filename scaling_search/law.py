@@ -3,7 +3,7 @@
 For a network of 2^phi times the baseline's MACs that grew in the shares s, trained for 2^t times the longest epochs of
 the coefficient search:
 
-    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + u + e
+    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + u + v + e
     S(z, r) = (1 - r^z) / (1 - r)
 
 | symbol | meaning                                                       | prior                                    |
@@ -15,6 +15,7 @@ the coefficient search:
 | d      | how far the shares are below the best, at one doubling        | the draws of the coefficient analysis    |
 | b      | how fast that grows with phi                                  | POWERS                                   |
 | u      | a network's own deviation (rounded channels, layers), normal  | its size over the noise: DEVIATIONS      |
+| v      | what a set of seeds shifts all its networks by, normal        | its size over the noise: SHIFT           |
 | e      | the noise of one training, normal                             | the draws of the coefficient analysis    |
 
 At phi = 1 the slice through the model is the surface of the coefficient analysis, draw by draw: the model adds levels
@@ -23,19 +24,21 @@ generalization error across scales) and Hoffmann et al. (2022), whose bounded er
 of scaling holds for one length of training (Bello et al. 2021, Revisiting ResNets) is why each length has its own d,
 and why there is X.
 What enters linearly is integrated out; r, q, b and the size of u are averaged over their grids by their likelihood.
+Accuracies on val say less of those on test: the sampling of both splits is one more shift.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from scaling_search.analysis import Analysis
-from scaling_search.surface.posterior import Indices
+from scaling_search.surface.linear import LinearFit
+from scaling_search.surface.posterior import Indices, choose_rows
 from scaling_search.surface.triangle import Floats, to_plane
 
 DRAWS = 500
@@ -50,25 +53,38 @@ POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}
 DEVIATIONS = {0.0: 0.4, 0.5: 0.4, 1.0: 0.2}
 """Values of the prior and their probabilities. A deviation is that of a network over one training's noise."""
 _FLAT = 1.0  # standard deviation of c: an accuracy is in 0..1
-_SHARED = (0.7, 4)
-"""What a seed shifts all networks by, over the noise of one training, before it is measured; and how many further seeds
-tell as much."""
+SHIFT = (0.7, 4)
+"""What a seed shifts all networks by, over the noise of one training, before it is measured; and how many seeds tell as
+much."""
 _STEADY = 8  # a length's own noise is known from so many degrees of freedom as well as from all lengths together
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """Trained networks that grew out of one baseline, m of them; of each the doublings of cost (m,), the shares (m, 3;
-    any for the baseline itself), the epochs (m,), and the mean accuracy in 0..1 (m,) of n trainings (m,)."""
+class TrainedSet:
+    """m networks that grew out of one baseline, all trained for the same epochs, at the same seeds.
 
+    doublings (m,): of the baseline's cost; shares (m, 3): any for the baseline itself; accuracy (m,): in 0..1, the mean
+    of n (m,) trainings. seeds: how many there are, or as many as their shift is to count for. elsewhere: measured on
+    another split than that which is forecast.
+    """
+
+    epochs: float
     doublings: Floats
     shares: Floats
-    epochs: Floats
     accuracy: Floats
     n: Floats
+    seeds: float
+    elsewhere: bool = False
 
-    def __len__(self) -> int:
-        return len(self.accuracy)
+    def joined(self, other: TrainedSet) -> TrainedSet:
+        """With the networks of another set of the same epochs, seeds and split."""
+        return replace(
+            self,
+            doublings=np.concatenate([self.doublings, other.doublings]),
+            shares=np.concatenate([self.shares, other.shares]),
+            accuracy=np.concatenate([self.accuracy, other.accuracy]),
+            n=np.concatenate([self.n, other.n]),
+        )
 
 
 @dataclass(frozen=True)
@@ -79,18 +95,18 @@ class Forecast:
     low: float
     high: float
 
-    def __contains__(self, accuracy: object) -> bool:
-        return isinstance(accuracy, float) and self.low <= accuracy <= self.high
+    def __contains__(self, accuracy: float) -> bool:
+        return self.low <= accuracy <= self.high
 
 
 @dataclass(frozen=True)
 class Law:
     """Equally likely models, k of them.
 
-    constants (k, 4): c, G, T, X; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise (k,): the standard
-    deviations of u and e; shared (k,): of what a seed shifts all networks by. longest: the epochs at which t is 0.
-    lack_of_fit: the probability of residuals as large as these, were the model true; below 0.05 do not trust the
-    intervals.
+    constants (k, 4): c, G, T, X; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise, shift (k,): the
+    standard deviations of u, of e, and of v for one seed. longest: the epochs at which t is 0. lack_of_fit: the
+    probability of residuals as large as these, were the model true; below 0.05 do not trust the intervals. rows: which
+    draws of the analysis of each length go with the models.
     """
 
     analyses: Mapping[int, Analysis]
@@ -101,7 +117,7 @@ class Law:
     power: Floats
     deviation: Floats
     noise: Floats
-    shared: Floats
+    shift: Floats
     longest: int
     lack_of_fit: float
 
@@ -115,108 +131,119 @@ class Law:
         found: Floats = np.clip(level - np.abs(doublings) ** self.power[:, None] * below, 0, 1)
         return found
 
-    def trained(
-        self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1, images: Sequence[int] = ()
-    ) -> Floats:
-        """(k, m): the mean of n trainings of each of m networks, drawn once under each model.
-
-        images: where it is measured on another split, how many images that split has, and how many the split that the
-        law was fitted on: the sampling of both adds to the spread.
-        """
+    def trained(self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1) -> Floats:
+        """(k, m): the mean of n trainings of each of m networks at new seeds, drawn once under each model."""
         expected = self.accuracy(doublings, shares, epochs)
-        sampled = expected * (1 - expected) * sum(1 / count for count in images)
-        spread = np.sqrt((self.deviation**2 + (self.noise**2 + self.shared**2) / n)[:, None] + sampled)
-        drawn: Floats = np.clip(expected + spread * np.random.default_rng(0).normal(size=expected.shape), 0, 1)
-        return drawn
+        spread = np.sqrt(self.deviation**2 + (self.noise**2 + self.shift**2) / n)
+        drawn = expected + spread[:, None] * np.random.default_rng(0).normal(size=expected.shape)
+        return np.clip(drawn, 0, 1)
 
-    def forecast(
-        self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1, images: Sequence[int] = ()
-    ) -> list[Forecast]:
-        """What the mean of n trainings of each of m networks will be; images: see `trained`."""
-        drawn = self.trained(doublings, shares, epochs, n, images)
-        ends = np.quantile(drawn, [0.5, 0.05, 0.95], axis=0)
+    def forecast(self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1) -> list[Forecast]:
+        """What the mean of n trainings of each of m networks will be."""
+        ends = np.quantile(self.trained(doublings, shares, epochs, n), [0.5, 0.05, 0.95], axis=0)
         return [Forecast(*map(float, each)) for each in ends.T]
 
 
-def fit_law(measured: Measurements, analyses: Mapping[int, Analysis], *, seed: int = 0) -> Law:
-    """The model given the measurements and the analyses of the coefficient search, by their epochs.
+def fit_law(
+    sets: Sequence[TrainedSet], analyses: Mapping[int, Analysis], images: Sequence[int] = (), *, seed: int = 0
+) -> Law:
+    """The model given sets of trained networks, and the analyses of the coefficient search by their epochs.
 
-    Raises ValueError without an analysis, or where no measurement has an accuracy.
+    images: where forecasts are for another split, the numbers of images of both. Raises ValueError without an analysis
+    or a network, and where a figure is not finite.
     """
-    if not analyses:
-        raise ValueError("a model of accuracy needs an analysis of the coefficient search")
-    if not len(measured):
-        raise ValueError("a model of accuracy needs trained networks")
+    if not analyses or not any(len(each.accuracy) for each in sets):
+        raise ValueError("a model of accuracy needs trained networks and an analysis of the coefficient search")
+    data = _Data.of(sets, max(analyses))
     generator = np.random.default_rng(seed)
-    longest = max(analyses)
     rows = {epochs: generator.permutation(_count(each))[:DRAWS] for epochs, each in analyses.items()}
-    noise = _noise(analyses[longest], rows[longest])
-    relative = _relative_noise(analyses, measured.epochs)
-    below = _below(analyses, rows, measured.shares, measured.epochs)
-    error = max(0.01, 1 - float(np.average(measured.accuracy, weights=measured.n)))
-    means = np.array([measured.accuracy.mean(), *(error * m for m, _ in (GAIN, GAIN_OF_TIME, CROSS))])
-    spreads = np.array([_FLAT, *(error * s for _, s in (GAIN, GAIN_OF_TIME, CROSS))])
+    noise = _noise(analyses[data.longest], rows[data.longest])
+    shift = _shift(analyses[data.longest], noise, data.seeds_of_longest, generator)
+    below = _below(analyses, rows, data.shares, data.epochs)
+    error = max(0.01, 1 - data.mean)
+    means = np.array([data.mean, *(error * mean for mean, _ in (GAIN, GAIN_OF_TIME, CROSS))])
+    sampled = (data.mean * (1 - data.mean) * sum(1 / count for count in images)) ** 0.5
+    spreads = np.column_stack([
+        np.tile([_FLAT, *(error * spread for _, spread in (GAIN, GAIN_OF_TIME, CROSS))], (len(noise), 1)),
+        shift[:, None] / data.seeds**0.5,
+        np.full((len(noise), 1), max(sampled, 1e-9)),
+    ])  # fmt: skip
+    relative = _relative_noise(analyses, data.epochs)
     grid = list(itertools.product(RATIOS.items(), RATIOS_OF_TIME.items(), POWERS.items(), DEVIATIONS.items()))
-    time = np.log2(measured.epochs / longest)
-    fits = []
+    fits, priors = [], []
     for (ratio, p_ratio), (slower, p_slower), (power, p_power), (deviation, p_deviation) in grid:
-        size, length = saturating(measured.doublings, ratio), saturating(time, slower)
-        basis = np.column_stack([np.ones_like(size), size, length, size * length])
-        values = measured.accuracy + np.abs(measured.doublings) ** power * below
-        variances = relative**2 / measured.n + deviation**2
-        prior = np.log(p_ratio * p_slower * p_power * p_deviation)
-        fits.append(LinearFit.of(basis, values - basis @ means, variances, noise, spreads=spreads, log_prior=prior))
-    likelihood = np.stack([fit.log_likelihood for fit in fits])
-    chosen = _choose(likelihood, generator)
-    draw = np.arange(len(noise))
+        size, length = saturating(data.doublings, ratio), saturating(data.time, slower)
+        curves = np.column_stack([np.ones_like(size), size, length, size * length])
+        values = data.accuracy + np.abs(data.doublings) ** power * below - curves @ means
+        variances = relative**2 / data.n + deviation**2
+        fits.append(LinearFit.of(np.hstack([curves, data.shifts]), values, variances, noise, spreads))
+        priors.append(np.log(p_ratio * p_slower * p_power * p_deviation))
+    likelihood = np.stack([fit.log_likelihood for fit in fits]) + np.array(priors)[:, None]
+    chosen, draw = choose_rows(likelihood, generator), np.arange(len(noise))
     centre = np.stack([fit.centre for fit in fits])[chosen, draw]
     root = np.linalg.cholesky(np.stack([fit.covariance for fit in fits])[chosen, draw])
-    constants = means + centre + np.einsum("kij,kj->ki", root, generator.normal(size=centre.shape))
-    seeds = float(measured.n[time == time.max()].mean())
-    shared = _shared(analyses[longest], noise, seeds, generator)
-    constants[:, 0] += shared / seeds**0.5 * generator.normal(size=len(shared))
+    drawn = centre + np.einsum("kij,kj->ki", root, generator.normal(size=centre.shape))
     squares = np.stack([fit.squares for fit in fits])[chosen, draw]
     settings = np.array([[value for value, _ in each] for each in grid])[chosen]
     return Law(
         analyses=analyses,
         rows=rows,
-        constants=constants,
+        constants=means + drawn[:, :4],
         ratio=settings[:, 0],
         ratio_of_time=settings[:, 1],
         power=settings[:, 2],
         deviation=settings[:, 3] * noise,
         noise=noise,
-        shared=shared,
-        longest=longest,
-        lack_of_fit=float(stats.chi2.sf(squares, len(measured)).mean()),
+        shift=shift,
+        longest=data.longest,
+        lack_of_fit=float(stats.chi2.sf(squares, max(1, len(data.accuracy) - 1)).mean()),  # c is flat
     )
 
 
 @dataclass(frozen=True)
-class LinearFit:
-    """A linear model with known variances, for k draws of values and noise: log marginal likelihood and squares (k,),
-    posterior centre (k, p) and covariance (k, p, p) of the constants."""
+class _Data:
+    """All networks of all sets: columns (m,), shares (m, 3), and which shifts they have (m, sets + 1): that of
+    their seeds, and that of the split."""
 
-    log_likelihood: Floats
-    squares: Floats
-    centre: Floats
-    covariance: Floats
+    doublings: Floats
+    shares: Floats
+    epochs: Floats
+    accuracy: Floats
+    n: Floats
+    shifts: Floats
+    seeds: Floats
+    longest: int
+    seeds_of_longest: float
 
     @classmethod
-    def of(
-        cls, basis: Floats, values: Floats, variances: Floats, noise: Floats, *, spreads: Floats, log_prior: float
-    ) -> LinearFit:
-        """basis (m, p); values (k, m), less what the prior's means give; variances (m,) in those of one training;
-        noise (k,); spreads (p,) of the prior."""
-        weighted = basis / variances[:, None]
-        information = (basis.T @ weighted)[None] / noise[:, None, None] ** 2 + np.diag(spreads**-2.0)
-        covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
-        pulled = values @ weighted / noise[:, None] ** 2
-        centre = np.einsum("kij,kj->ki", covariance, pulled)
-        squares = (values**2 / variances).sum(axis=1) / noise**2 - (pulled * centre).sum(axis=1)
-        log_determinant = np.linalg.slogdet(information)[1] + 2 * np.log(spreads).sum()
-        log_determinant = log_determinant + np.log(variances).sum() + 2 * values.shape[1] * np.log(noise)
-        return cls(log_prior - 0.5 * (squares + log_determinant), squares, centre, covariance)
+    def of(cls, sets: Sequence[TrainedSet], longest: int) -> _Data:
+        sizes = [len(each.accuracy) for each in sets]
+        of_split = np.repeat([float(each.elsewhere) for each in sets], sizes)
+        found = cls(
+            doublings=np.concatenate([each.doublings for each in sets]),
+            shares=np.concatenate([each.shares for each in sets]),
+            epochs=np.repeat([float(each.epochs) for each in sets], sizes),
+            accuracy=np.concatenate([each.accuracy for each in sets]),
+            n=np.concatenate([each.n for each in sets]),
+            shifts=np.column_stack([np.repeat(np.eye(len(sets)), sizes, axis=0), of_split]),
+            seeds=np.array([each.seeds for each in sets]),
+            longest=longest,
+            seeds_of_longest=max([1.0, *(each.seeds for each in sets if each.epochs == longest)]),
+        )
+        columns = (found.doublings, found.time, found.accuracy, 1 / found.n, 1 / found.seeds)
+        if not all(np.isfinite(column).all() for column in (*columns, found.shares)):
+            raise ValueError("a model of accuracy needs costs, epochs and numbers of trainings above 0")
+        return found
+
+    @property
+    def time(self) -> Floats:
+        """Doublings of the epochs."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log2(self.epochs / self.longest)
+
+    @property
+    def mean(self) -> float:
+        return float(np.average(self.accuracy, weights=self.n))
 
 
 def saturating(doublings: Floats, ratio: Floats | float) -> Floats:
@@ -254,13 +281,13 @@ def _noise(analysis: Analysis, rows: Indices) -> Floats:
     return noise
 
 
-def _shared(analysis: Analysis, noise: Floats, seeds: float, generator: np.random.Generator) -> Floats:
+def _shift(analysis: Analysis, noise: Floats, seeds: float, generator: np.random.Generator) -> Floats:
     """(k,): the standard deviation of what a seed shifts all networks by. A few seeds tell little of it."""
-    expected, worth = _SHARED
+    expected, worth = SHIFT
     measured = 0.0 if analysis.noise is None else analysis.noise.shared
     squares = (seeds - 1) * measured**2 + worth * (expected * noise) ** 2
-    shared: Floats = np.sqrt(squares / generator.chisquare(seeds - 1 + worth, len(noise)))
-    return shared
+    shift: Floats = np.sqrt(squares / generator.chisquare(seeds - 1 + worth, len(noise)))
+    return shift
 
 
 def _relative_noise(analyses: Mapping[int, Analysis], epochs: Floats) -> Floats:
@@ -276,10 +303,3 @@ def _relative_noise(analyses: Mapping[int, Analysis], epochs: Floats) -> Floats:
     lengths = sorted(relative)
     nearest = np.abs(np.log2(epochs)[:, None] - np.log2(lengths)).argmin(axis=1)
     return np.array([relative[lengths[i]] for i in nearest])
-
-
-def _choose(log_weights: Floats, generator: np.random.Generator) -> Indices:
-    """One row for each column, with probabilities in proportion to exp(log_weights)."""
-    cumulative = np.cumsum(np.exp(log_weights - log_weights.max(axis=0)), axis=0)
-    chosen: Indices = (generator.random(cumulative.shape[1]) * cumulative[-1] > cumulative).sum(axis=0)
-    return chosen

@@ -7,11 +7,12 @@ phi to the power of 1.5; a fourth kind drifts: its optimum moves by 0.1 in share
 with each of the epochs in a direction of its own. The first doubling of the cost gives 1 to 4 points, that of the
 epochs 1 to 6, each further one 0.4 to 1 times the one before. One training has a noise of 0.4 or 1.1 points, half of
 its variance shared by all networks of a seed. The 60 trainings: the lattice at twice the cost once, at two lengths; the
-baseline three times at each length; the three dimensions and the middle of the triangle at 1.4 times the cost once; the
-rest are further seeds of the lattice. Forecast is one training at the coefficients found and at the dimensions alone.
+baseline three times at each length, at seeds of its own; the three dimensions and the middle of the triangle at 1.4
+times the cost once; the rest are further seeds of the lattice. Forecast is one training at the coefficients found, and
+at each dimension alone. (These worlds have the model's own form, but for the drift and the saturating surface.)
 
 Beside the model stand two simpler forecasts: a straight line over the doublings of cost, through the trainings of the
-longest length, and the model's forecast at twice the cost for anything larger. squared, line, same: the root mean
+longest length, and the model's forecast at twice the cost for anything larger. error, line, same: the root mean
 square error of each. misfit: how often the model says of itself that it does not fit.
 """
 
@@ -29,7 +30,8 @@ import pandas as pd
 
 from benchmarks.scaling.simulation import RESULTS, Cell, Layout, height, layouts, planted
 from scaling_search.analysis import Analysis, Trainings, analyse
-from scaling_search.law import Measurements, fit_law
+from scaling_search.law import TrainedSet, fit_law
+from scaling_search.surface.noise import seed_adjusted
 from scaling_search.surface.triangle import Floats
 
 TRAININGS = 60
@@ -96,9 +98,9 @@ def one_run(
     own, shared = noise * 0.5**0.5, generator.normal(0, noise * 0.5**0.5, (len(LENGTHS), TRAININGS))
     count = len(layout.shares)
     doublings = np.log2(layout.costs)
-    others = [(np.zeros(1), MIDDLE[None], 3), (np.full(4, 0.5), np.vstack([CORNERS, MIDDLE]), 1)]
+    between = np.vstack([CORNERS, MIDDLE])
     left = TRAININGS - 2 * (count + 3 + 4)
-    parts: list[tuple[Floats, Floats, int, Floats, Floats]] = []
+    sets: list[TrainedSet] = []
     analyses: dict[int, Analysis] = {}
     for i, epochs in enumerate(LENGTHS):
         trainings = count + (left if i == 1 else 0)
@@ -107,23 +109,22 @@ def one_run(
         full = level[:, None] + shared[i, :seeds] + generator.normal(0, own, (count, seeds))
         kept = layout.trained(full, trainings)
         analyses[epochs] = analyse(Trainings(layout.shares, kept, layout.costs), seed=seed)
-        n = (~np.isnan(kept)).sum(axis=1)
-        parts.append((doublings, layout.shares, epochs, np.nanmean(kept, axis=1), n))
-        for sizes, ways, repeats in others:
-            level = planted_world.accuracy(sizes, ways, epochs)
-            seen = level[:, None] + shared[i, :repeats] + generator.normal(0, own, (len(sizes), repeats))
-            parts.append((sizes, ways, epochs, seen.mean(axis=1), np.full(len(sizes), repeats)))
-    measured = Measurements(
-        doublings=np.concatenate([p[0] for p in parts]),
-        shares=np.vstack([p[1] for p in parts]),
-        epochs=np.concatenate([np.full(len(p[0]), float(p[2])) for p in parts]),
-        accuracy=np.concatenate([p[3] for p in parts]),
-        n=np.concatenate([p[4] for p in parts]).astype(float),
-    )
-    law = fit_law(measured, analyses, seed=seed)
+        n = (~np.isnan(kept)).sum(axis=1).astype(float)
+        trained = TrainedSet(epochs, doublings, layout.shares, seed_adjusted(kept), n, float(n.mean()))
+        level = planted_world.accuracy(np.full(4, 0.5), between, epochs)
+        seen = level + shared[i, 0] + generator.normal(0, own, 4)
+        sets.append(trained.joined(TrainedSet(epochs, np.full(4, 0.5), between, seen, np.ones(4), 1)))
+        fresh = generator.normal(0, noise, 3).mean()  # at seeds of its own, as a confirmation
+        baseline = planted_world.accuracy(np.zeros(1), MIDDLE[None], epochs) + fresh
+        sets.append(TrainedSet(epochs, np.zeros(1), MIDDLE[None], baseline, np.full(1, 3.0), 3))
+    law = fit_law(sets, analyses, seed=seed)
     found = np.array(analyses[LENGTHS[-1]].shares)
-    long = measured.epochs == LENGTHS[-1]
-    slope, start = np.polyfit(measured.doublings[long], measured.accuracy[long], 1)
+    long = [trained for trained in sets if trained.epochs == LENGTHS[-1]]
+    slope, start = np.polyfit(
+        np.concatenate([trained.doublings for trained in long]),
+        np.concatenate([trained.accuracy for trained in long]),
+        1,
+    )
     networks = {"found": found, **dict(zip(("depth", "width", "resolution"), CORNERS, strict=True))}
     for phi in (1.0, 2.0):
         for name, shares in networks.items():
@@ -133,7 +134,7 @@ def one_run(
             same = law.forecast(np.ones(1), shares[None], np.full(1, float(LENGTHS[-1])))[0]
             yield {
                 "shape": shape, "noise": noise, "cost": 2**phi, "network": name,
-                "covered": got in told, "width": told.high - told.low, "squared": (told.expected - got) ** 2,
+                "covered": got in told, "width": told.high - told.low, "error": (told.expected - got) ** 2,
                 "line": (start + slope * phi - got) ** 2, "same": (same.expected - got) ** 2,
                 "misfit": law.lack_of_fit < 0.05,
             }  # fmt: skip
@@ -152,9 +153,9 @@ def main() -> None:
             for i in range(arguments.runs):
                 rows += one_run(shape, noise, grids[i % len(grids)], generator, i)
             table = pd.DataFrame(rows)
-            table["group"] = np.where(table.network == "found", "found", "one dimension")
-            summary = table.groupby(["shape", "noise", "cost", "group"], sort=False).mean(numeric_only=True)
-            for name in ("squared", "line", "same"):
+            table["networks"] = np.where(table.network == "found", "found", "one dimension")
+            summary = table.groupby(["shape", "noise", "cost", "networks"], sort=False).mean(numeric_only=True)
+            for name in ("error", "line", "same"):
                 summary[name] **= 0.5
             summary.insert(0, "runs", arguments.runs)
             summary.round(4).to_csv(arguments.output)

@@ -77,7 +77,7 @@ _FADED = 0.35
 _INT8, _FRAME = "#d08a1e", 130
 _RING = 330
 _BAND = Line2D([], [], color=_STYLE["family"].color, alpha=0.15, lw=9, solid_capstyle="butt",
-               label="forecast for the family before it was trained, 90 %")  # fmt: skip
+               label="forecast for the family, by short trainings, 90 %")  # fmt: skip
 _LEAST_PAD = 1.13
 """Of the cost beside the points, as a factor: with it on both sides even one point has two ticks."""
 

@@ -1,52 +1,78 @@
-"""What accuracy the members of a family are expected to reach, and how large one must be to reach a given one."""
+"""What accuracy the members of a family are expected to reach, and which of them reach a given one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.records import ForecastRecord, MemberForecast
-from experiments.records.forecast import MISFIT
-from experiments.run.context import RunContext
-from scaling_search import Coefficients, FamilyMember
-from scaling_search.law import Law
+from experiments.errors import UserError, from_user
+from experiments.records import CoefficientsRecord, ForecastRecord, MemberForecast
+from experiments.run.folder import RunFolder
+from experiments.tables.frontier import read_points
+from experiments.tables.grid import read_grid
+from experiments.tables.growth import GRID, family_baseline, of_frontier, read_trained
+from scaling_search import FamilyMember, Shares
+from scaling_search.law import Law, fit_law
+from scaling_search.search import supported_analysis
 
 LARGEST = 4
-"""phi beyond which nothing is forecast: the trainings that a forecast rests on end at 2, or at 1."""
+"""phi beyond which nothing is forecast: usually the trainings that a forecast rests on end at 1 or 2."""
 
 
-@dataclass(frozen=True)
-class Measuring:
-    """How the accuracies that are forecast will be measured: the epochs and number of the trainings, the split, and the
-    numbers of images where that is not the split of the short trainings (see `Law.trained`)."""
+def read_law(folder: RunFolder, split: str, frontier: int | None = None) -> Law:
+    """The model of accuracy on a split, from the trainings of a run's coefficient search; frontier: with those of its
+    frontier, too, where they are of so many epochs.
 
-    epochs: int
-    n: int
-    split: str
-    images: tuple[int, ...] = ()
-
-
-def measuring(run: RunContext) -> Measuring:
-    """How the frontier of a run is measured."""
-    problem, images = run.problem, run.problem.facts.images or {}
-    split, counts = problem.final_split, (images.get(problem.final_split, 0), problem.val_images or 0)
-    other = split != "val" and all(counts)
-    return Measuring(run.final.epochs, run.settings.final.final_seeds, split, counts if other else ())
+    Raises UserError where there are too few, or they saw a part of the images, or a table is damaged or not there.
+    """
+    record, path = folder.read(), folder.path
+    if not folder.has(CoefficientsRecord):
+        raise UserError(f"{path}: has no coefficients yet; `scalenas run` or `scalenas scale` finds them")
+    if record.train_fraction < 1:
+        raise UserError(f"{path}: its short trainings saw a part of the images, which tells nothing about all of them")
+    grid = read_grid(path / GRID)
+    if any(epochs < 1 or (trainings.costs <= 0).any() for epochs, trainings in grid.items()):
+        raise UserError(f"{path / GRID}: costs and epochs must be above 0")
+    found = {epochs: supported_analysis(trainings) for epochs, trainings in grid.items()}
+    analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
+    if not analyses:
+        raise UserError(
+            f"{path}: the coefficient search has too few trainings; run `scalenas scale` with a larger --budget, or "
+            "without one"
+        )
+    other = split != "val"
+    sets = read_trained(path, grid, elsewhere=other)
+    table = path / "frontier.csv"
+    if frontier is not None and table.exists():
+        shares = folder.get(CoefficientsRecord).finding.coefficients.shares
+        sets += of_frontier(read_points(table), family_baseline(path), shares, frontier, split)
+    counts = record.data.images or {}
+    images = [count for name in ("val", split) if (count := counts.get(name))] if other else []
+    with from_user(str(path)):
+        return fit_law(sets, analyses, images)
 
 
 def forecast_family(
-    law: Law, members: Sequence[FamilyMember], coefficients: Coefficients, how: Measuring
+    law: Law,
+    members: Sequence[FamilyMember],
+    shares: Shares,
+    *,
+    epochs: int,
+    n: int,
+    split: str,
+    recipe: str,
+    metric: str,
 ) -> ForecastRecord:
-    """The accuracies of the members up to LARGEST."""
+    """The accuracies of the members up to LARGEST, means of n trainings."""
     told = [member for member in members if member.phi <= LARGEST]
-    costs = np.log2([member.cost for member in told])
-    found = law.forecast(costs, *_alike(coefficients, how.epochs, len(told)), n=how.n, images=how.images)
+    found = law.forecast(*_grown(told, shares, epochs), n=n)
     return ForecastRecord(
-        epochs=how.epochs,
-        split=how.split,
-        n=how.n,
+        epochs=epochs,
+        split=split,
+        n=n,
+        recipe=recipe,
+        metric=metric,
         lack_of_fit=law.lack_of_fit,
         members=tuple(
             MemberForecast(member.phi, member.macs, member.arch.id, each.expected, each.low, each.high)
@@ -55,35 +81,15 @@ def forecast_family(
     )
 
 
-def forecast_lines(record: ForecastRecord) -> list[str]:
-    """A forecast for people."""
-    told = ", ".join(
-        f"phi {each.phi:g} {100 * each.expected:.1f} % ({100 * each.low:.1f} to {100 * each.high:.1f})"
-        for each in record.members
-        if each.phi >= 0
-    )
-    trainings = "one training" if record.n == 1 else f"the mean of {record.n} trainings"
-    lines = [
-        f"forecast for the family on {record.split}, {trainings} of {record.epochs} epochs (90 % intervals): {told}"
-    ]
-    if record.lack_of_fit < MISFIT:
-        lines.append(
-            f"warning: the model of this forecast does not fit the trainings (p = {record.lack_of_fit:.3f}): "
-            "do not rely on it"
-        )
-    return lines
-
-
-def probability(
-    law: Law, phis: Sequence[float], coefficients: Coefficients, how: Measuring, accuracy: float
+def probabilities(
+    law: Law, members: Sequence[FamilyMember], shares: Shares, *, epochs: int, n: int, accuracy: float
 ) -> list[float]:
-    """For each phi, how probable it is that the family's network there reaches the accuracy (0..1)."""
-    drawn = law.trained(
-        np.array(phis, dtype=float), *_alike(coefficients, how.epochs, len(phis)), n=how.n, images=how.images
-    )
+    """For each member, how probable it is that the mean of n trainings reaches the accuracy (0..1)."""
+    drawn = law.trained(*_grown(members, shares, epochs), n=n)
     return [float(share) for share in (drawn >= accuracy).mean(axis=0)]
 
 
-def _alike(coefficients: Coefficients, epochs: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shares and epochs of networks that all grow by the same coefficients."""
-    return np.tile(coefficients.shares, (count, 1)), np.full(count, float(epochs))
+def _grown(members: Sequence[FamilyMember], shares: Shares, epochs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Doublings, shares and epochs of a family's members."""
+    doublings = np.log2([member.cost for member in members])
+    return doublings, np.tile(shares, (len(members), 1)), np.full(len(members), float(epochs))

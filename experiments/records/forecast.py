@@ -1,4 +1,4 @@
-"""forecast.json: the accuracies that a run expected of its family before it was trained."""
+"""forecast.json: the accuracies that a run expects of its family, by the trainings of the coefficient search alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from experiments.records.record import Record
 from experiments.records.values import Count, Share
+from experiments.wording import metric_words
 
 MISFIT = 0.05
 """Lack of fit below which a forecast is not to be relied on."""
@@ -26,8 +27,8 @@ class MemberForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastRecord(Record):
-    """Accuracies on `split` after trainings of `epochs`, means of `n` of them, by phi. lack_of_fit: the probability of
-    residuals as large as those of the trainings that the forecast rests on, were its model true."""
+    """Values of `metric` on `split` after trainings of `epochs` by `recipe`, means of `n` of them, by phi. lack_of_fit:
+    the probability of residuals as large as those of the trainings that the forecast rests on, were its model true."""
 
     FILE = "forecast.json"
     WHAT = "a run's forecast of its family"
@@ -35,5 +36,13 @@ class ForecastRecord(Record):
     epochs: Count
     split: str
     n: Count
+    recipe: str
+    metric: str
     lack_of_fit: Share
     members: tuple[MemberForecast, ...]
+
+    @property
+    def how(self) -> str:
+        """What is forecast, in words."""
+        trainings = "one training" if self.n == 1 else f"the mean of {self.n} trainings"
+        return f"{metric_words(self.metric)} on {self.split}, {trainings} of {self.epochs} epochs"

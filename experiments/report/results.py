@@ -78,7 +78,7 @@ def tell_family(
 ) -> Told:
     """The family's rows, and its first member as the network that was given. trainings: see `story.given`; forecast:
     what was expected of the members."""
-    trained = {point.arch_id: point.accuracy for point in points}
+    trained = {point.arch_id: point.accuracy for point in points if point.role != "distilled"}
     told = {} if forecast is None else {each.arch_id: _in_words(each) for each in forecast.members}
     right = {} if forecast is None else held(forecast, points)
     rows: list[dict[str, Any]] = [

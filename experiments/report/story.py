@@ -155,11 +155,7 @@ def _between(ends: Sequence[float] | None) -> str:
 
 def forecast(expected: ForecastRecord, score: str | None) -> str:
     """What the forecasts in the family's table are of, how they turned out (`score`), and whether to rely on them."""
-    trainings = "one training" if expected.n == 1 else f"the mean of {expected.n} trainings"
-    lines = [
-        "Forecast, before the family was trained, from the trainings of the coefficient search: accuracy on "
-        f"{expected.split}, {trainings} of {expected.epochs} epochs, with 90 % intervals."
-    ]
+    lines = [f"Forecast from the trainings of the coefficient search alone, with 90 % intervals: {expected.how}."]
     if expected.lack_of_fit < MISFIT:
         lines.append(f"The model does not fit those trainings (p = {expected.lack_of_fit:.3f}): do not rely on it.")
     return " ".join([*lines, *filter(None, [score])])

@@ -191,7 +191,7 @@ class RunContext:
                 figures=self.figures,
                 labels=labels,
                 axes=axes,
-                on_event=lambda event: self.note(task, event, pace),
+                on_event=lambda event: self.note(task, event, pace, _called(event.request, labels)),
             )
 
     def unanswered(self, name: str, requests: Sequence[Request]) -> list[Request]:
@@ -199,8 +199,9 @@ class RunContext:
         path = self.folder.journal(name)
         return unanswered(requests, open_study(path, name)) if path.exists() else list(requests)
 
-    def note(self, task: Task, event: TrialEvent, pace: Pace | None = None) -> None:
-        """Say what happened to one trial, and forget what was kept of it while it ran."""
+    def note(self, task: Task, event: TrialEvent, pace: Pace | None = None, called: str = "") -> None:
+        """Say what happened to one trial, and forget what was kept of it while it ran. called: its name, where it has
+        one beside its number."""
         left = None
         if pace is not None and event.finished:
             expected = None if event.request is None else self.pool.expected(event.request)
@@ -208,7 +209,7 @@ class RunContext:
                 pace.note(expected, event.outcome.seconds)
                 self.pool.note(expected, event.outcome.seconds)
             left = pace.seconds(event.total - event.done)
-        note_trial(task, event, left)
+        note_trial(task, event, left, called)
         if self.board is not None:
             write_trial(self.board, task.label, event, self.figures)
         if event.finished and event.request is not None:
@@ -228,18 +229,26 @@ def in_int8(outcomes: Sequence[Outcome]) -> list[float]:
     return [outcome.metrics[INT8] for outcome in outcomes if INT8 in outcome.metrics]
 
 
-def note_trial(task: Task, event: TrialEvent, left: float | None = None) -> None:
-    """Say where a step stands after what happened to one trial. left: seconds that are expected still."""
+def _called(request: Request | None, labels: Callable[[Request], Mapping[str, Any]]) -> str:
+    """The name of a training's network and its seed, where the network has a name."""
+    network = None if request is None else labels(request).get("network")
+    return "" if request is None or network is None else f"{network}, seed {request.seed}:"
+
+
+def note_trial(task: Task, event: TrialEvent, left: float | None = None, called: str = "") -> None:
+    """Say where a step stands after what happened to one trial. left: seconds that are expected still; called: what it
+    is named by instead of its number."""
     if not event.finished:
         return
+    named = called or f"#{event.number}"
     if event.pruned:
-        task.reach(event.done, f"#{event.number} stopped after epoch {event.epoch}", left)
+        task.reach(event.done, f"{named} stopped after epoch {event.epoch}", left)
     elif event.outcome is None:
-        task.reach(event.done, f"#{event.number} not trained", left)
+        task.reach(event.done, f"{named} not trained", left)
     elif event.outcome.failure is not None:
-        task.reach(event.done, f"#{event.number} failed: {event.outcome.failure.kind}", left)
+        task.reach(event.done, f"{named} failed: {event.outcome.failure.kind}", left)
     else:
-        task.reach(event.done, f"#{event.number} {event.outcome.metric} {100 * (event.outcome.value or 0):.1f} %", left)
+        task.reach(event.done, f"{named} {event.outcome.metric} {100 * (event.outcome.value or 0):.1f} %", left)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import RunFailedError
+from experiments.errors import RunFailedError, UserError
 from experiments.pictures.run_folder import frontier_pictures
 from experiments.plans.opponents import (
     FRONTIER,
@@ -150,31 +150,49 @@ def compare_target(run: RunContext) -> float | None:
     return None if found is None else float(found.macs)
 
 
-def run_compare(run: RunContext, entries: Sequence[Entry]) -> list[FrontierPoint]:
+def no_further_seed() -> bool:
+    """No further seeds than were asked for."""
+    return False
+
+
+def run_compare(
+    run: RunContext, entries: Sequence[Entry], another_seed: Callable[[], bool] = no_further_seed
+) -> list[FrontierPoint]:
     """Train every entry, by the best of its plans, at the final fidelity and all seeds; writes frontier.csv, .png, .svg
-    and differences.csv."""
-    final = run.settings.final
+    and differences.csv. another_seed: asked at the end whether the settings now have a further seed, to be trained."""
     check_teacher(run)
-    run.claim(NAME, {"final epochs": run.final.epochs, "final split": run.problem.final_split})
+    _claim(run)
     chosen = _decide(run, entries)
-    measured = _measure(run, chosen)
-    if not measured:
-        raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
-    if final.teacher is not None:
-        measured += _distil(run, chosen, final.teacher)
-    drop_seeds(run)
-    points = write_frontier(run.folder, measured)
-    pairs = differences(points)
-    replace_text(run.folder.path / "differences.csv", differences_csv(pairs), durable=True)
-    for each in pairs:
+    points = _train(run, chosen)
+    while another_seed():
+        _claim(run)
+        points = _train(run, chosen)
+    for each in differences(points):
         run.narrator.say(str(each))
-    if (expected := run.folder.find(ForecastRecord)) and (line := score_line(expected, points)):
+    if (expected := _forecast(run)) and (line := score_line(expected, points)):
         run.narrator.say(line)
     placed, baseline = standing(points), run.folder.find(BaselineRecord)
     if placed is not None and baseline is not None:
         if run.pool.images is not None and lacks_pretrained(placed, points):
             run.narrator.say(NOT_PRETRAINED)
         run.narrator.say(placed.sentence(baseline.called))
+    return points
+
+
+def _claim(run: RunContext) -> None:
+    run.claim(NAME, {"final epochs": run.final.epochs, "final split": run.problem.final_split})
+
+
+def _train(run: RunContext, chosen: Sequence[Entry]) -> list[FrontierPoint]:
+    """Train the entries and write the frontier's files."""
+    measured = _measure(run, chosen)
+    if not measured:
+        raise RunFailedError("nothing could be trained for the frontier; compare.journal tells why")
+    if run.settings.final.teacher is not None:
+        measured += _distil(run, chosen, run.settings.final.teacher)
+    drop_seeds(run)
+    points = write_frontier(run, measured)
+    replace_text(run.folder.path / "differences.csv", differences_csv(differences(points)), durable=True)
     run.results_written()
     return points
 
@@ -285,10 +303,20 @@ def _with_known_int8(run: RunContext, requests: Mapping[Place, Request]) -> dict
     return {place: request if twins[place].key in missing else twins[place] for place, request in requests.items()}
 
 
-def write_frontier(folder: RunFolder, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+def write_frontier(run: RunContext, measured: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     """Merge points into a run's frontier.csv and draw it again; returns all points."""
-    table = folder.path / "frontier.csv"
+    folder = run.folder.path
+    table = folder / "frontier.csv"
     points = merge_points(read_points(table) if table.exists() else [], measured)
     replace_text(table, points_csv(points), durable=True)
-    frontier_pictures(folder.path, points, folder.find(ForecastRecord))
+    frontier_pictures(folder, points, _forecast(run))
     return points
+
+
+def _forecast(run: RunContext) -> ForecastRecord | None:
+    """What was expected of the family. A damaged file of it is told, and no reason to lose the frontier."""
+    try:
+        return run.folder.find(ForecastRecord)
+    except UserError as error:
+        run.narrator.say(f"warning: {error}")
+        return None

@@ -13,7 +13,6 @@ from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
 from experiments.plans.curves import Curves, curve_requests, plan_curves
-from experiments.plans.forecasts import forecast_family, forecast_lines, measuring
 from experiments.plans.networks import baseline_arch, grid_points
 from experiments.plans.outlook import outlook_scale
 from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
@@ -21,15 +20,11 @@ from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
 from experiments.tables.curves import CURVES, Measured, curves_csv, measured
 from experiments.tables.grid import grid_csv
-from experiments.tables.growth import read_law
 from experiments.wording import metric_words
 from nas.evaluation import Fidelity, Outcome, Request
 from nas.files import replace_text
 from scaling_search import (
-    Analysis,
-    Coefficients,
     CoefficientSearch,
-    FamilyMember,
     ScalingPoint,
     cautions,
     family,
@@ -105,26 +100,10 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
             curve_pictures(run.folder.path, curves, record.epochs, **shown)
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
-    expected = _forecast(run, analyses, members, found.coefficients)
     run.results_written()
-    for line in [*_lines(found, record), *expected]:
+    for line in _lines(found, record):
         run.narrator.say(line)
     return record
-
-
-def _forecast(
-    run: RunContext, analyses: Mapping[int, Analysis], members: Sequence[FamilyMember], coefficients: Coefficients
-) -> list[str]:
-    """Write what the family is expected to reach on the frontier, and return it for people; nothing where too few
-    points were trained, or where the short trainings saw other images."""
-    if not analyses or run.proxy.train_fraction < 1:
-        return []
-    law = read_law(run.folder.path, analyses)
-    if law is None:
-        return []
-    record = forecast_family(law, members, coefficients, measuring(run))
-    run.folder.write(record)
-    return forecast_lines(record)
 
 
 def _lengths(run: RunContext) -> list[int]:

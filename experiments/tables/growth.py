@@ -1,9 +1,8 @@
-"""All trained networks that grew out of a run's baseline, read from its tables, and the model of accuracy fitted to
-them."""
+"""All trained networks that grew out of a run's baseline, read from its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,15 @@ import numpy as np
 from experiments.errors import UserError
 from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, read_record
 from experiments.tables.curves import CURVES, read_curves
-from experiments.tables.grid import read_grid
-from scaling_search import Analysis, FamilyMember, Shares
+from experiments.tables.frontier import FrontierPoint
+from scaling_search import FamilyMember, Shares
 from scaling_search.analysis import Trainings
 from scaling_search.coefficients import DWR
-from scaling_search.law import Law, Measurements, fit_law
-from scaling_search.search import supported_analysis
+from scaling_search.law import TrainedSet
+from scaling_search.surface.noise import seed_adjusted
 
 GRID = "grid.csv"
+_CENTRE = Shares(1 / 3, 1 / 3, 1 / 3)
 _WAYS: Mapping[str, Shares] = {
     "depth only": Shares(1.0, 0.0, 0.0),
     "width only": Shares(0.0, 1.0, 0.0),
@@ -27,76 +27,110 @@ _WAYS: Mapping[str, Shares] = {
 }
 
 
-def read_law(folder: Path, analyses: Mapping[int, Analysis] | None = None) -> Law | None:
-    """The model of accuracy of a run folder; None where its coefficient search has too few points for an analysis.
+def read_trained(folder: Path, grid: Mapping[int, Trainings], *, elsewhere: bool) -> list[TrainedSet]:
+    """The networks of a run's grid, with those of its scaling plot, which have the same seeds, and its baseline as it
+    was confirmed. elsewhere: see TrainedSet.
 
-    analyses: those of the grid, where they are known. Raises UserError where a table is damaged or not there.
+    Raises UserError where a table or record is damaged or not there.
     """
-    grid = read_grid(folder / GRID)
-    if analyses is None:
-        found = {epochs: supported_analysis(trainings) for epochs, trainings in grid.items()}
-        analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
-    return fit_law(_measurements(folder, grid), analyses) if analyses else None
+    baseline = family_baseline(folder)
+    sets = {epochs: _of_grid(epochs, trainings.trained(), elsewhere) for epochs, trainings in grid.items()}
+    epochs = read_record(CoefficientsRecord, folder / CoefficientsRecord.FILE).epochs
+    if epochs in sets:
+        known = {round(cost * baseline.macs) for cost in grid[epochs].costs}
+        plot = _of_plot(folder, baseline.macs, known, sets[epochs])
+        sets[epochs] = sets[epochs].joined(plot) if plot is not None else sets[epochs]
+    return [*sets.values(), *_of_confirmation(folder, baseline, elsewhere=elsewhere)]
 
 
-def _measurements(folder: Path, grid: Mapping[int, Trainings]) -> Measurements:
-    """The grid's points, the baseline as it was confirmed, and the scaling plot's networks; those that grid and plot
-    both have are taken from the grid."""
-    parts = [_of_grid(epochs, trainings.trained()) for epochs, trainings in grid.items()]
-    parts += _of_baseline(folder)
-    plot = folder / CURVES
-    if plot.exists():
-        parts.append(_of_plot(folder, plot, {float(cost) for each in grid.values() for cost in each.costs}))
-    return Measurements(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _of_grid(epochs: int, trainings: Trainings) -> tuple[np.ndarray, ...]:
-    accuracy = trainings.accuracy
-    return (
-        np.log2(trainings.costs),
-        trainings.shares,
-        np.full(len(accuracy), float(epochs)),
-        np.nanmean(accuracy, axis=1),
-        (~np.isnan(accuracy)).sum(axis=1).astype(float),
-    )
-
-
-def _of_baseline(folder: Path) -> list[tuple[np.ndarray, ...]]:
-    """What the confirmation of a search says of the baseline that grew: its mean over fresh seeds."""
-    if not (folder / BaselineRecord.FILE).exists():
+def of_frontier(
+    points: Sequence[FrontierPoint], baseline: FamilyMember, shares: Shares, epochs: int, split: str
+) -> list[TrainedSet]:
+    """The baseline and its family as they were trained for the frontier."""
+    own = [
+        point
+        for point in points
+        if point.role in ("baseline", "family") and (point.epochs, point.split) == (epochs, split) and point.macs > 0
+    ]
+    if not own:
         return []
-    found = read_record(BaselineRecord, folder / BaselineRecord.FILE)
-    how = found.fidelity
-    if found.accuracy is None or found.split != "val" or how is None or found.id != _baseline(folder).arch.id:
-        return []
-    one = np.ones(1)
-    return [(0 * one, np.full((1, 3), 1 / 3), how.epochs * one, found.accuracy * one, max(1, found.n) * one)]
+    counts = np.array([float(point.n) for point in own])
+    return [
+        TrainedSet(
+            epochs=float(epochs),
+            doublings=np.log2([point.macs / baseline.macs for point in own]),
+            shares=np.tile(shares, (len(own), 1)),
+            accuracy=np.array([point.accuracy for point in own]),
+            n=counts,
+            seeds=float(counts.mean()),
+        )
+    ]
 
 
-def _baseline(folder: Path) -> FamilyMember:
-    members = read_record(FamilyRecord, folder / FamilyRecord.FILE).members
-    found = next((member for member in members if member.phi == 0), None)
-    if found is None:
-        raise UserError(f"{folder / FamilyRecord.FILE}: it has no member with phi 0")
+def family_baseline(folder: Path) -> FamilyMember:
+    """The network that grew: the member of family.json with phi 0. Raises UserError where there is none."""
+    file = folder / FamilyRecord.FILE
+    found = next((member for member in read_record(FamilyRecord, file).members if member.phi == 0), None)
+    if found is None or found.macs < 1:
+        raise UserError(f"{file}: it has no member with phi 0 and a count of multiply-adds")
     return found
 
 
-def _of_plot(folder: Path, plot: Path, costs: set[float]) -> tuple[np.ndarray, ...]:
-    found = read_record(CoefficientsRecord, folder / CoefficientsRecord.FILE)
-    macs = _baseline(folder).macs
-    shares = {**_WAYS, "compound": found.finding.coefficients.shares}
-    seen: dict[tuple[float, Shares], tuple[float, int]] = {}
-    for way, points in read_curves(plot).items():
-        for point in points:
-            cost = point.macs / macs
-            if way in shares and cost not in costs:
-                at = (cost, shares[way] if cost != 1 else Shares(1 / 3, 1 / 3, 1 / 3))
-                seen[at] = (point.accuracy, point.n)
-    epochs = float(found.epochs or 1)
-    return (
-        np.log2([cost for cost, _ in seen]),
-        np.array([shares for _, shares in seen]).reshape(-1, 3),
-        np.full(len(seen), epochs),
-        np.array([accuracy for accuracy, _ in seen.values()]),
-        np.array([float(n) for _, n in seen.values()]),
+def _of_grid(epochs: int, trainings: Trainings, elsewhere: bool) -> TrainedSet:
+    trained = ~np.isnan(trainings.accuracy)
+    with np.errstate(divide="ignore"):  # refused where the model is fitted
+        doublings = np.log2(trainings.costs)
+    return TrainedSet(
+        epochs=float(epochs),
+        doublings=doublings,
+        shares=trainings.shares,
+        accuracy=seed_adjusted(trainings.accuracy),
+        n=trained.sum(axis=1).astype(float),
+        seeds=max(1.0, float(trained.sum(axis=1).mean())),
+        elsewhere=elsewhere,
     )
+
+
+def _of_plot(folder: Path, macs: int, known: set[int], grid: TrainedSet) -> TrainedSet | None:
+    """Those that the grid has not; None where there is no plot of this baseline."""
+    plot = folder / CURVES
+    if not plot.exists():
+        return None
+    found = read_record(CoefficientsRecord, folder / CoefficientsRecord.FILE)
+    shares = {**_WAYS, "compound": found.finding.coefficients.shares}
+    lines = {way: points for way, points in read_curves(plot).items() if way in shares}
+    if not any(point.macs == macs for points in lines.values() for point in points):
+        return None  # it is of another baseline
+    # Ways that build a network of the same count build the same network.
+    seen = {
+        point.macs: (shares[way] if point.macs != macs else _CENTRE, point)
+        for way, points in lines.items()
+        for point in points
+        if point.macs > 0 and point.macs not in known
+    }
+    return TrainedSet(
+        epochs=grid.epochs,
+        doublings=np.log2([cost / macs for cost in seen]),
+        shares=np.array([each for each, _ in seen.values()], dtype=float).reshape(-1, 3),
+        accuracy=np.array([point.accuracy for _, point in seen.values()]),
+        n=np.array([float(point.n) for _, point in seen.values()]),
+        seeds=grid.seeds,
+    )
+
+
+def _of_confirmation(folder: Path, baseline: FamilyMember, *, elsewhere: bool) -> list[TrainedSet]:
+    """The baseline's mean over the fresh seeds of the confirmation. Their shift counts as that of a third as many: of
+    several networks it is the best one by these seeds, and so is a little flattered by them."""
+    file = folder / BaselineRecord.FILE
+    if not file.exists():
+        return []
+    found = read_record(BaselineRecord, file)
+    how = found.fidelity
+    if found.accuracy is None or found.split != "val" or how is None or found.id != baseline.arch.id or found.n < 1:
+        return []
+    one = np.ones(1)
+    return [
+        TrainedSet(
+            how.epochs, 0 * one, np.array([_CENTRE]), found.accuracy * one, found.n * one, found.n / 3, elsewhere
+        )
+    ]

@@ -49,7 +49,10 @@ def redraw(folder: RunFolder) -> list[Path]:
 
 
 def _frontier(folder: RunFolder, table: Path) -> list[Path]:
-    return frontier_pictures(folder.path, read_points(table), folder.find(ForecastRecord))
+    expected = None
+    with suppress(UserError):  # the picture is whole without it, and the page names a damaged file
+        expected = folder.find(ForecastRecord)
+    return frontier_pictures(folder.path, read_points(table), expected)
 
 
 def _coefficients(folder: RunFolder, table: Path) -> list[Path]:

@@ -53,6 +53,18 @@ def noise_components(accuracy: Floats) -> Noise | None:
     return Noise(own**0.5, shared**0.5, dof)
 
 
+def seed_adjusted(accuracy: Floats) -> Floats:
+    """(m,): means of (m, seeds) accuracies as if every point had been trained at every seed; NaN where not trained, but
+    once at least in every row. Points and seeds are taken to add up, as in `noise_components`."""
+    point, seed = np.nonzero(~np.isnan(accuracy))
+    design = np.zeros((len(point), sum(accuracy.shape)))
+    design[np.arange(len(point)), point] = 1
+    design[np.arange(len(point)), len(accuracy) + seed] = 1
+    solution = np.linalg.lstsq(design, accuracy[point, seed], rcond=None)[0]
+    means: Floats = solution[: len(accuracy)] + solution[len(accuracy) :].mean()
+    return means
+
+
 def lack_of_fit(residual_squares: float, data: Evidence, noise: Noise | None, parameters: int = 6) -> float | None:
     """p-value of the F test that what the best surface of `parameters` leaves over is no more than noise.
 

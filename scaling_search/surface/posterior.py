@@ -193,7 +193,7 @@ def draw_surfaces(points: Floats, data: Evidence, *, draws: int = DRAWS, seed: i
     weights = _normalised(likelihood + correction)
     chosen = Hills(hills.values[_resample(weights, draws, generator)])
     fit = _fit(chosen.drops(points), data)
-    signal = _choose(fit.log_likelihood, generator)
+    signal = choose_rows(fit.log_likelihood, generator)
     pick = (signal, np.arange(draws))
     noise = np.sqrt(fit.squares[pick] / generator.chisquare(data.dof, draws))
     spread = noise * np.sqrt(fit.variance[pick])
@@ -273,7 +273,7 @@ def _perturbed(hills: Hills, weights: Floats, generator: np.random.Generator) ->
     return drawn, mixed
 
 
-def _choose(log_weights: Floats, generator: np.random.Generator) -> Indices:
+def choose_rows(log_weights: Floats, generator: np.random.Generator) -> Indices:
     """One row for each column, with probabilities in proportion to exp(log_weights)."""
     cumulative = np.cumsum(np.exp(log_weights - log_weights.max(axis=0)), axis=0)
     chosen: Indices = (generator.random(cumulative.shape[1]) * cumulative[-1] > cumulative).sum(axis=0)

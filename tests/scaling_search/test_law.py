@@ -1,5 +1,7 @@
 """The model of accuracy over size, shape and length: against exact oracles, and on planted networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,11 +10,14 @@ from scipy import stats
 
 from scaling_search import scaling_points
 from scaling_search.analysis import Analysis, Trainings, analyse
-from scaling_search.law import Forecast, Law, LinearFit, Measurements, fit_law, saturating
+from scaling_search.law import Forecast, Law, TrainedSet, fit_law, saturating
+from scaling_search.surface.linear import LinearFit
+from scaling_search.surface.noise import seed_adjusted
 from scaling_search.surface.triangle import Floats, to_plane
 from search_spaces import reference_arch
 
 Lattice = tuple[Floats, Floats]
+COLUMNS = ("doublings", "shares", "accuracy", "n")
 OPTIMUM = np.array([0.2, 0.3, 0.5])
 LENGTHS = (5, 10)
 GAIN, RATIO, GAIN_OF_TIME = 0.03, 0.7, 0.05
@@ -33,23 +38,24 @@ def lattice() -> Lattice:
 
 
 def trained(
-    lattice: Lattice, noise: float = 0.002, gain: float = GAIN, *, others: bool = True, seed: int = 0
-) -> tuple[Measurements, dict[int, Analysis]]:
+    lattice: Lattice, noise: float = 0.002, gain: float = GAIN, *, others: bool = True, shifts: tuple[float, ...] = ()
+) -> tuple[list[TrainedSet], dict[int, Analysis]]:
+    """Two lengths of the lattice at two seeds; with others the baseline and three networks between, at the same seeds.
+    shifts: of the accuracies of each length."""
     shares, costs = lattice
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     phi = np.log2(costs)
-    analyses: dict[int, Analysis] = {}
-    parts: list[tuple[Floats, ...]] = []
-    for epochs in LENGTHS:
-        seen = truth(phi, shares, epochs, gain)[:, None] + generator.normal(0, noise, (len(phi), 2))
+    analyses, sets = {}, []
+    for epochs, shift in zip(LENGTHS, shifts or (0.0, 0.0), strict=True):
+        seen = shift + truth(phi, shares, epochs, gain)[:, None] + generator.normal(0, noise, (len(phi), 2))
         analyses[epochs] = analyse(Trainings(shares, seen, costs))
-        parts.append((phi, shares, np.full(len(phi), float(epochs)), seen.mean(axis=1), np.full(len(phi), 2.0)))
+        each_set = TrainedSet(epochs, phi, shares, seen.mean(axis=1), np.full(len(phi), 2.0), 2)
         if others:
             sizes, ways = np.array([0.0, 0.5, 0.5, 0.5]), np.vstack([np.full(3, 1 / 3), np.eye(3)])
-            seen = truth(sizes, ways, epochs, gain) + generator.normal(0, noise / 2**0.5, 4)
-            parts.append((sizes, ways, np.full(4, float(epochs)), seen, np.full(4, 2.0)))
-    columns = [np.concatenate([part[i] for part in parts]) for i in (0, 1, 2, 3, 4)]
-    return Measurements(*columns), analyses
+            seen = shift + truth(sizes, ways, epochs, gain) + generator.normal(0, noise / 2**0.5, 4)
+            each_set = each_set.joined(TrainedSet(epochs, sizes, ways, seen, np.full(4, 2.0), 2))
+        sets.append(each_set)
+    return sets, analyses
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +69,8 @@ def at(phi: float, *shares: Floats, epochs: float = 10.0) -> tuple[Floats, Float
 
 
 def test_slice_at_one_doubling_is_the_analysis(lattice: Lattice) -> None:
-    measured, analyses = trained(lattice)
-    found = fit_law(measured, analyses)
+    sets, analyses = trained(lattice)
+    found = fit_law(sets, analyses)
     shares = np.array([*np.eye(3), OPTIMUM, [0.5, 0.25, 0.25]])
     for epochs in LENGTHS:
         fallen = analyses[epochs].draws.below_peak(to_plane(shares))[found.rows[epochs]]
@@ -112,12 +118,43 @@ def test_without_the_baseline_the_gain_is_known_by_the_prior_alone(lattice: Latt
 
 
 def test_what_does_not_fit_is_told(lattice: Lattice) -> None:
-    measured, analyses = trained(lattice)
-    assert fit_law(measured, analyses).lack_of_fit > 0.1
+    (short, long), analyses = trained(lattice)
+    assert fit_law([short, long], analyses).lack_of_fit > 0.1
     # No curve of the model has a step of 5 points within half a doubling, and back.
-    broken = measured.accuracy + 0.05 * (measured.doublings == 0.5)
-    bent = Measurements(measured.doublings, measured.shares, measured.epochs, broken, measured.n)
-    assert fit_law(bent, analyses).lack_of_fit < 0.01
+    bent = replace(long, accuracy=long.accuracy + 0.05 * (long.doublings == 0.5))
+    assert fit_law([short, bent], analyses).lack_of_fit < 0.01
+
+
+def test_seeds_of_their_own_tell_less_of_the_gain(lattice: Lattice) -> None:
+    (short, long), analyses = trained(lattice, noise=0.006)
+    others = long.doublings < 0.9
+    here = replace(long, **{name: getattr(long, name)[~others] for name in COLUMNS})
+    there = replace(long, **{name: getattr(long, name)[others] for name in COLUMNS})
+    widths = [fit_law(sets, analyses).forecast(*at(2), n=1000)[0] for sets in ([short, long], [short, here, there])]
+    alike, apart = (told.high - told.low for told in widths)
+    assert apart > 1.05 * alike
+
+
+def test_another_split_is_known_by_its_sampling(lattice: Lattice) -> None:
+    sets, analyses = trained(lattice)
+    away = [replace(each_set, elsewhere=True) for each_set in sets]
+    sampled = (0.6 * 0.4 * (1 / 300 + 1 / 100)) ** 0.5
+    told = fit_law(away, analyses, (300, 100)).forecast(*at(0), n=1000)[0]
+    assert (told.high - told.low) / 3.29 == pytest.approx(sampled, rel=0.15)
+    # One network that was measured there tells where all are.
+    one = np.ones(1)
+    there = TrainedSet(10, 0 * one, np.full((1, 3), 1 / 3), 0.7 * one, 3 * one, 3)
+    told = fit_law([*away, there], analyses, (300, 100)).forecast(*at(0), n=1000)[0]
+    assert told.expected == pytest.approx(0.7, abs=0.004)
+    assert (told.high - told.low) / 3.29 < sampled / 5
+
+
+def test_means_as_if_every_point_had_every_seed() -> None:
+    points, seeds = np.array([0.5, 0.6, 0.7]), np.array([0.0, 0.03])
+    accuracy = points[:, None] + seeds
+    accuracy[1, 1] = np.nan
+    np.testing.assert_allclose(seed_adjusted(accuracy), points + seeds.mean())
+    np.testing.assert_allclose(seed_adjusted(accuracy[:, :1]), points)
 
 
 def test_forecast_holds_what_lies_between_its_ends() -> None:
@@ -143,12 +180,13 @@ def test_each_step_gives_its_part_of_the_one_before(z: float, ratio: float) -> N
 def test_linear_part_against_a_dense_normal() -> None:
     generator = np.random.default_rng(0)
     basis, values = generator.normal(size=(7, 4)), generator.normal(size=(3, 7))
-    variances, noise, spreads = generator.uniform(0.5, 2, 7), np.array([0.5, 1.0, 2.0]), np.array([1, 0.3, 2, 0.5])
-    fit = LinearFit.of(basis, values, variances, noise, spreads=spreads, log_prior=0.25)
-    for k in range(3):
+    variances, noise = generator.uniform(0.5, 2, 7), np.array([0.5, 1.0, 2.0])
+    every = generator.uniform(0.3, 2, (3, 4))
+    fit = LinearFit.of(basis, values, variances, noise, every)
+    for k, spreads in enumerate(every):
         covariance = np.diag(variances * noise[k] ** 2) + basis @ np.diag(spreads**2) @ basis.T
         dense = stats.multivariate_normal(np.zeros(7), covariance).logpdf(values[k])
-        assert fit.log_likelihood[k] == pytest.approx(0.25 + dense + 3.5 * np.log(2 * np.pi))
+        assert fit.log_likelihood[k] == pytest.approx(dense + 3.5 * np.log(2 * np.pi))
         gains = np.diag(spreads**2) @ basis.T @ np.linalg.inv(covariance)
         np.testing.assert_allclose(fit.centre[k], gains @ values[k], atol=1e-10)
         np.testing.assert_allclose(
@@ -158,11 +196,11 @@ def test_linear_part_against_a_dense_normal() -> None:
 
 
 def test_nothing_to_fit_is_refused(lattice: Lattice) -> None:
-    measured, analyses = trained(lattice)
-    with pytest.raises(ValueError, match="analysis"):
-        fit_law(measured, {})
-    none = Measurements(*(column[:0] for column in (
-        measured.doublings, measured.shares, measured.epochs, measured.accuracy, measured.n
-    )))  # fmt: skip
-    with pytest.raises(ValueError, match="trained networks"):
-        fit_law(none, analyses)
+    sets, analyses = trained(lattice)
+    for each_set, known in ((sets, {}), ([], analyses)):
+        with pytest.raises(ValueError, match="trained networks and an analysis"):
+            fit_law(each_set, known)
+    broken = replace(sets[0], doublings=np.full_like(sets[0].doublings, -np.inf))
+    for bad in (broken, replace(sets[0], epochs=0.0), replace(sets[0], n=0 * sets[0].n)):
+        with np.errstate(divide="ignore"), pytest.raises(ValueError, match="above 0"):
+            fit_law([bad], analyses)
