@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.errors import UserError, from_user
-from experiments.records import CoefficientsRecord, ForecastRecord, MemberForecast
+from experiments.records import CoefficientsRecord, ForecastRecord, MemberForecast, RuleForecast
 from experiments.run.folder import RunFolder
 from experiments.tables.frontier import read_points
 from experiments.tables.grid import read_grid
@@ -15,7 +15,10 @@ from experiments.tables.growth import GRID, family_baseline, of_frontier, read_t
 from scaling_search import FamilyMember, Shares
 from scaling_search.law import Law, fit_law
 from scaling_search.search import supported_analysis
+from scaling_search.verdict import ALTERNATIVES
 
+RULES_AT = 2.0
+"""phi at which fixed rules are judged; at phi 1 the coefficient analysis does it."""
 LARGEST = 4
 """phi beyond which nothing is forecast: usually the trainings that a forecast rests on end at 1 or 2."""
 
@@ -74,11 +77,20 @@ def forecast_family(
         recipe=recipe,
         metric=metric,
         lack_of_fit=law.lack_of_fit,
+        rules=forecast_rules(law, shares, epochs),
         members=tuple(
             MemberForecast(member.phi, member.macs, member.arch.id, each.expected, each.low, each.high)
             for member, each in zip(told, found, strict=True)
         ),
     )
+
+
+def forecast_rules(law: Law, shares: Shares, epochs: int, phi: float = RULES_AT) -> tuple[RuleForecast, ...]:
+    """What fixed rules give up against the shares found at phi."""
+    ways = np.array([shares, *ALTERNATIVES.values()], dtype=float)
+    reached = law.accuracy(np.full(len(ways), phi), ways, np.full(len(ways), float(epochs)))
+    ends = np.quantile(reached[:, :1] - reached[:, 1:], [0.5, 0.05, 0.95], axis=0)
+    return tuple(RuleForecast(rule, phi, *map(float, each)) for rule, each in zip(ALTERNATIVES, ends.T, strict=True))
 
 
 def probabilities(

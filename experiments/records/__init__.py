@@ -5,7 +5,7 @@ from experiments.records.coefficients import CoefficientsRecord, Finding, GridPo
 from experiments.records.division import Amounts, DivisionRecord
 from experiments.records.family import FamilyRecord
 from experiments.records.fidelity import FidelityRecord, JudgedStandIn, LongTraining
-from experiments.records.forecast import ForecastRecord, MemberForecast
+from experiments.records.forecast import ForecastRecord, MemberForecast, RuleForecast
 from experiments.records.record import Record, read_json, read_record
 from experiments.records.run import CostFacts, DataFacts, RunRecord, SpaceFacts
 from experiments.records.training import TrainingRecord
@@ -27,6 +27,7 @@ __all__ = [
     "MemberForecast",
     "PointFigures",
     "Record",
+    "RuleForecast",
     "RunRecord",
     "SpaceFacts",
     "TrainingRecord",

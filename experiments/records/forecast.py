@@ -25,6 +25,18 @@ class MemberForecast:
     high: Share
 
 
+@dataclass(frozen=True)
+class RuleForecast:
+    """What another division of the growth is expected to give up at phi, in 0..1 (below 0: it is better), with the ends
+    of its 90 % interval."""
+
+    rule: str
+    phi: float
+    loss: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ForecastRecord(Record):
     """Values of `metric` on `split` after trainings of `epochs` by `recipe`, means of `n` of them, by phi. lack_of_fit:
@@ -40,6 +52,19 @@ class ForecastRecord(Record):
     metric: str
     lack_of_fit: Share
     members: tuple[MemberForecast, ...]
+    rules: tuple[RuleForecast, ...] = ()
+
+    @property
+    def rules_line(self) -> str | None:
+        """What fixed rules are expected to give up, in a sentence; None where nothing is known."""
+        if not self.rules:
+            return None
+        told = ", ".join(
+            f"{each.rule} {100 * each.loss:.1f} ({100 * each.low:.1f} to {100 * each.high:.1f})" for each in self.rules
+        )
+        return (
+            f"expected loss at {2 ** self.rules[0].phi:g} times the cost by growing otherwise, in points (90 %): {told}"
+        )
 
     @property
     def how(self) -> str:

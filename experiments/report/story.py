@@ -158,6 +158,8 @@ def forecast(expected: ForecastRecord, score: str | None) -> str:
     lines = [f"Forecast from the trainings of the coefficient search alone, with 90 % intervals: {expected.how}."]
     if expected.lack_of_fit < MISFIT:
         lines.append(f"The model does not fit those trainings (p = {expected.lack_of_fit:.3f}): do not rely on it.")
+    if expected.rules_line is not None:
+        lines.append(f"{expected.rules_line[0].upper()}{expected.rules_line[1:]}.")
     return " ".join([*lines, *filter(None, [score])])
 
 

@@ -35,6 +35,8 @@ def forecast_lines(record: ForecastRecord) -> list[str]:
         if each.phi >= 0
     )
     lines = [f"forecast for the family, {record.how} (90 % intervals): {told}"]
+    if record.rules_line is not None:
+        lines.append(f"  {record.rules_line}")
     if record.lack_of_fit < MISFIT:
         lines.append(
             f"warning: the model of this forecast does not fit the trainings (p = {record.lack_of_fit:.3f}): "

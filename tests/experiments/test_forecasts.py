@@ -16,7 +16,7 @@ import pytest
 
 import experiments
 from experiments.pictures.frontier import frontier_figure
-from experiments.plans.forecasts import LARGEST, forecast_family, probabilities, read_law
+from experiments.plans.forecasts import LARGEST, forecast_family, forecast_rules, probabilities, read_law
 from experiments.records import CoefficientsRecord, FamilyRecord, ForecastRecord, read_record
 from experiments.report import collect
 from experiments.run.folder import RunFolder
@@ -31,6 +31,7 @@ from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Report, Request
 from scaling_search import Shares
 from scaling_search.law import Law
+from scaling_search.verdict import ALTERNATIVES
 from search_spaces import count_macs
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.redrawn import tables_alone
@@ -163,13 +164,26 @@ def test_forecast_of_a_family(law: Law) -> None:
     assert [member.phi for member in record.members] == [-2, -1, 0, 1, 2, 3, 4]
     assert all(member.low < member.expected < member.high for member in record.members)
     assert ForecastRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
-    line, *warnings = forecast_lines(record)
+    line, rules, *warnings = forecast_lines(record)
     assert line.startswith(
         "forecast for the family, accuracy on test, the mean of 3 trainings of 20 epochs (90 % intervals): phi 0 "
     )
     assert "phi -1" not in line
+    assert rules.startswith(
+        "  expected loss at 4 times the cost by growing otherwise, in points (90 %): (1.2, 1.1, 1.15) "
+    )
+    assert [each.rule for each in record.rules] == list(ALTERNATIVES)
+    assert all(each.low < each.loss < each.high for each in record.rules)
     assert warnings == []
-    assert "do not rely" in forecast_lines(replace(record, lack_of_fit=0.01))[1]
+    assert "do not rely" in forecast_lines(replace(record, lack_of_fit=0.01))[2]
+
+
+def test_a_fixed_rule_gives_up_what_it_is_below(law: Law) -> None:
+    at_one = {each.rule: each for each in forecast_rules(law, shares(), 3, phi=1.0)}
+    analysis = law.analyses[3]
+    for compared in analysis.comparisons:
+        assert at_one[compared.name].loss == pytest.approx(compared.gain, abs=0.003)
+    assert all(each.loss == 0 for each in forecast_rules(law, shares(), 3, phi=0.0))
 
 
 def test_a_larger_network_reaches_an_accuracy_with_more_probability(law: Law) -> None:
