@@ -60,7 +60,7 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     found = {epochs: supported_analysis(each) for epochs, each in trainings.items()}
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
     record = folder.read()
-    final = record.asked("scale").final_epochs or record.final_epochs or usual_final_epochs(record.epochs)
+    final = record.asked("scale").final_epochs or usual_final_epochs(record.epochs)
     moved = supported_drift(analyses, final)
     return coefficient_pictures(
         folder.path, trainings, analyses, moved, data=record.data.name or folder.name, metric=record.measured

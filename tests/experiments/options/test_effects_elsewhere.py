@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import experiments
 from experiments.cli import cli
 from experiments.options.groups import TRAINING
 from experiments.records.model import ImageFormat, ModelRecord, OpenedData
@@ -25,12 +26,14 @@ from search_spaces import build_network, reference_arch
 from tests.helpers.command import Run, expect_mistake
 
 OLD = Path(__file__).parents[1] / "old_runs" / "full"
+SCALED = Path(experiments.__file__ or "").parent / "results" / "cifar10_shrunk"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "frontier": ("run", "-o", "frontier.html"),
     "inspect": ("mobilenet_v2",),
     "status": ("run",),
     "dashboard": ("run",),
     "report": ("run",),
+    "size": ("scaled", "--accuracy", "42"),
     "redraw": ("run",),
     "export": ("squeezenet1_1", "-o", "net.json"),
     "evaluate": ("model.safetensors", "images"),
@@ -52,6 +55,10 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("dashboard", "study"): ("--study", "scale"),
     ("dashboard", "port"): ("--port", "8081"),
     ("report", "output"): ("-o", "page.html"),
+    ("size", "accuracy"): ("--accuracy", "40"),
+    ("size", "epochs"): ("--epochs", "3"),
+    ("size", "output"): ("--epochs", "3", "-o", "found.json"),
+    ("size", "as_json"): ("--json",),
     ("export", "output"): ("-o", "net.pt2"),
     ("export", "weights"): ("--weights", "net.safetensors"),
     ("export", "num_classes"): ("--num-classes", "10"),
@@ -82,6 +89,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """In a folder with a finished run, points of one's own and weights; what is served or waited for is noted."""
     dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
     shutil.copytree(OLD, tmp_path / "run")
+    shutil.copytree(SCALED, tmp_path / "scaled")
     (tmp_path / "own.csv").write_text("label,accuracy,macs,params\nmine,0.9,250000,20000\n")
     save_weights(build_network(reference_arch("squeezenet1_1"), 12), tmp_path / "net.safetensors")
     _model_and_images(tmp_path)

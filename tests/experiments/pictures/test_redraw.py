@@ -84,7 +84,7 @@ def test_the_tables_alone_give_the_same_pictures(done: Path, tmp_path: Path, sca
 def test_what_an_older_run_does_not_tell_is_the_default(done: Path, tmp_path: Path) -> None:
     bare = tables_alone(done, tmp_path / "bare", "grid.csv", "run.json")
     record = json.loads((bare / "run.json").read_text())
-    assert record["steps"]["scale"]["settings"].pop("final_epochs") == 20
+    assert record["steps"]["scale"]["settings"].pop("final_epochs") == 40
     (bare / "run.json").write_text(json.dumps(record))
     assert [file.name for file in redraw(RunFolder(bare))][-1] == "report.html"
     assert expect_same_pictures(done, bare) == ["drift.png", "triangle.png", "drift.svg", "triangle.svg"]
