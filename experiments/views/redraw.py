@@ -17,7 +17,7 @@ from experiments.pictures.run_folder import (
 )
 from experiments.records import CoefficientsRecord, ForecastRecord, TrainingRecord
 from experiments.report import write_report
-from experiments.run.context import usual_final_epochs
+from experiments.run.context import FINAL_EPOCHS
 from experiments.run.folder import RunFolder
 from experiments.tables.csv_rows import read_rows, read_table
 from experiments.tables.curves import CURVES, read_curves
@@ -60,7 +60,7 @@ def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
     found = {epochs: supported_analysis(each) for epochs, each in trainings.items()}
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
     record = folder.read()
-    final = record.asked("scale").final_epochs or usual_final_epochs(record.epochs)
+    final = record.asked("scale").final_epochs or FINAL_EPOCHS  # the default of runs that do not tell
     moved = supported_drift(analyses, final)
     return coefficient_pictures(
         folder.path, trainings, analyses, moved, data=record.data.name or folder.name, metric=record.measured
