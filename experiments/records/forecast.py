@@ -62,9 +62,8 @@ class ForecastRecord(Record):
         told = ", ".join(
             f"{each.rule} {100 * each.loss:.1f} ({100 * each.low:.1f} to {100 * each.high:.1f})" for each in self.rules
         )
-        return (
-            f"expected loss at {2 ** self.rules[0].phi:g} times the cost by growing otherwise, in points (90 %): {told}"
-        )
+        cost = 2 ** self.rules[0].phi
+        return f"expected loss at {cost:g} times the cost if it grows by another rule, in points (90 %): {told}"
 
     @property
     def how(self) -> str:

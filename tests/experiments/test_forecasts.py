@@ -170,7 +170,7 @@ def test_forecast_of_a_family(law: Law) -> None:
     )
     assert "phi -1" not in line
     assert rules.startswith(
-        "  expected loss at 4 times the cost by growing otherwise, in points (90 %): (1.2, 1.1, 1.15) "
+        "  expected loss at 4 times the cost if it grows by another rule, in points (90 %): (1.2, 1.1, 1.15) "
     )
     assert [each.rule for each in record.rules] == list(ALTERNATIVES)
     assert all(each.low < each.loss < each.high for each in record.rules)
