@@ -280,13 +280,13 @@ def size(run_dir: str, accuracy: float, epochs: int | None, output: str | None, 
     from experiments.views.size import size_for  # noqa: PLC0415
 
     answer = size_for(existing_run_folder(run_dir), accuracy / 100, epochs)
-    if output is not None:
-        with from_user():
-            write_json(Path(output), plain(answer.surest))
     if as_json:
         _answer(answer.as_json(), as_json)
     else:
         echo("\n".join(answer.lines()))
+    if output is not None:
+        with from_user():
+            write_json(Path(output), plain(answer.surest))
 
 
 @cli.command()

@@ -52,6 +52,9 @@ RATIOS_OF_TIME = {1.0: 0.1, 0.8: 0.3, 0.6: 0.3, 0.4: 0.3}
 POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}
 DEVIATIONS = {0.0: 0.4, 0.5: 0.4, 1.0: 0.2}
 """Values of the prior and their probabilities. A deviation is that of a network over one training's noise."""
+ENDS = (0.04, 0.96)
+"""Quantiles that are the ends of a 90 % interval: a little wider than 0.05 and 0.95, with which intervals held too
+seldom on planted networks (benchmarks/scaling/forecasts.py)."""
 _FLAT = 1.0  # standard deviation of c: an accuracy is in 0..1
 SHIFT = (0.7, 4)
 """What a seed shifts all networks by, over the noise of one training, before it is measured; and how many seeds tell as
@@ -140,7 +143,7 @@ class Law:
 
     def forecast(self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1) -> list[Forecast]:
         """What the mean of n trainings of each of m networks will be."""
-        ends = np.quantile(self.trained(doublings, shares, epochs, n), [0.5, 0.05, 0.95], axis=0)
+        ends = np.quantile(self.trained(doublings, shares, epochs, n), [0.5, *ENDS], axis=0)
         return [Forecast(*map(float, each)) for each in ends.T]
 
 
@@ -149,8 +152,9 @@ def fit_law(
 ) -> Law:
     """The model given sets of trained networks, and the analyses of the coefficient search by their epochs.
 
-    images: where forecasts are for another split, the numbers of images of both. Raises ValueError without an analysis
-    or a network, and where a figure is not finite.
+    sets: the first of the longest analysed length is the one that was analysed. images: where forecasts are for another
+    split, the numbers of images of both. Raises ValueError without an analysis or a network, and where a figure is not
+    finite.
     """
     if not analyses or not any(len(each.accuracy) for each in sets):
         raise ValueError("a model of accuracy needs trained networks and an analysis of the coefficient search")
@@ -228,7 +232,7 @@ class _Data:
             shifts=np.column_stack([np.repeat(np.eye(len(sets)), sizes, axis=0), of_split]),
             seeds=np.array([each.seeds for each in sets]),
             longest=longest,
-            seeds_of_longest=max([1.0, *(each.seeds for each in sets if each.epochs == longest)]),
+            seeds_of_longest=next((each.seeds for each in sets if each.epochs == longest), 1.0),
         )
         columns = (found.doublings, found.time, found.accuracy, 1 / found.n, 1 / found.seeds)
         if not all(np.isfinite(column).all() for column in (*columns, found.shares)):

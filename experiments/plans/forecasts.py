@@ -11,7 +11,7 @@ from experiments.records import CoefficientsRecord, ForecastRecord, MemberForeca
 from experiments.run.folder import RunFolder
 from experiments.tables.frontier import read_points
 from experiments.tables.grid import read_grid
-from experiments.tables.growth import GRID, family_baseline, of_frontier, read_trained
+from experiments.tables.growth import GRID, of_frontier, read_trained
 from scaling_search import FamilyMember, Shares
 from scaling_search.law import Law, fit_law
 from scaling_search.search import supported_analysis
@@ -48,8 +48,7 @@ def read_law(folder: RunFolder, split: str, frontier: int | None = None) -> Law:
     sets = read_trained(path, grid, elsewhere=other)
     table = path / "frontier.csv"
     if frontier is not None and table.exists():
-        shares = folder.get(CoefficientsRecord).finding.coefficients.shares
-        sets += of_frontier(read_points(table), family_baseline(path), shares, frontier, split)
+        sets += of_frontier(path, read_points(table), frontier, split)
     counts = record.data.images or {}
     images = [count for name in ("val", split) if (count := counts.get(name))] if other else []
     with from_user(str(path)):

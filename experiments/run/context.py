@@ -230,17 +230,17 @@ def in_int8(outcomes: Sequence[Outcome]) -> list[float]:
 
 
 def _called(request: Request | None, labels: Callable[[Request], Mapping[str, Any]]) -> str:
-    """The name of a training's network and its seed, where the network has a name."""
+    """A training's network and seed, where the network has a name."""
     network = None if request is None else labels(request).get("network")
     return "" if request is None or network is None else f"{network}, seed {request.seed}:"
 
 
 def note_trial(task: Task, event: TrialEvent, left: float | None = None, called: str = "") -> None:
-    """Say where a step stands after what happened to one trial. left: seconds that are expected still; called: what it
-    is named by instead of its number."""
+    """Say where a step stands after what happened to one trial. left: seconds that are expected still; called: its
+    name, where it has one beside its number."""
     if not event.finished:
         return
-    named = called or f"#{event.number}"
+    named = f"#{event.number} {called}".rstrip()
     if event.pruned:
         task.reach(event.done, f"{named} stopped after epoch {event.epoch}", left)
     elif event.outcome is None:

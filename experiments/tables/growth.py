@@ -43,14 +43,17 @@ def read_trained(folder: Path, grid: Mapping[int, Trainings], *, elsewhere: bool
     return [*sets.values(), *_of_confirmation(folder, baseline, elsewhere=elsewhere)]
 
 
-def of_frontier(
-    points: Sequence[FrontierPoint], baseline: FamilyMember, shares: Shares, epochs: int, split: str
-) -> list[TrainedSet]:
-    """The baseline and its family as they were trained for the frontier."""
+def of_frontier(folder: Path, points: Sequence[FrontierPoint], epochs: int, split: str) -> list[TrainedSet]:
+    """The baseline and its family as they were trained for the frontier, by the recipe of the grid."""
+    found = read_record(CoefficientsRecord, folder / CoefficientsRecord.FILE)
+    family = {member.arch.id: member for member in read_record(FamilyRecord, folder / FamilyRecord.FILE).members}
+    how = (epochs, split, found.recipe)
     own = [
         point
         for point in points
-        if point.role in ("baseline", "family") and (point.epochs, point.split) == (epochs, split) and point.macs > 0
+        if point.role in ("baseline", "family")
+        and point.arch_id in family
+        and (point.epochs, point.split, point.recipe) == how
     ]
     if not own:
         return []
@@ -58,8 +61,8 @@ def of_frontier(
     return [
         TrainedSet(
             epochs=float(epochs),
-            doublings=np.log2([point.macs / baseline.macs for point in own]),
-            shares=np.tile(shares, (len(own), 1)),
+            doublings=np.log2([family[point.arch_id].cost for point in own]),
+            shares=np.tile(found.finding.coefficients.shares, (len(own), 1)),
             accuracy=np.array([point.accuracy for point in own]),
             n=counts,
             seeds=float(counts.mean()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +123,7 @@ def size_for(folder: RunFolder, accuracy: float, epochs: int | None = None) -> A
     """
     record = folder.read()
     split = "test" if (record.data.images or {}).get("test") else "val"
-    asked = epochs or record.final_epochs or usual_final_epochs(record.epochs)
+    asked = epochs or _frontier_epochs(folder)
     law = read_law(folder, split, frontier=asked)
     growth = folder.get(CoefficientsRecord)
     classes = record.data.num_classes or _UNKNOWN_CLASSES
@@ -146,6 +147,15 @@ def size_for(folder: RunFolder, accuracy: float, epochs: int | None = None) -> A
         return Sized(probable, member, ram, flash, told.low, told.high)
 
     return Answer(accuracy, tuple(map(smallest, PROBABILITIES)), members[0].phi, forecast)
+
+
+def _frontier_epochs(folder: RunFolder) -> int:
+    """Of the frontier's trainings, as the run forecast or began them, or would."""
+    record = folder.read()
+    with suppress(UserError):  # a damaged forecast is no reason to say nothing
+        if (told := folder.find(ForecastRecord)) is not None:
+            return told.epochs
+    return record.final_epochs or record.asked("scale").final_epochs or usual_final_epochs(record.epochs)
 
 
 def _first(reach: Sequence[float], probable: float) -> int | None:
