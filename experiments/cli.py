@@ -279,6 +279,8 @@ def size(run_dir: str, accuracy: float, epochs: int | None, output: str | None, 
     from experiments.run.folder import existing_run_folder, write_json  # noqa: PLC0415
     from experiments.views.size import size_for  # noqa: PLC0415
 
+    if output is not None and not Path(output).parent.is_dir():
+        raise UserError(f"{output}: there is no folder {Path(output).parent}; make it first")
     answer = size_for(existing_run_folder(run_dir), accuracy / 100, epochs)
     if as_json:
         _answer(answer.as_json(), as_json)
@@ -287,6 +289,7 @@ def size(run_dir: str, accuracy: float, epochs: int | None, output: str | None, 
     if output is not None:
         with from_user():
             write_json(Path(output), plain(answer.surest))
+        echo(f"the latter network is in {output}", err=as_json)
 
 
 @cli.command()

@@ -14,7 +14,7 @@ from experiments.tables.grid import read_grid
 from experiments.tables.growth import GRID, of_frontier, read_trained
 from scaling_search import FamilyMember, Shares
 from scaling_search.law import Law, fit_law
-from scaling_search.search import supported_analysis
+from scaling_search.search import FEWEST_FOR_ANALYSIS, supported_analysis
 from scaling_search.verdict import ALTERNATIVES
 
 RULES_AT = 2.0
@@ -40,9 +40,11 @@ def read_law(folder: RunFolder, split: str, frontier: int | None = None) -> Law:
     found = {epochs: supported_analysis(trainings) for epochs, trainings in grid.items()}
     analyses = {epochs: analysis for epochs, analysis in found.items() if analysis is not None}
     if not analyses:
+        most = max((len(trainings.trained().shares) for trainings in grid.values()), default=0)
         raise UserError(
-            f"{path}: the coefficient search has too few trainings; run `scalenas scale` with a larger --budget, or "
-            "without one"
+            f"{path}: the coefficient search has trained {most} networks of one length, and it takes "
+            f"{FEWEST_FOR_ANALYSIS}; a larger --budget trains more, if the baseline has the channels and pixels for so "
+            "many (--target-macs, --resolution)"
         )
     other = split != "val"
     sets = read_trained(path, grid, elsewhere=other)

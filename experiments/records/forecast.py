@@ -69,4 +69,5 @@ class ForecastRecord(Record):
     def how(self) -> str:
         """What is forecast, in words."""
         trainings = "one training" if self.n == 1 else f"the mean of {self.n} trainings"
-        return f"{metric_words(self.metric)} on {self.split}, {trainings} of {self.epochs} epochs"
+        length = "one epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        return f"{metric_words(self.metric)} on {self.split}, {trainings} of {length}"

@@ -121,6 +121,8 @@ def size_for(folder: RunFolder, accuracy: float, epochs: int | None = None) -> A
 
     Raises UserError where the run has no coefficients yet, or trainings that tell nothing (see `read_law`).
     """
+    if not 0 < accuracy <= 1:
+        raise UserError(f"--accuracy must be above 0 and at most 100, not {100 * accuracy:g}")
     record = folder.read()
     split = "test" if (record.data.images or {}).get("test") else "val"
     asked = epochs or _frontier_epochs(folder)

@@ -302,7 +302,9 @@ def test_what_no_network_reaches_is_said(scalenas: Run, tmp_path: Path) -> None:
     file = tmp_path / "net.json"
     expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "99.9", "-o", str(file)), "no network to write")
     assert not file.exists()
-    expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "30", "-o", str(tmp_path / "no" / "net.json")), "no")
+    missing = str(tmp_path / "no" / "net.json")
+    expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "30", "-o", missing), "there is no folder")
+    expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "nan"), "--accuracy must be above 0")
 
 
 def test_a_run_without_coefficients_is_told(scalenas: Run, tmp_path: Path) -> None:
@@ -339,4 +341,5 @@ def test_a_run_forecasts_its_family_and_says_how_that_turned_out(scalenas: Run, 
     status, _, err = scalenas(*few)
     assert status == 0
     assert "no forecast for the family: " in err
+    assert "has trained 4 networks of one length, and it takes 10" in err
     assert not (folder / "forecast.json").exists()
