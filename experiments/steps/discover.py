@@ -394,7 +394,7 @@ def _price(search: Search, figure: Figure) -> str:
     """What the score makes of a network of twice the target's cost, and the bound on MACs, in words."""
     score = search.score
     if figure.name == "macs" and search.space.equal_macs is not None:
-        return "score: accuracy alone decides, for all networks of this space cost about the same"
+        return "score: accuracy decides nearly alone, for all networks of this space cost about the same"
     if score.form == "power":
         needed = score(1.0, score.target_macs) / score(1.0, 2 * score.target_macs)
         price = f"at twice the target a network scores the same with {needed:.2f} times the accuracy"
