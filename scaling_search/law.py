@@ -42,11 +42,11 @@ from scaling_search.surface.posterior import Indices, choose_rows
 from scaling_search.surface.triangle import Floats, to_plane
 
 DRAWS = 500
-"""Models drawn: 25 of them lie beyond each end of a 90 % interval."""
+"""Models drawn: 20 of them lie beyond each end of a 90 % interval."""
 GAIN = (0.06, 0.08)
 GAIN_OF_TIME = (0.08, 0.10)
 CROSS = (0.0, 0.03)
-"""Mean and standard deviation, as parts of the error that the data leave."""
+"""Mean and standard deviation, as parts of the mean error of the trained networks."""
 RATIOS = {1.0: 0.15, 0.85: 0.25, 0.7: 0.25, 0.55: 0.2, 0.4: 0.15}
 RATIOS_OF_TIME = {1.0: 0.1, 0.8: 0.3, 0.6: 0.3, 0.4: 0.3}
 POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}

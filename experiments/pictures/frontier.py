@@ -76,7 +76,7 @@ _GROWN = ("baseline", "family")
 _FADED = 0.35
 _INT8, _FRAME = "#d08a1e", 130
 _RING = 330
-_BAND = Line2D([], [], color=_STYLE["family"].color, alpha=0.15, lw=9, solid_capstyle="butt",
+_EXPECTED = Line2D([], [], color=_STYLE["family"].color, alpha=0.15, lw=9, solid_capstyle="butt",
                label="forecast for the family, by short trainings, 90 %")  # fmt: skip
 _LEAST_PAD = 1.13
 """Of the cost beside the points, as a factor: with it on both sides even one point has two ticks."""
@@ -125,7 +125,7 @@ def frontier_figure(
         at = costs[top], 100 * values[top]
         axes.scatter(*at, s=_RING, facecolors="none", edgecolors="0.25", linewidths=1, zorder=4.9)
     _decorate(axes, axis, points, measured, title)
-    extra = [_BAND] if x == "macs" and expected else []
+    extra = [_EXPECTED] if x == "macs" and expected else []
     _legend(figure, points, runs, has_front=len(front) > 1, has_knee=top is not None, extra=extra)
     figure.draw_without_rendering()
     ringed = None if top is None else measured[top]
@@ -237,9 +237,9 @@ def _decorate(
 def _draw_expected(axes: Axes, expected: Sequence[MemberForecast]) -> None:
     """The intervals behind the points, which alone decide what the axes show: a forecast may be wide."""
     bars = [((member.macs, 100 * member.low), (member.macs, 100 * member.high)) for member in expected]
-    color, width = _STYLE["family"].color, _BAND.get_linewidth()
+    color, width = _STYLE["family"].color, _EXPECTED.get_linewidth()
     axes.add_collection(
-        LineCollection(bars, colors=color, alpha=_BAND.get_alpha(), linewidths=width, zorder=0.5), False
+        LineCollection(bars, colors=color, alpha=_EXPECTED.get_alpha(), linewidths=width, zorder=0.5), False
     )
 
 

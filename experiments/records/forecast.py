@@ -24,6 +24,11 @@ class MemberForecast:
     low: Share
     high: Share
 
+    @property
+    def in_words(self) -> str:
+        """Such as `71.2 % (68.0 to 74.1)`."""
+        return f"{100 * self.expected:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
 
 @dataclass(frozen=True)
 class RuleForecast:

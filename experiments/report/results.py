@@ -10,7 +10,6 @@ from experiments.records import (
     CoefficientsRecord,
     FamilyRecord,
     ForecastRecord,
-    MemberForecast,
     RunRecord,
     TrainingRecord,
 )
@@ -79,7 +78,7 @@ def tell_family(
     """The family's rows, and its first member as the network that was given. trainings: see `story.given`; forecast:
     what was expected of the members."""
     trained = {point.arch_id: point.accuracy for point in points if point.role != "distilled"}
-    told = {} if forecast is None else {each.arch_id: _in_words(each) for each in forecast.members}
+    told = {} if forecast is None else {each.arch_id: each.in_words for each in forecast.members}
     right = {} if forecast is None else held(forecast, points)
     rows: list[dict[str, Any]] = [
         {name: float(getattr(member, name)) for name in _FIGURES}
@@ -92,10 +91,6 @@ def tell_family(
         return Told(None, [], rows)
     drawn = drawing(first.arch, _classes(record), "The network that grows")
     return Told(story.given(first, record, trainings), [drawn], rows)
-
-
-def _in_words(forecast: MemberForecast) -> str:
-    return f"{100 * forecast.expected:.1f} % ({100 * forecast.low:.1f} to {100 * forecast.high:.1f})"
 
 
 def verdict(record: CoefficientsRecord) -> dict[str, Any]:

@@ -29,11 +29,7 @@ def run_forecast(run: RunContext) -> ForecastRecord | None:
 
 def forecast_lines(record: ForecastRecord) -> list[str]:
     """A forecast for people."""
-    told = ", ".join(
-        f"phi {each.phi:g} {100 * each.expected:.1f} % ({100 * each.low:.1f} to {100 * each.high:.1f})"
-        for each in record.members
-        if each.phi >= 0
-    )
+    told = ", ".join(f"phi {each.phi:g} {each.in_words}" for each in record.members if each.phi >= 0)
     lines = [f"forecast for the family, {record.how} (90 % intervals): {told}"]
     if record.rules_line is not None:
         lines.append(f"  {record.rules_line}")

@@ -113,7 +113,7 @@ def _of_plot(folder: Path, macs: int, known: set[int], grid: TrainedSet) -> Trai
     }
     return TrainedSet(
         epochs=grid.epochs,
-        doublings=np.log2([cost / macs for cost in seen]),
+        doublings=np.log2([count / macs for count in seen]),
         shares=np.array([each for each, _ in seen.values()], dtype=float).reshape(-1, 3),
         accuracy=np.array([point.accuracy for _, point in seen.values()]),
         n=np.array([float(point.n) for _, point in seen.values()]),

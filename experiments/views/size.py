@@ -29,7 +29,7 @@ _UNKNOWN_CLASSES = 1000
 @dataclass(frozen=True)
 class Sized:
     """The smallest network of the family that reaches the accuracy with a probability, its bytes of RAM and flash in
-    int8, and the end below which its accuracy lies with one in twenty, and that above; None where there is none."""
+    int8, and the ends of the 90 % interval of its accuracy; None where there is no such network."""
 
     probability: float
     member: FamilyMember | None
@@ -161,5 +161,5 @@ def _frontier_epochs(folder: RunFolder) -> int:
 
 
 def _first(reach: Sequence[float], probable: float) -> int | None:
-    """The first that is as probable. (Much larger ones may be less so again, for what they reach is less known.)"""
+    """The first that is as probable. (Much larger networks may be less probable again: less is known of them.)"""
     return next((place for place, each in enumerate(reach) if each >= probable), None)

@@ -32,14 +32,9 @@ class Noise:
 
 def noise_components(accuracy: Floats) -> Noise | None:
     """From (points, seeds) accuracies, NaN where not trained, by analysis of variance; None without repeated points."""
-    trained = ~np.isnan(accuracy)
-    point, seed = np.nonzero(trained)
-    seeds, seed = np.unique(seed, return_inverse=True)
-    design = np.zeros((len(point), len(accuracy) + len(seeds)))
-    design[np.arange(len(point)), point] = 1
-    design[np.arange(len(point)), len(accuracy) + seed] = 1
-    values = accuracy[trained]
+    design, values = _additive(accuracy)
     solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    seeds = solution[len(accuracy) :]
     dof = int(len(values) - rank)
     if dof < 1:
         return None
@@ -49,20 +44,28 @@ def noise_components(accuracy: Floats) -> Noise | None:
     # What a training's own noise adds to the variance of the estimated levels, also where seeds are unequally filled.
     spread = np.linalg.pinv(design.T @ design)[len(accuracy) :, len(accuracy) :]
     added = own * (np.trace(spread) - spread.sum() / len(seeds)) / (len(seeds) - 1)
-    shared = max(0.0, float(solution[len(accuracy) :].var(ddof=1) - added))
+    shared = max(0.0, float(seeds.var(ddof=1) - added))
     return Noise(own**0.5, shared**0.5, dof)
 
 
 def seed_adjusted(accuracy: Floats) -> Floats:
     """(m,): means of (m, seeds) accuracies as if every point had been trained at every seed; NaN where not trained, but
     once at least in every row. Points and seeds are taken to add up, as in `noise_components`."""
-    point, seed = np.nonzero(~np.isnan(accuracy))
-    design = np.zeros((len(point), sum(accuracy.shape)))
-    design[np.arange(len(point)), point] = 1
-    design[np.arange(len(point)), len(accuracy) + seed] = 1
-    solution = np.linalg.lstsq(design, accuracy[point, seed], rcond=None)[0]
+    solution = np.linalg.lstsq(*_additive(accuracy), rcond=None)[0]
     means: Floats = solution[: len(accuracy)] + solution[len(accuracy) :].mean()
     return means
+
+
+def _additive(accuracy: Floats) -> tuple[Floats, Floats]:
+    """The design of an effect of each point plus one of each seed that was used, a row a training; and the (n,)
+    accuracies."""
+    trained = ~np.isnan(accuracy)
+    point, seed = np.nonzero(trained)
+    seeds, seed = np.unique(seed, return_inverse=True)
+    design = np.zeros((len(point), len(accuracy) + len(seeds)))
+    design[np.arange(len(point)), point] = 1
+    design[np.arange(len(point)), len(accuracy) + seed] = 1
+    return design, accuracy[trained]
 
 
 def lack_of_fit(residual_squares: float, data: Evidence, noise: Noise | None, parameters: int = 6) -> float | None:
