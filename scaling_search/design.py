@@ -1,4 +1,4 @@
-"""Which training next: whole passes over the points first, then what tells most about the optimum."""
+"""Which training next: points spread over the triangle first, then what tells most about the optimum."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import numpy as np
 from scaling_search.surface.posterior import SurfaceDraws
 from scaling_search.surface.triangle import Floats
 
-WHOLE_PASSES = 3
-"""The most seeds at which every point is trained before any is preferred."""
+FIRST = 10
+"""Points that are trained before any is preferred: about twice the five numbers of a hill. The first seven in
+`spread_order` are, or are near, the centre, the corners and the middles of the edges."""
+BLOCK = 7
+"""Points that are trained at one new seed, then the surface is analysed again. More would be chosen with less
+knowledge; with fewer a larger part of every block goes into the level of its seed."""
 
 
 def spread_order(points: Floats) -> list[int]:
@@ -22,11 +26,11 @@ def spread_order(points: Floats) -> list[int]:
 
 
 def block_sizes(left: int, points: int) -> list[int]:
-    """`left` trainings beyond the whole passes in blocks of half the points: one new seed each.
+    """`left` trainings beyond the first ones in blocks of BLOCK, or of all points if those are fewer: a new seed each.
 
     A larger budget begins with the same blocks; the last one, cut short, is the beginning of a whole one.
     """
-    size = -(-points // 2)
+    size = min(BLOCK, points)
     return [min(size, left - begin) for begin in range(0, left, size)]
 
 

@@ -74,8 +74,8 @@ def drift(analyses: Mapping[int, Analysis], target: int) -> Drift:
     slopes = np.tensordot(leverage, optima, axes=1)
     middle = np.tensordot(weights / weights.sum(), optima, axes=1)
     mean = slopes.mean(axis=0)
-    distance, freedom = _distance(mean, np.cov(slopes.T))
-    p_value = float(stats.chi2.sf(distance, max(1, freedom)))
+    squared, freedom = distance(mean, np.cov(slopes.T))
+    p_value = float(stats.chi2.sf(squared, max(1, freedom)))
     misfit = _misfit(optima, doublings - centre, middle.mean(axis=0), mean)
     there = middle + slopes * (np.log2(target) - centre)
     inside = nearest_inside(there, np.broadcast_to(np.eye(2), (len(there), 2, 2)))
@@ -106,13 +106,13 @@ def _misfit(optima: Floats, doublings: Floats, level: Floats, slope: Floats) -> 
     if len(optima) < 3:
         return None
     off = [draws.mean(axis=0) - level - slope * x for draws, x in zip(optima, doublings, strict=True)]
-    found = [_distance(step, np.cov(draws.T)) for step, draws in zip(off, optima, strict=True)]
+    found = [distance(step, np.cov(draws.T)) for step, draws in zip(off, optima, strict=True)]
     # A line through the optima takes as many degrees of freedom as two of them have.
     freedom = sum(freedom for _, freedom in found) * (len(optima) - 2) / len(optima)
     return float(stats.chi2.sf(sum(squared for squared, _ in found), max(1.0, freedom)))
 
 
-def _distance(step: Floats, covariance: Floats) -> tuple[float, int]:
+def distance(step: Floats, covariance: Floats) -> tuple[float, int]:
     """Squared length of a step in standard deviations, and in how many directions it is uncertain at all.
 
     Draws on an edge of the triangle differ along it only, and those at a corner not at all.

@@ -41,24 +41,26 @@ class FamilyMember:
 
 def family(
     arch: ArchSpec,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Callable[[float], Coefficients],
     phis: Iterable[float] = PHIS,
     rule: str = "matched",
     *,
     num_classes: int = 1000,
     tell: Callable[[str], None] = untold,
 ) -> tuple[FamilyMember, ...]:
-    """The baseline `arch` at every phi, by `scale_arch` with the same `rule`.
+    """The baseline `arch` at every phi, by `scale_arch` with the same `rule`. coefficients: for all of them, or a
+    function of phi.
 
     A phi below 0 to which the baseline cannot shrink is left out, and `tell` is given the reason in one line. Raises
     ValueError as `scale_arch` does for all else.
     """
     baseline = Baseline(arch, num_classes)
-    alpha_beta_gamma = coefficients if rule == "nominal" else Coefficients.from_shares(coefficients.shares)
 
     def member(phi: float) -> FamilyMember | None:
+        asked = coefficients(phi) if callable(coefficients) else coefficients
+        alpha_beta_gamma = asked if rule == "nominal" else Coefficients.from_shares(asked.shares)
         try:
-            grown = scale_arch(arch, coefficients, phi, rule, num_classes=num_classes)
+            grown = scale_arch(arch, asked, phi, rule, num_classes=num_classes)
         except CannotShrinkError as error:
             tell(str(error))
             return None

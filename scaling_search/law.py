@@ -3,8 +3,8 @@
 For a network of 2^phi times the baseline's MACs that grew in the shares s, trained for 2^t times the longest epochs of
 the coefficient search:
 
-    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + u + v + e
-    S(z, r) = (1 - r^z) / (1 - r)
+    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + K(phi) a (x - x0) + u + v + e
+    S(z, r) = (1 - r^z) / (1 - r)        K(phi) = phi (phi - 1) from phi 1 on, 0 below
 
 | symbol | meaning                                                       | prior                                    |
 |--------|---------------------------------------------------------------|------------------------------------------|
@@ -14,15 +14,17 @@ the coefficient search:
 | X      | how much more G is when the training is twice as long         | normal: CROSS of the error               |
 | d      | how far the shares are below the best, at one doubling        | the draws of the coefficient analysis    |
 | b      | how fast that grows with phi                                  | POWERS                                   |
+| x, x0  | the place of s in the plane of shares, and of the best shares | (see surface/triangle.py)                |
+| a      | slope by which the best shares move beyond the first doubling | normal: SLOPE of the error               |
 | u      | a network's own deviation (rounded channels, layers), normal  | its size over the noise: DEVIATIONS      |
 | v      | what a set of seeds shifts all its networks by, normal        | its size over the noise: SHIFT           |
 | e      | the noise of one training, normal                             | the draws of the coefficient analysis    |
 
-At phi = 1 the slice through the model is the surface of the coefficient analysis, draw by draw: the model adds levels
-to it and never changes it. S is the power law of Rosenfeld et al. (2020, A constructive prediction of the
-generalization error across scales) and Hoffmann et al. (2022), whose bounded error falls by 2^-(alpha z). That a rule
-of scaling holds for one length of training (Bello et al. 2021, Revisiting ResNets) is why each length has its own d,
-and why there is X.
+Up to phi = 1 the slice through the model is the surface of the coefficient analysis, draw by draw: the model adds
+levels to it and never changes it. Beyond, the surface may lean, so that its top moves (`best_points`). S is the power
+law of Rosenfeld et al. (2020, A constructive prediction of the generalization error across scales) and Hoffmann et al.
+(2022), whose bounded error falls by 2^-(alpha z). That a rule of scaling holds for one length of training (Bello et al.
+2021, Revisiting ResNets) is why each length has its own d, and why there is X.
 What enters linearly is integrated out; r, q, b and the size of u are averaged over their grids by their likelihood.
 Accuracies on val say less of those on test: the sampling of both splits is one more shift.
 """
@@ -39,6 +41,7 @@ from scipy import stats
 from scaling_search.analysis import Analysis
 from scaling_search.surface.linear import LinearFit
 from scaling_search.surface.posterior import Indices, choose_rows
+from scaling_search.surface.region import lattice_nodes
 from scaling_search.surface.triangle import Floats, to_plane
 
 DRAWS = 500
@@ -47,6 +50,8 @@ GAIN = (0.06, 0.08)
 GAIN_OF_TIME = (0.08, 0.10)
 CROSS = (0.0, 0.03)
 """Mean and standard deviation, as parts of the mean error of the trained networks."""
+SLOPE = 0.01
+"""Standard deviation of both parts of a, as a part of the mean error, for a step of 1 in the plane of shares."""
 RATIOS = {1.0: 0.15, 0.85: 0.25, 0.7: 0.25, 0.55: 0.2, 0.4: 0.15}
 RATIOS_OF_TIME = {1.0: 0.1, 0.8: 0.3, 0.6: 0.3, 0.4: 0.3}
 POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}
@@ -106,15 +111,16 @@ class Forecast:
 class Law:
     """Equally likely models, k of them.
 
-    constants (k, 4): c, G, T, X; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise, shift (k,): the
-    standard deviations of u, of e, and of v for one seed. longest: the epochs at which t is 0. lack_of_fit: the
-    probability of residuals as large as these, were the model true; below 0.05 do not trust the intervals. rows: which
-    draws of the analysis of each length go with the models.
+    constants (k, 4): c, G, T, X; slope (k, 2): a; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise, shift
+    (k,): the standard deviations of u, of e, and of v for one seed. longest: the epochs at which t is 0; largest: phi
+    of the largest network that was trained. lack_of_fit: the probability of residuals as large as these, were the model
+    true; below 0.05 do not trust the intervals. rows: which draws of the analysis of each length go with the models.
     """
 
     analyses: Mapping[int, Analysis]
     rows: Mapping[int, Indices]
     constants: Floats
+    slope: Floats
     ratio: Floats
     ratio_of_time: Floats
     power: Floats
@@ -122,17 +128,31 @@ class Law:
     noise: Floats
     shift: Floats
     longest: int
+    largest: float
     lack_of_fit: float
 
     def accuracy(self, doublings: Floats, shares: Floats, epochs: Floats) -> Floats:
         """(k, m): the expected accuracy of m networks, in 0..1, under each model."""
+        found: Floats = np.clip(self._accuracy(doublings, shares, epochs), 0, 1)
+        return found
+
+    def _accuracy(self, doublings: Floats, shares: Floats, epochs: Floats) -> Floats:
+        """The same before it is held between 0 and 1."""
         size = saturating(doublings, self.ratio[:, None])
         time = saturating(np.log2(epochs / self.longest), self.ratio_of_time[:, None])
         basis = np.stack([np.ones_like(size), size, time, size * time])
         level = np.einsum("kp,pkm->km", self.constants, basis)
         below = _below(self.analyses, self.rows, shares, epochs)
-        found: Floats = np.clip(level - np.abs(doublings) ** self.power[:, None] * below, 0, 1)
+        lean = self.slope @ _leaning(self.analyses, doublings, shares).T
+        found: Floats = level - np.abs(doublings) ** self.power[:, None] * below + lean
         return found
+
+    def best_points(self, phi: float, epochs: float) -> Floats:
+        """(k, 2): where in the plane of shares a network of 2^phi times the cost is best, under each model."""
+        nodes = lattice_nodes()
+        each = np.ones(len(nodes))
+        best: Floats = to_plane(nodes[self._accuracy(phi * each, nodes, epochs * each).argmax(axis=1)])
+        return best
 
     def trained(self, doublings: Floats, shares: Floats, epochs: Floats, n: int = 1) -> Floats:
         """(k, m): the mean of n trainings of each of m networks at new seeds, drawn once under each model."""
@@ -167,8 +187,10 @@ def fit_law(
     error = max(0.01, 1 - data.mean)
     means = np.array([data.mean, *(error * mean for mean, _ in (GAIN, GAIN_OF_TIME, CROSS))])
     sampled = (data.mean * (1 - data.mean) * sum(1 / count for count in images)) ** 0.5
+    leaning = _leaning(analyses, data.doublings, data.shares)
     spreads = np.column_stack([
         np.tile([_FLAT, *(error * spread for _, spread in (GAIN, GAIN_OF_TIME, CROSS))], (len(noise), 1)),
+        np.full((len(noise), 2), error * SLOPE),
         shift[:, None] / data.seeds**0.5,
         np.full((len(noise), 1), max(sampled, 1e-9)),
     ])  # fmt: skip
@@ -180,7 +202,7 @@ def fit_law(
         curves = np.column_stack([np.ones_like(size), size, length, size * length])
         values = data.accuracy + np.abs(data.doublings) ** power * below - curves @ means
         variances = relative**2 / data.n + deviation**2
-        fits.append(LinearFit.of(np.hstack([curves, data.shifts]), values, variances, noise, spreads))
+        fits.append(LinearFit.of(np.hstack([curves, leaning, data.shifts]), values, variances, noise, spreads))
         priors.append(np.log(p_ratio * p_slower * p_power * p_deviation))
     likelihood = np.stack([fit.log_likelihood for fit in fits]) + np.array(priors)[:, None]
     chosen, draw = choose_rows(likelihood, generator), np.arange(len(noise))
@@ -193,6 +215,7 @@ def fit_law(
         analyses=analyses,
         rows=rows,
         constants=means + drawn[:, :4],
+        slope=drawn[:, 4:6],
         ratio=settings[:, 0],
         ratio_of_time=settings[:, 1],
         power=settings[:, 2],
@@ -200,6 +223,7 @@ def fit_law(
         noise=noise,
         shift=shift,
         longest=data.longest,
+        largest=float(data.doublings.max()),
         lack_of_fit=float(stats.chi2.sf(squares, max(1, len(data.accuracy) - 1)).mean()),  # c is flat
     )
 
@@ -270,6 +294,13 @@ def _below(analyses: Mapping[int, Analysis], rows: Mapping[int, Indices], shares
         if mine.any():
             below[:, mine] = analyses[length].draws.below_peak(to_plane(shares[mine]))[rows[length][:count]]
     return below
+
+
+def _leaning(analyses: Mapping[int, Analysis], doublings: Floats, shares: Floats) -> Floats:
+    """(m, 2): what a is multiplied by."""
+    best = to_plane(np.array(analyses[max(analyses)].shares))
+    size: Floats = np.maximum(doublings, 1.0)
+    return (size * (size - 1))[:, None] * (to_plane(shares) - best)
 
 
 def _count(analysis: Analysis) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from nas.evaluation import Fidelity, Outcome, Request
 from scaling_search.analysis import Analysis, Trainings, analyse
 from scaling_search.coefficients import Coefficients
-from scaling_search.design import WHOLE_PASSES, block_sizes, most_telling, spread_order
+from scaling_search.design import FIRST, block_sizes, most_telling, spread_order
 from scaling_search.grid import ScalingPoint, scaling_points
 from scaling_search.surface.triangle import to_plane
 from search_spaces import ArchSpec
@@ -90,12 +90,12 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
 
     The same seeds are used at all points (common random numbers), so that differences between points are less noisy
     than their levels. Without a `budget` every point is trained at every seed. With one, that many trainings are made:
-    all points at the first of the seeds (three at most), then blocks at further seeds, also beyond those given, of the
-    points that tell most about the optimum; it stops early when the 90 % interval of every share is narrower than
-    `precision`. Every choice follows from the outcomes so far, so that with outcomes kept an interrupted search repeats
-    none of its trainings, and a larger budget uses all of a smaller one's. `seconds` of training, summed over the
-    trainings, are a budget of as many trainings as the first `TIMED` say that they suffice for; all points cost about
-    the same. method: how the values are got (see Request).
+    ten points spread over the triangle at the first seed, then blocks of seven at further seeds, also beyond those
+    given, of the points that tell most about the optimum; it stops early when the 90 % interval of every share is
+    narrower than `precision`. Every choice follows from the outcomes so far, so that with outcomes kept an interrupted
+    search repeats none of its trainings, and a larger budget uses all of a smaller one's. `seconds` of training, summed
+    over the trainings, are a budget of as many trainings as the first `TIMED` say that they suffice for; all points
+    cost about the same. method: how the values are got (see Request).
 
     Raises NothingTrainedError when no training succeeded.
     """
@@ -107,17 +107,19 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
         run.train([(point, seeds[0]) for point in order[:TIMED]])
         affordable = run.affordable(seconds)
         budget = affordable if budget is None else min(budget, affordable)
-    whole = list(seeds) if budget is None else list(seeds)[:WHOLE_PASSES]
-    run.train([(point, seed) for seed in whole for point in order][:budget])
-    left = 0 if budget is None else max(0, budget - len(whole) * len(points))
-    further = [*list(seeds)[len(whole) :], *range(max(seeds) + 1, max(seeds) + 1 + left)]
+    if budget is None:
+        run.train([(point, seed) for seed in seeds for point in order])
+        return run.found(fidelity)
+    first = order[: min(FIRST, budget)]
+    run.train([(point, seeds[0]) for point in first])
+    left = budget - len(first)
+    further = [*list(seeds)[1:], *range(max(seeds) + 1, max(seeds) + 1 + left)]
     for seed, size in zip(further, block_sizes(left, len(points)), strict=False):
         analysis = run.analysis()
-        if analysis is not None and precision is not None and widest(analysis) <= precision:
+        if precision is not None and analysis is not None and analysis.noise and widest(analysis) <= precision:
             break
-        run.train([(point, seed) for point in run.most_telling(analysis, order, size)])
-    results = run.results()
-    return CoefficientSearch(results, best_by_mean(results), fidelity, run.analysis())
+        run.train([(point, seed) for point in run.next_points(analysis, order, size)])
+    return run.found(fidelity)
 
 
 def widest(analysis: Analysis) -> float:
@@ -186,8 +188,18 @@ class _Run:
     def analysis(self) -> Analysis | None:
         return supported_analysis(trainings_of(self.results()))
 
-    def most_telling(self, analysis: Analysis | None, order: Sequence[int], count: int) -> list[int]:
-        if analysis is None or analysis.noise is None:
+    def found(self, fidelity: Fidelity) -> CoefficientSearch:
+        """What was found so far. Raises NothingTrainedError when no training succeeded."""
+        results = self.results()
+        return CoefficientSearch(results, best_by_mean(results), fidelity, self.analysis())
+
+    def next_points(self, analysis: Analysis | None, order: Sequence[int], count: int) -> list[int]:
+        """The points to train at a new seed: new ones where too few have an accuracy for an analysis, the first again
+        where the noise is not known yet, and then what tells most."""
+        if analysis is None:
+            tried = {point for point, _ in self._outcomes}
+            return sorted(order, key=tried.__contains__)[:count]
+        if analysis.noise is None:
             return list(order[:count])
         points = to_plane([point.shares for point in self._points])
         return most_telling(points, analysis.draws, analysis.noise.own, analysis.noise.shared, count)

@@ -11,7 +11,7 @@ from experiments.pictures.fidelity import fidelity_figure
 from experiments.pictures.frontier import frontier_figure
 from experiments.pictures.labels import plain
 from experiments.pictures.save import save_figure
-from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
+from experiments.pictures.scaling import drift_plot, scaling_plot, size_drift_plot, triangle_plot
 from experiments.pictures.training import learning_curve
 from experiments.records import ForecastRecord, TrainingRecord
 from experiments.tables.curves import Measured
@@ -21,6 +21,8 @@ from experiments.tables.frontier import FrontierPoint
 from nas.rank_fidelity import Agreement, say_fidelity
 from scaling_search import Analysis, Drift
 from scaling_search.analysis import Trainings
+
+SIZE_DRIFT = "size_drift"
 
 
 def frontier_pictures(
@@ -62,6 +64,12 @@ def curve_pictures(
     `fidelity_pictures`. metric: what was measured, in words."""
     of = _called(data) + ("" if epochs is None else f", epochs: {epochs}")
     return _save(scaling_plot(lines, of, metric=metric), folder / "scaling")
+
+
+def size_drift_pictures(folder: Path, expected: ForecastRecord, *, data: str) -> list[Path]:
+    """Draw how the best shares change with the size, if a forecast tells. data: as in `fidelity_pictures`."""
+    moved = expected.size_drift
+    return [] if moved is None else _save(size_drift_plot(moved, _called(data)), folder / SIZE_DRIFT)
 
 
 def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:

@@ -16,6 +16,7 @@ from nas.evaluation import ACCURACY
 from scaling_search.analysis import Analysis, Trainings
 from scaling_search.coefficients import EFFICIENTNET
 from scaling_search.drift import Drift
+from scaling_search.size_drift import SizeDrift
 from scaling_search.surface.region import lattice_nodes
 from scaling_search.surface.triangle import Floats
 
@@ -107,31 +108,54 @@ def scaling_plot(lines: Mapping[str, Sequence[Measured]], of: str, *, metric: st
 def drift_plot(moved: Drift, analyses: Mapping[int, Analysis], of: str) -> Figure:
     """The share of each dimension at the optimum against the length of the trainings, with 90 % intervals. of: the
     data, for people."""
-    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
-    axes = figure.add_subplot()
     lengths = sorted(analyses)
-    for index, name in enumerate(("depth", "width", "resolution")):
-        shares = [analyses[epochs].shares[index] for epochs in lengths]
-        ends = [_share_interval(analyses[epochs], index) for epochs in lengths]
-        errors = [[s - low for s, (low, _) in zip(shares, ends, strict=True)],
-                  [high - s for s, (_, high) in zip(shares, ends, strict=True)]]  # fmt: skip
-        shift = 1 + 0.02 * (index - 1)
-        axes.errorbar([epochs * shift for epochs in lengths], shares, yerr=np.maximum(errors, 0), marker="o", capsize=3,
-                      color=f"C{index}", label=name, ls="-" if moved.moves else "none")  # fmt: skip
-        if moved.extrapolated is not None:
-            axes.plot([lengths[-1], moved.target], [shares[-1], moved.extrapolated[index]], ":", color=f"C{index}")
-    axes.set_xscale("log", base=2)
+    ends = np.array([[_share_interval(analyses[epochs], i) for i in range(3)] for epochs in lengths])
+    shares = np.array([analyses[epochs].shares for epochs in lengths])
+    figure, axes = _shares_plot(lengths, shares, ends[..., 0], ends[..., 1], join=moved.moves)
+    if moved.extrapolated is not None:
+        for index, share in enumerate(moved.extrapolated):
+            axes.plot([lengths[-1], moved.target], [shares[-1, index], share], ":", color=f"C{index}")
     axes.set_xticks(lengths, [str(epochs) for epochs in lengths])
     axes.set_xlabel("epochs per training")
     axes.set_ylabel("best share of a doubling of cost (sum: 1)")
+    dotted = "" if moved.extrapolated is None else f"; dotted: extrapolated to {moved.target} epochs"
+    title = f"{of}: the best shares by length of training: {_finding(moved.moves)}\n(bars: 90 % intervals{dotted})"
+    axes.set_title(title, fontsize=11, parse_math=False)
+    return figure
+
+
+def size_drift_plot(moved: SizeDrift, of: str) -> Figure:
+    """The share of each dimension in the growth from the baseline, at its best, against the cost, with 90 % intervals.
+    of: the data, for people."""
+    costs = [2**best.phi for best in moved.best]
+    shares, low, high = (np.array([getattr(best, name) for best in moved.best]) for name in ("shares", "low", "high"))
+    figure, axes = _shares_plot(costs, shares, low, high, join=moved.moves)
+    axes.set_xticks(costs, [f"{cost:g}x" for cost in costs])
+    axes.set_xlabel("cost, of the baseline's")
+    axes.set_ylabel("best share of the growth (sum: 1)")
+    title = f"{of}: the best shares by size of the network: {_finding(moved.moves)}\n(bars: 90 % intervals)"
+    axes.set_title(title, fontsize=11, parse_math=False)
+    return figure
+
+
+def _shares_plot(at: Sequence[float], shares: Floats, low: Floats, high: Floats, *, join: bool) -> tuple[Figure, Axes]:
+    """Three shares at each of the m places: shares, low, high (m, 3). join: by lines."""
+    figure = Figure(figsize=(6.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for index, name in enumerate(("depth", "width", "resolution")):
+        errors = [shares[:, index] - low[:, index], high[:, index] - shares[:, index]]
+        shift = 1 + 0.02 * (index - 1)
+        axes.errorbar([place * shift for place in at], shares[:, index], yerr=np.maximum(errors, 0), marker="o",
+                      capsize=3, color=f"C{index}", label=name, ls="-" if join else "none")  # fmt: skip
+    axes.set_xscale("log", base=2)
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    finding = "they move" if moved.moves else "no measurable change"
-    dotted = "" if moved.extrapolated is None else f"; dotted: extrapolated to {moved.target} epochs"
-    title = f"{of}: the best shares by length of training: {finding}\n(bars: 90 % intervals{dotted})"
-    axes.set_title(title, fontsize=11, parse_math=False)
-    return figure
+    return figure, axes
+
+
+def _finding(moves: bool) -> str:
+    return "they move" if moves else "no measurable change"
 
 
 def _xy(shares: Floats) -> Floats:

@@ -12,13 +12,15 @@ from experiments.run.folder import RunFolder
 from experiments.tables.frontier import read_points
 from experiments.tables.grid import read_grid
 from experiments.tables.growth import GRID, of_frontier, read_trained
-from scaling_search import FamilyMember, Shares
+from scaling_search import FamilyMember
 from scaling_search.law import Law, fit_law
 from scaling_search.search import FEWEST_FOR_ANALYSIS, supported_analysis
+from scaling_search.size_drift import SizeDrift, coefficients_by_size, size_drift
 from scaling_search.verdict import ALTERNATIVES
 
 RULES_AT = 2.0
 """phi at which fixed rules are judged; at phi 1 the coefficient analysis does it."""
+ADAPTIVE = "following the size"
 LARGEST = 4
 """phi beyond which nothing is forecast: usually the trainings that a forecast rests on end at 1 or 2."""
 
@@ -60,7 +62,7 @@ def read_law(folder: RunFolder, split: str, frontier: int | None = None) -> Law:
 def forecast_family(
     law: Law,
     members: Sequence[FamilyMember],
-    shares: Shares,
+    growth: CoefficientsRecord,
     *,
     epochs: int,
     n: int,
@@ -68,9 +70,10 @@ def forecast_family(
     recipe: str,
     metric: str,
 ) -> ForecastRecord:
-    """The accuracies of the members up to LARGEST, means of n trainings."""
+    """The accuracies of the members up to LARGEST, means of n trainings. growth: what they grew by."""
     told = [member for member in members if member.phi <= LARGEST]
-    found = law.forecast(*_grown(told, shares, epochs), n=n)
+    found = law.forecast(*_grown(told, growth, epochs), n=n)
+    by_size = size_drift(law, epochs, growth.finding.coefficients.shares)
     return ForecastRecord(
         epochs=epochs,
         split=split,
@@ -78,7 +81,8 @@ def forecast_family(
         recipe=recipe,
         metric=metric,
         lack_of_fit=law.lack_of_fit,
-        rules=forecast_rules(law, shares, epochs),
+        rules=forecast_rules(law, growth, epochs, by_size),
+        size_drift=by_size,
         members=tuple(
             MemberForecast(member.phi, member.macs, member.arch.id, each.expected, each.low, each.high)
             for member, each in zip(told, found, strict=True)
@@ -86,23 +90,32 @@ def forecast_family(
     )
 
 
-def forecast_rules(law: Law, shares: Shares, epochs: int, phi: float = RULES_AT) -> tuple[RuleForecast, ...]:
-    """What fixed rules give up against the shares found at phi."""
-    ways = np.array([shares, *ALTERNATIVES.values()], dtype=float)
+def forecast_rules(
+    law: Law, growth: CoefficientsRecord, epochs: int, by_size: SizeDrift | None = None, phi: float = RULES_AT
+) -> tuple[RuleForecast, ...]:
+    """What other rules give up at phi against the coefficients found: fixed ones, and the one that follows the best
+    shares by size, where these are known."""
+    others = dict(ALTERNATIVES)
+    if by_size is not None:
+        others[ADAPTIVE] = coefficients_by_size(by_size.best, phi).shares
+    ways = np.array([growth.finding.coefficients.shares, *others.values()], dtype=float)
     reached = law.accuracy(np.full(len(ways), phi), ways, np.full(len(ways), float(epochs)))
     ends = np.quantile(reached[:, :1] - reached[:, 1:], [0.5, 0.05, 0.95], axis=0)
-    return tuple(RuleForecast(rule, phi, *map(float, each)) for rule, each in zip(ALTERNATIVES, ends.T, strict=True))
+    return tuple(RuleForecast(rule, phi, *map(float, each)) for rule, each in zip(others, ends.T, strict=True))
 
 
 def probabilities(
-    law: Law, members: Sequence[FamilyMember], shares: Shares, *, epochs: int, n: int, accuracy: float
+    law: Law, members: Sequence[FamilyMember], growth: CoefficientsRecord, *, epochs: int, n: int, accuracy: float
 ) -> list[float]:
     """For each member, how probable it is that the mean of n trainings reaches the accuracy (0..1)."""
-    drawn = law.trained(*_grown(members, shares, epochs), n=n)
+    drawn = law.trained(*_grown(members, growth, epochs), n=n)
     return [float(share) for share in (drawn >= accuracy).mean(axis=0)]
 
 
-def _grown(members: Sequence[FamilyMember], shares: Shares, epochs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _grown(
+    members: Sequence[FamilyMember], growth: CoefficientsRecord, epochs: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Doublings, shares and epochs of a family's members."""
     doublings = np.log2([member.cost for member in members])
-    return doublings, np.tile(shares, (len(members), 1)), np.full(len(members), float(epochs))
+    shares = np.array([growth.at(member.phi).shares for member in members], dtype=float)
+    return doublings, shares, np.full(len(members), float(epochs))

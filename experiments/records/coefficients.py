@@ -10,6 +10,7 @@ from experiments.records.record import Record
 from experiments.records.values import ABSENT, FLAT, KEY, Amount, Count, Share, Within
 from scaling_search import Analysis, Coefficients, CoefficientSearch, ScalingPoint, Shares
 from scaling_search.search import PointResult
+from scaling_search.size_drift import FIRST, BestShares, coefficients_by_size
 from scaling_search.surface.noise import Noise
 
 Growth = Annotated[float, Within(1)]
@@ -142,7 +143,8 @@ class CoefficientsRecord(Record):
     """The finding of the longest trainings (of `epochs`), which the family is grown by, and those of all `lengths`.
 
     points: the layout; baseline: its architecture id; drift: how the optimum moves with the length, in a sentence;
-    cautions: what weakens the result, a line each; grid: every point at every length.
+    cautions: what weakens the result, a line each; grid: every point at every length; by_size: the best shares that a
+    family of the rule `adaptive` follows, None where it grows by the finding alone.
     """
 
     FILE = "coefficients.json"
@@ -157,3 +159,8 @@ class CoefficientsRecord(Record):
     cautions: tuple[str, ...] = ()
     lengths: Mapping[str, Finding] | None = field(default=None, metadata=ABSENT)
     grid: tuple[GridPoint, ...] = ()
+    by_size: tuple[BestShares, ...] | None = field(default=None, metadata=ABSENT)
+
+    def at(self, phi: float) -> Coefficients:
+        """What the family grows by, all in all, to reach 2^phi times the cost."""
+        return coefficients_by_size(self.by_size, phi) if self.by_size and phi > FIRST else self.finding.coefficients

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from experiments.records.record import Record
-from experiments.records.values import Count, Share
+from experiments.records.values import ABSENT, Count, Share
 from experiments.wording import metric_words
+from scaling_search.size_drift import SizeDrift
 
 MISFIT = 0.05
 """Lack of fit below which a forecast is not to be relied on."""
@@ -45,7 +46,8 @@ class RuleForecast:
 @dataclass(frozen=True, kw_only=True)
 class ForecastRecord(Record):
     """Values of `metric` on `split` after trainings of `epochs` by `recipe`, means of `n` of them, by phi. lack_of_fit:
-    the probability of residuals as large as those of the trainings that the forecast rests on, were its model true."""
+    the probability of residuals as large as those of the trainings that the forecast rests on, were its model true.
+    size_drift: how the best shares change with the size, None where no network tells of it."""
 
     FILE = "forecast.json"
     WHAT = "a run's forecast of its family"
@@ -58,6 +60,7 @@ class ForecastRecord(Record):
     lack_of_fit: Share
     members: tuple[MemberForecast, ...]
     rules: tuple[RuleForecast, ...] = ()
+    size_drift: SizeDrift | None = field(default=None, metadata=ABSENT)
 
     @property
     def rules_line(self) -> str | None:

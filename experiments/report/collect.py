@@ -55,6 +55,7 @@ PICTURES = (
     ("scaling.svg", "Growing one dimension, and all together"),
     ("drift.svg", "How the best shares move with longer training"),
     ("drift.png", "How the best shares move with longer training"),
+    ("size_drift.svg", "How the best shares change with the size of the network"),
     ("fidelity.svg", "Whether the short training ranks as a long one would"),
     ("curve.svg", "The full training, epoch by epoch"),
 )

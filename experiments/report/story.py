@@ -160,6 +160,8 @@ def forecast(expected: ForecastRecord, score: str | None) -> str:
         lines.append(f"The model does not fit those trainings (p = {expected.lack_of_fit:.3f}): do not rely on it.")
     if expected.rules_line is not None:
         lines.append(f"{expected.rules_line[0].upper()}{expected.rules_line[1:]}.")
+    if (by_size := expected.size_drift) is not None:
+        lines.append(f"{by_size.sentence[0].upper()}{by_size.sentence[1:]}.")
     return " ".join([*lines, *filter(None, [score])])
 
 

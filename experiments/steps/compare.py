@@ -20,7 +20,7 @@ from experiments.plans.opponents import (
     pretrained_entries,
 )
 from experiments.plans.outlook import outlook_list
-from experiments.records import BaselineRecord, FamilyRecord, ForecastRecord, RunRecord
+from experiments.records import BaselineRecord, CoefficientsRecord, FamilyRecord, ForecastRecord, RunRecord
 from experiments.records.record import named_record
 from experiments.records.values import needed
 from experiments.run.context import RunContext, in_int8
@@ -109,11 +109,15 @@ def _score(folder: RunFolder) -> Score:
 
 def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """The baseline `arch` grown by EfficientNet's coefficients, by dWr and by each dimension alone, at the family's
-    costs."""
+    costs; beside a family that follows its size also by the coefficients of the first doubling."""
     phis = range(1, run.settings.final.family_phi + 1)
+    ways = dict(ALTERNATIVES)
+    found = run.folder.find(CoefficientsRecord)
+    if found is not None and found.by_size:
+        ways["constant coefficients"] = found.finding.coefficients.shares
     return [
         Entry.of(f"{way}, phi {member.phi:g}", "rival", member.arch)
-        for way, shares in ALTERNATIVES.items()
+        for way, shares in ways.items()
         for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=run.num_classes)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments.errors import UserError
+from experiments.pictures.run_folder import size_drift_pictures
 from experiments.plans.forecasts import forecast_family, read_law
 from experiments.records import CoefficientsRecord, FamilyRecord, ForecastRecord
 from experiments.records.forecast import MISFIT
@@ -21,6 +22,7 @@ def run_forecast(run: RunContext) -> ForecastRecord | None:
         run.narrator.say(f"no forecast for the family: {error}")
         return None
     run.folder.write(record)
+    size_drift_pictures(run.folder.path, record, data=run.problem.name)
     run.results_written()
     for line in forecast_lines(record):
         run.narrator.say(line)
@@ -33,6 +35,8 @@ def forecast_lines(record: ForecastRecord) -> list[str]:
     lines = [f"forecast for the family, {record.how} (90 % intervals): {told}"]
     if record.rules_line is not None:
         lines.append(f"  {record.rules_line}")
+    if (by_size := record.size_drift) is not None:
+        lines.append(f"  {by_size.sentence}")
     if record.lack_of_fit < MISFIT:
         lines.append(
             f"warning: the model of this forecast does not fit the trainings (p = {record.lack_of_fit:.3f}): "
@@ -46,7 +50,7 @@ def _forecast(run: RunContext) -> ForecastRecord:
     return forecast_family(
         read_law(run.folder, problem.final_split),
         run.folder.get(FamilyRecord).members,
-        run.folder.get(CoefficientsRecord).finding.coefficients.shares,
+        run.folder.get(CoefficientsRecord),
         epochs=run.final.epochs,
         n=run.settings.final.final_seeds,
         split=problem.final_split,

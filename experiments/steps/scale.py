@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -13,9 +14,11 @@ from experiments.options.flags import with_flags
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.run_folder import coefficient_pictures, curve_pictures
 from experiments.plans.curves import Curves, curve_requests, plan_curves
+from experiments.plans.forecasts import read_law
 from experiments.plans.networks import baseline_arch, grid_points
 from experiments.plans.outlook import outlook_scale
 from experiments.records import CoefficientsRecord, FamilyRecord, Finding, GridPoint
+from experiments.records.forecast import MISFIT
 from experiments.run.context import RunContext
 from experiments.run.forecast import Forecast
 from experiments.tables.curves import CURVES, Measured, curves_csv, measured
@@ -31,7 +34,9 @@ from scaling_search import (
     search_coefficients,
 )
 from scaling_search.drift import supported_drift
+from scaling_search.family import untold
 from scaling_search.search import NothingTrainedError, trainings_of
+from scaling_search.size_drift import BestShares, size_drift
 from search_spaces import ArchSpec
 
 NAME = "scale"
@@ -67,10 +72,6 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     found = searches[max(searches)]
     told = cautions(found, native_size=run.problem.native_size, val_images=run.problem.val_images)
     warnings = [with_flags(caution) for caution in told]
-    members = family(
-        arch, found.coefficients, rule=settings.growth.points, num_classes=run.num_classes,
-        tell=lambda why: run.narrator.say(f"the family is without {why}"),
-    )  # fmt: skip
     record = CoefficientsRecord(
         finding=Finding.of(found),
         points=settings.growth.points,
@@ -84,8 +85,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
             GridPoint.of(result, search.fidelity.epochs) for search in searches.values() for result in search.results
         ),
     )
-    run.folder.write(FamilyRecord(members))
-    run.folder.write(record)
+    _write_family(run, arch, record, lambda why: run.narrator.say(f"the family is without {why}"))
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     shown = {"data": run.problem.name, "metric": metric_words(run.problem.metric)}
     coefficient_pictures(run.folder.path, trainings, analyses, moved, **shown)
@@ -100,6 +100,8 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
             curve_pictures(run.folder.path, curves, record.epochs, **shown)
         else:
             run.narrator.say("warning: no network of the scaling plot could be trained, so that there is none")
+    if settings.growth.rule == "adaptive":
+        record = _follow_size(run, arch, record)
     run.results_written()
     for line in _lines(found, record):
         run.narrator.say(line)
@@ -190,6 +192,37 @@ def _train_curves(run: RunContext, curves: Curves) -> dict[str, list[Measured]]:
         for way, members in curves.lines.items()
     }
     return {way: points for way, points in lines.items() if points}
+
+
+def _write_family(
+    run: RunContext, arch: ArchSpec, record: CoefficientsRecord, tell: Callable[[str], None] = untold
+) -> None:
+    """The coefficients, and the family that grows by them. tell: is given a line for each member that is left out."""
+    members = family(arch, record.at, rule=run.settings.growth.points, num_classes=run.num_classes, tell=tell)
+    run.folder.write(FamilyRecord(members))
+    run.folder.write(record)
+
+
+def _follow_size(run: RunContext, arch: ArchSpec, record: CoefficientsRecord) -> CoefficientsRecord:
+    """The family by the best shares of each size, as the model of accuracy tells them from the grid and the plot."""
+    try:
+        followed = replace(record, by_size=_best_by_size(run, record))
+    except (UserError, ValueError, ArithmeticError) as error:
+        run.narrator.say(f"warning: the family grows by constant coefficients: {error}")
+        return record
+    _write_family(run, arch, followed)
+    return followed
+
+
+def _best_by_size(run: RunContext, record: CoefficientsRecord) -> tuple[BestShares, ...]:
+    """Raises UserError, with the reason, where the trainings do not tell."""
+    law = read_law(run.folder, "val")
+    moved = size_drift(law, law.longest, record.finding.coefficients.shares)
+    if moved is None:
+        raise UserError("no network of more than twice the baseline's cost was trained (--plot-phi 2)")
+    if law.lack_of_fit < MISFIT:
+        raise UserError(f"the model of accuracy does not fit the trainings (p = {law.lack_of_fit:.3f})")
+    return moved.best
 
 
 def _lines(found: CoefficientSearch, record: CoefficientsRecord) -> list[str]:

@@ -62,7 +62,7 @@ def of_frontier(folder: Path, points: Sequence[FrontierPoint], epochs: int, spli
         TrainedSet(
             epochs=float(epochs),
             doublings=np.log2([family[point.arch_id].cost for point in own]),
-            shares=np.tile(found.finding.coefficients.shares, (len(own), 1)),
+            shares=np.array([found.at(family[point.arch_id].phi).shares for point in own], dtype=float),
             accuracy=np.array([point.accuracy for point in own]),
             n=counts,
             seeds=float(counts.mean()),

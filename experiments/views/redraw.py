@@ -13,6 +13,7 @@ from experiments.pictures.run_folder import (
     curve_pictures,
     fidelity_pictures,
     frontier_pictures,
+    size_drift_pictures,
     training_pictures,
 )
 from experiments.records import CoefficientsRecord, ForecastRecord, TrainingRecord
@@ -49,10 +50,7 @@ def redraw(folder: RunFolder) -> list[Path]:
 
 
 def _frontier(folder: RunFolder, table: Path) -> list[Path]:
-    expected = None
-    with suppress(UserError):  # the picture is whole without it, and the page names a damaged file
-        expected = folder.find(ForecastRecord)
-    return frontier_pictures(folder.path, read_points(table), expected)
+    return frontier_pictures(folder.path, read_points(table), _forecast(folder))
 
 
 def _coefficients(folder: RunFolder, table: Path) -> list[Path]:
@@ -77,6 +75,18 @@ def _curves(folder: RunFolder, table: Path) -> list[Path]:
     )  # fmt: skip
 
 
+def _size_drift(folder: RunFolder, _: Path) -> list[Path]:
+    expected, data = _forecast(folder), folder.read().data.name or folder.name
+    return [] if expected is None else size_drift_pictures(folder.path, expected, data=data)
+
+
+def _forecast(folder: RunFolder) -> ForecastRecord | None:
+    """None also where it is damaged: the frontier is whole without it, and the page names the file."""
+    with suppress(UserError):
+        return folder.find(ForecastRecord)
+    return None
+
+
 def _fidelity(folder: RunFolder, table: Path) -> list[Path]:
     ranked = ranking(read_rows(table, FidelityRow))
     if len(ranked.names) < FEWEST:
@@ -96,6 +106,7 @@ _DRAWN: dict[str, Callable[[RunFolder, Path], list[Path]]] = {
     "frontier.csv": _frontier,
     "grid.csv": _coefficients,
     CURVES: _curves,
+    ForecastRecord.FILE: _size_drift,
     "fidelity.csv": _fidelity,
     TrainingRecord.FILE: _training,
 }

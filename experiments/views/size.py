@@ -130,15 +130,16 @@ def size_for(folder: RunFolder, accuracy: float, epochs: int | None = None) -> A
     growth = folder.get(CoefficientsRecord)
     classes = record.data.num_classes or _UNKNOWN_CLASSES
     phis = [SMALLEST + STEP * i for i in range(round((LARGEST - SMALLEST) / STEP) + 1)]
-    coefficients, rule = growth.finding.coefficients, growth.points or "matched"
-    members = family(family_baseline(folder.path).arch, coefficients, phis, rule, num_classes=classes)
+    members = family(
+        family_baseline(folder.path).arch, growth.at, phis, growth.points or "matched", num_classes=classes
+    )
     if not members:
         raise UserError(f"{folder.path}: its baseline cannot be scaled")
     forecast = forecast_family(
-        law, members, coefficients.shares,
+        law, members, growth,
         epochs=asked, n=SEEDS, split=split, recipe=growth.recipe or "", metric=record.measured,
     )  # fmt: skip
-    reach = probabilities(law, members, coefficients.shares, epochs=asked, n=SEEDS, accuracy=accuracy)
+    reach = probabilities(law, members, growth, epochs=asked, n=SEEDS, accuracy=accuracy)
 
     def smallest(probable: float) -> Sized:
         place = _first(reach, probable)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,6 @@ from experiments.tables.growth import read_trained
 from experiments.views.size import SMALLEST
 from nas.data.dataset import Dataset
 from nas.evaluation import Outcome, Report, Request
-from scaling_search import Shares
 from scaling_search.law import Law
 from scaling_search.surface.triangle import Floats
 from scaling_search.verdict import ALTERNATIVES
@@ -47,11 +46,20 @@ RUN = (
 )  # fmt: skip
 
 
+ADAPTIVE = (
+    "digits", "--train-images", "64", "--arch", "efficientnet_b0", "--target-macs", "1.5M", "--executor", "inline",
+    "--evaluator", "tests.experiments.test_forecasts:later_deep", "--lengths", "2", "--seeds", "2",
+    "--rule", "adaptive",
+)  # fmt: skip
+
+
 class Planted:
     """Accuracy by multiply-adds and epochs, with a little noise; nothing is trained."""
 
+    NOISE = 0.002
+
     def evaluate(self, request: Request, device: str, report: Report) -> Outcome:  # noqa: ARG002  the seam's
-        noise = 0.002 * (zlib.crc32(request.key.encode()) / 2**31 - 1)
+        noise = self.NOISE * random.Random(request.key).uniform(-1, 1)
         doublings = np.log2(count_macs(request.arch, num_classes=10) / 1.5e6)
         return Outcome(value=0.6 + 0.03 * doublings + 0.04 * np.log2(request.fidelity.epochs / 2) + noise)
 
@@ -60,18 +68,34 @@ def planted(data: Dataset) -> Planted:  # noqa: ARG001  the seam's
     return Planted()
 
 
+class LaterDeep(Planted):
+    """The same, with a loss by more layers up to twice the baseline's cost, and a gain by them far beyond."""
+
+    NOISE = 0.002
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        value = super().evaluate(request, device, report).value or 0.0
+        large = count_macs(request.arch, num_classes=10) > 4.5e6
+        layers = sum(stage.layers for stage in request.arch.stages) / len(request.arch.stages)
+        return Outcome(value=value + (0.005 if large else -0.005) * np.log2(layers))
+
+
+def later_deep(data: Dataset) -> LaterDeep:  # noqa: ARG001  the seam's
+    return LaterDeep()
+
+
 @pytest.fixture(scope="module")
 def law() -> Law:
     return read_law(RunFolder(SHRUNK), "val")
 
 
-def shares(run: Path = SHRUNK) -> Shares:
-    return RunFolder(run).get(CoefficientsRecord).finding.coefficients.shares
+def growth(run: Path = SHRUNK) -> CoefficientsRecord:
+    return RunFolder(run).get(CoefficientsRecord)
 
 
 def forecast(law: Law, epochs: int = 20) -> ForecastRecord:
     members = RunFolder(SHRUNK).get(FamilyRecord).members
-    return forecast_family(law, members, shares(), epochs=epochs, n=3, split="test", recipe="fast", metric="accuracy")
+    return forecast_family(law, members, growth(), epochs=epochs, n=3, split="test", recipe="fast", metric="accuracy")
 
 
 def straight(plot: pd.DataFrame, baseline: float) -> Floats:
@@ -103,7 +127,8 @@ def test_larger_networks_of_a_real_run_lie_in_the_forecasts_from_its_smaller_one
     plot[plot.macs <= 3 * baseline].to_csv(folder / "scaling.csv", index=False)
     law = read_law(RunFolder(folder), "val")
     assert law.lack_of_fit > 0.05
-    ways = {"depth only": (1, 0, 0), "width only": (0, 1, 0), "resolution only": (0, 0, 1), "compound": shares(SCALED)}
+    compound = growth(SCALED).finding.coefficients.shares
+    ways = {"depth only": (1, 0, 0), "width only": (0, 1, 0), "resolution only": (0, 0, 1), "compound": compound}
     told = law.forecast(
         np.log2(large.macs.to_numpy() / baseline),
         np.array([ways[way] for way in large.way], dtype=float),
@@ -190,20 +215,20 @@ def test_forecast_of_a_family(law: Law) -> None:
 
 
 def test_a_fixed_rule_gives_up_what_it_is_below(law: Law) -> None:
-    at_one = {each.rule: each for each in forecast_rules(law, shares(), 3, phi=1.0)}
+    at_one = {each.rule: each for each in forecast_rules(law, growth(), 3, phi=1.0)}
     analysis = law.analyses[3]
     for compared in analysis.comparisons:
         assert at_one[compared.name].loss == pytest.approx(compared.gain, abs=0.003)
-    assert all(each.loss == 0 for each in forecast_rules(law, shares(), 3, phi=0.0))
+    assert all(each.loss == 0 for each in forecast_rules(law, growth(), 3, phi=0.0))
 
 
 def test_a_larger_network_reaches_an_accuracy_with_more_probability(law: Law) -> None:
     members = [member for member in RunFolder(SHRUNK).get(FamilyRecord).members if member.phi <= 1]
-    reach = probabilities(law, members, shares(), epochs=3, n=3, accuracy=0.44)
+    reach = probabilities(law, members, growth(), epochs=3, n=3, accuracy=0.44)
     assert reach == sorted(reach)
     assert reach[0] < 0.05
     assert reach[-1] > 0.6
-    assert probabilities(law, members, shares(), epochs=3, n=3, accuracy=0.0) == [1.0] * len(members)
+    assert probabilities(law, members, growth(), epochs=3, n=3, accuracy=0.0) == [1.0] * len(members)
 
 
 def test_which_forecasts_held(law: Law) -> None:
@@ -305,6 +330,54 @@ def test_what_no_network_reaches_is_said(scalenas: Run, tmp_path: Path) -> None:
     missing = str(tmp_path / "no" / "net.json")
     expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "30", "-o", missing), "there is no folder")
     expect_mistake(scalenas("size", str(SHRUNK), "--accuracy", "nan"), "--accuracy must be above 0")
+
+
+def test_a_family_follows_the_best_shares_of_its_sizes(
+    scalenas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    assert scalenas("scale", *ADAPTIVE, "--run", str(folder))[0] == 0
+    assert growth(folder).by_size is None  # steps of whole layers of so small a network are no smooth surface
+    monkeypatch.setattr("experiments.steps.scale.MISFIT", 0.0)
+    status, _, err = scalenas("scale", *ADAPTIVE, "--run", str(folder))
+    assert status == 0
+    assert "the best shares move with the size" in err
+    record, members = growth(folder), RunFolder(folder).get(FamilyRecord).members
+    assert record.by_size is not None
+    assert [best.phi for best in record.by_size] == [1, 2]
+    constant, last = record.finding.coefficients.shares, record.by_size[-1].shares
+    assert last.depth > constant.depth + 0.1
+    assert record.at(1) == record.finding.coefficients
+    assert record.at(2).shares == pytest.approx(last)
+    (large,) = (member for member in members if member.phi == 2)
+    assert large.depth == pytest.approx(record.at(2).depth ** 2)
+    told = read_record(ForecastRecord, folder / "forecast.json")
+    assert told.size_drift is not None
+    (adaptive,) = (rule for rule in told.rules if rule.rule == "following the size")
+    assert adaptive.loss < 0
+    before = {file.name: file.read_bytes() for file in folder.glob("size_drift.*")}
+    assert set(before) == {"size_drift.png", "size_drift.svg"}
+    assert scalenas("redraw", str(folder))[0] == 0
+    assert {file.name: file.read_bytes() for file in folder.glob("size_drift.*")} == before
+    assert "How the best shares change with the size" in (folder / "report.html").read_text()
+
+    whole = ("--epochs", "2", "--final-epochs", "4", "--final-seeds", "2", "--family-phi", "2", "--rivals")
+    assert scalenas("run", *ADAPTIVE, *whole, "--run", str(folder))[0] == 0
+    labels = set(pd.read_csv(folder / "frontier.csv").label)
+    assert "phi 2" in labels
+    assert "constant coefficients, phi 2" in labels
+
+
+def test_a_family_that_cannot_follow_its_size_says_why(scalenas: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    status, _, err = scalenas("scale", *ADAPTIVE, "--run", str(folder), "--plot-phi", "1")
+    assert status == 0
+    assert "constant coefficients: no network of more than twice the baseline's cost was trained" in err
+    assert growth(folder).by_size is None
+    status, _, err = scalenas("scale", *ADAPTIVE, "--run", str(folder), "--budget", "3")
+    assert status == 0
+    assert "constant coefficients: " in err
+    assert "it takes 10" in err
 
 
 def test_a_run_without_coefficients_is_told(scalenas: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ VALUES: dict[str, Any] = {
     "latency_command": "./bench {json}",
     "max_ram": "100k", "max_flash": "1M",
     "points": "nominal", "step": 0.2, "tolerance": 0.3, "seeds": 4, "lengths": (2, 3), "budget": "5", "precision": 0.9,
-    "plot_phi": 0.5, "plot_from": -1,
+    "plot_phi": 0.5, "plot_from": -1, "rule": "adaptive",
     "final_epochs": 13, "final_seeds": 2, "family_phi": 1, "top": 2, "rivals": True,
     "pretrained": ("net.json=weights.safetensors",), "inherit": "net.json=weights.safetensors",
     "teacher": "model.safetensors",

@@ -84,6 +84,7 @@ IN_PRESET: Mapping[str, Mapping[str, Any]] = {
     "latency_samples": {"latency_samples": 10},
     "latency_command": {"latency_samples": 10},
     "plot_from": {"plot_phi": 0.5},
+    "rule": {"arch": ["plain_mbconv"], "budget": "20", "plot_phi": 2.0},
 }
 """What the preset holds beside the usual, for an option to have an effect."""
 
