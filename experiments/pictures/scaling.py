@@ -131,7 +131,7 @@ def size_drift_plot(moved: SizeDrift, of: str) -> Figure:
     shares, low, high = (np.array([getattr(best, name) for best in moved.best]) for name in ("shares", "low", "high"))
     figure, axes = _shares_plot(costs, shares, low, high, join=moved.moves)
     axes.set_xticks(costs, [f"{cost:g}x" for cost in costs])
-    axes.set_xlabel("cost, of the baseline's")
+    axes.set_xlabel("cost, times the baseline's")
     axes.set_ylabel("best share of the growth (sum: 1)")
     title = f"{of}: the best shares by size of the network: {_finding(moved.moves)}\n(bars: 90 % intervals)"
     axes.set_title(title, fontsize=11, parse_math=False)
