@@ -34,6 +34,11 @@ def block_sizes(left: int, points: int) -> list[int]:
     return [min(size, left - begin) for begin in range(0, left, size)]
 
 
+def seeds_of(budget: int, points: int) -> int:
+    """How many seeds a budget of trainings takes."""
+    return 1 + len(block_sizes(max(0, budget - min(FIRST, points)), points))
+
+
 def most_telling(points: Floats, draws: SurfaceDraws, noise: float, shared: float, count: int) -> list[int]:
     """The `count` (at most m) of the (m, 2) points to train at one new seed.
 

@@ -3,7 +3,7 @@
 For a network of 2^phi times the baseline's MACs that grew in the shares s, trained for 2^t times the longest epochs of
 the coefficient search:
 
-    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + K(phi) a (x - x0) + u + v + e
+    accuracy = c + G S(phi, r) + T S(t, q) + X S(phi, r) S(t, q) - |phi|^b d(s) + K(phi) (a . (x - x0) + a0) + u + v + e
     S(z, r) = (1 - r^z) / (1 - r)        K(phi) = phi (phi - 1) from phi 1 on, 0 below
 
 | symbol | meaning                                                       | prior                                    |
@@ -14,15 +14,18 @@ the coefficient search:
 | X      | how much more G is when the training is twice as long         | normal: CROSS of the error               |
 | d      | how far the shares are below the best, at one doubling        | the draws of the coefficient analysis    |
 | b      | how fast that grows with phi                                  | POWERS                                   |
-| x, x0  | the place of s in the plane of shares, and of the best shares | (see surface/triangle.py)                |
-| a      | slope by which the best shares move beyond the first doubling | normal: SLOPE of the error               |
+| x, x0  | the place in the plane of shares of s, and of the best shares | (see surface/triangle.py)                |
+|        | after the longest training                                    |                                          |
+| a, a0  | slope and level that are added to the surface beyond the      | normal: one of SLOPES, and LEVEL of that,|
+|        | first doubling, so that its top moves                         | times the mean of d over the triangle    |
 | u      | a network's own deviation (rounded channels, layers), normal  | its size over the noise: DEVIATIONS      |
 | v      | what a set of seeds shifts all its networks by, normal        | its size over the noise: SHIFT           |
 | e      | the noise of one training, normal                             | the draws of the coefficient analysis    |
 
-Up to phi = 1 the slice through the model is the surface of the coefficient analysis, draw by draw: the model adds
-levels to it and never changes it. Beyond, the surface may lean, so that its top moves (`best_points`). S is the power
-law of Rosenfeld et al. (2020, A constructive prediction of the generalization error across scales) and Hoffmann et al.
+At phi = 1 the slice through the model is the surface of the coefficient analysis, draw by draw: the model adds levels
+to it and never changes it. Beyond, the surface may lean, so that its top moves (`best_points`), as far as networks were
+trained; for larger ones the top stays where it is, and what others are below it grows as phi^b. S is the power law of
+Rosenfeld et al. (2020, A constructive prediction of the generalization error across scales) and Hoffmann et al.
 (2022), whose bounded error falls by 2^-(alpha z). That a rule of scaling holds for one length of training (Bello et al.
 2021, Revisiting ResNets) is why each length has its own d, and why there is X.
 What enters linearly is integrated out; r, q, b and the size of u are averaged over their grids by their likelihood.
@@ -50,8 +53,10 @@ GAIN = (0.06, 0.08)
 GAIN_OF_TIME = (0.08, 0.10)
 CROSS = (0.0, 0.03)
 """Mean and standard deviation, as parts of the mean error of the trained networks."""
-SLOPE = 0.01
-"""Standard deviation of both parts of a, as a part of the mean error, for a step of 1 in the plane of shares."""
+SLOPES = {1.0: 0.7, 4.0: 0.3}
+LEVEL = 0.5
+"""Standard deviations of both parts of a, and of a0 beside it. At four times the cost a slope of 1 times the mean of d
+moves the top of a round hill in the middle of the triangle by 0.06 to 0.08 in shares."""
 RATIOS = {1.0: 0.15, 0.85: 0.25, 0.7: 0.25, 0.55: 0.2, 0.4: 0.15}
 RATIOS_OF_TIME = {1.0: 0.1, 0.8: 0.3, 0.6: 0.3, 0.4: 0.3}
 POWERS = {0.5: 0.25, 1.0: 0.3, 1.5: 0.3, 2.0: 0.15}
@@ -111,16 +116,17 @@ class Forecast:
 class Law:
     """Equally likely models, k of them.
 
-    constants (k, 4): c, G, T, X; slope (k, 2): a; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise, shift
-    (k,): the standard deviations of u, of e, and of v for one seed. longest: the epochs at which t is 0; largest: phi
-    of the largest network that was trained. lack_of_fit: the probability of residuals as large as these, were the model
-    true; below 0.05 do not trust the intervals. rows: which draws of the analysis of each length go with the models.
+    constants (k, 4): c, G, T, X; lean (k, 3): a and a0; ratio, ratio_of_time, power (k,): r, q and b; deviation, noise,
+    shift (k,): the standard deviations of u, of e, and of v for one seed. longest: the epochs at which t is 0; largest:
+    phi of the largest network that was trained. lack_of_fit: the probability of residuals as large as these, were the
+    model true; below 0.05 do not trust the intervals. rows: which draws of the analysis of each length go with the
+    models.
     """
 
     analyses: Mapping[int, Analysis]
     rows: Mapping[int, Indices]
     constants: Floats
-    slope: Floats
+    lean: Floats
     ratio: Floats
     ratio_of_time: Floats
     power: Floats
@@ -142,10 +148,38 @@ class Law:
         time = saturating(np.log2(epochs / self.longest), self.ratio_of_time[:, None])
         basis = np.stack([np.ones_like(size), size, time, size * time])
         level = np.einsum("kp,pkm->km", self.constants, basis)
-        below = _below(self.analyses, self.rows, shares, epochs)
-        lean = self.slope @ _leaning(self.analyses, doublings, shares).T
-        found: Floats = level - np.abs(doublings) ** self.power[:, None] * below + lean
+        within = np.minimum(doublings, self._reach)
+        found: Floats = level + self.lean[:, 2:] * _lean(within) + self._shape(within, shares, epochs)
+        larger = doublings > self._reach
+        if larger.any():
+            top = self._top(epochs[larger])
+            grown = (doublings[larger] / self._reach) ** self.power[:, None] - 1
+            found[:, larger] -= grown * (top - self._shape(within, shares, epochs)[:, larger])
         return found
+
+    @property
+    def _reach(self) -> float:
+        """phi up to which the top moves."""
+        return max(1.0, self.largest)
+
+    def _shape(self, doublings: Floats, shares: Floats, epochs: Floats) -> Floats:
+        """(k, m): the part that depends on the shares."""
+        below = _below(self.analyses, self.rows, shares, epochs)
+        away = to_plane(shares) - _best(self.analyses)
+        found: Floats = (
+            self.lean[:, :2] @ (_lean(doublings) * away.T) - np.abs(doublings) ** self.power[:, None] * below
+        )
+        return found
+
+    def _top(self, epochs: Floats) -> Floats:
+        """(k, m): the highest of `_shape` over the triangle, at the largest size to which the top moves."""
+        nodes = lattice_nodes()
+        each = np.ones(len(nodes))
+        tops = {
+            length: self._shape(self._reach * each, nodes, length * each).max(axis=1, initial=0.0)
+            for length in set(epochs.tolist())
+        }
+        return np.stack([tops[length] for length in epochs.tolist()], axis=1)
 
     def best_points(self, phi: float, epochs: float) -> Floats:
         """(k, 2): where in the plane of shares a network of 2^phi times the cost is best, under each model."""
@@ -187,23 +221,28 @@ def fit_law(
     error = max(0.01, 1 - data.mean)
     means = np.array([data.mean, *(error * mean for mean, _ in (GAIN, GAIN_OF_TIME, CROSS))])
     sampled = (data.mean * (1 - data.mean) * sum(1 / count for count in images)) ** 0.5
-    leaning = _leaning(analyses, data.doublings, data.shares)
+    away = np.column_stack([to_plane(data.shares) - _best(analyses), np.ones(len(data.accuracy))])
+    leaning = _lean(data.doublings)[:, None] * away
+    nodes = lattice_nodes()
+    height = _below(analyses, rows, nodes, np.full(len(nodes), float(data.longest))).mean(axis=1)
     spreads = np.column_stack([
         np.tile([_FLAT, *(error * spread for _, spread in (GAIN, GAIN_OF_TIME, CROSS))], (len(noise), 1)),
-        np.full((len(noise), 2), error * SLOPE),
+        np.maximum(height, 1e-6)[:, None] * [1.0, 1.0, LEVEL],
         shift[:, None] / data.seeds**0.5,
         np.full((len(noise), 1), max(sampled, 1e-9)),
     ])  # fmt: skip
     relative = _relative_noise(analyses, data.epochs)
-    grid = list(itertools.product(RATIOS.items(), RATIOS_OF_TIME.items(), POWERS.items(), DEVIATIONS.items()))
+    grid = list(itertools.product(*(each.items() for each in (RATIOS, RATIOS_OF_TIME, POWERS, DEVIATIONS, SLOPES))))
     fits, priors = [], []
-    for (ratio, p_ratio), (slower, p_slower), (power, p_power), (deviation, p_deviation) in grid:
+    for (ratio, p_ratio), (slower, p_slower), (power, p_power), (deviation, p_deviation), (slope, p_slope) in grid:
+        wide = spreads.copy()
+        wide[:, 4:7] *= slope
         size, length = saturating(data.doublings, ratio), saturating(data.time, slower)
         curves = np.column_stack([np.ones_like(size), size, length, size * length])
         values = data.accuracy + np.abs(data.doublings) ** power * below - curves @ means
         variances = relative**2 / data.n + deviation**2
-        fits.append(LinearFit.of(np.hstack([curves, leaning, data.shifts]), values, variances, noise, spreads))
-        priors.append(np.log(p_ratio * p_slower * p_power * p_deviation))
+        fits.append(LinearFit.of(np.hstack([curves, leaning, data.shifts]), values, variances, noise, wide))
+        priors.append(np.log(p_ratio * p_slower * p_power * p_deviation * p_slope))
     likelihood = np.stack([fit.log_likelihood for fit in fits]) + np.array(priors)[:, None]
     chosen, draw = choose_rows(likelihood, generator), np.arange(len(noise))
     centre = np.stack([fit.centre for fit in fits])[chosen, draw]
@@ -215,7 +254,7 @@ def fit_law(
         analyses=analyses,
         rows=rows,
         constants=means + drawn[:, :4],
-        slope=drawn[:, 4:6],
+        lean=drawn[:, 4:7],
         ratio=settings[:, 0],
         ratio_of_time=settings[:, 1],
         power=settings[:, 2],
@@ -296,11 +335,15 @@ def _below(analyses: Mapping[int, Analysis], rows: Mapping[int, Indices], shares
     return below
 
 
-def _leaning(analyses: Mapping[int, Analysis], doublings: Floats, shares: Floats) -> Floats:
-    """(m, 2): what a is multiplied by."""
-    best = to_plane(np.array(analyses[max(analyses)].shares))
+def _lean(doublings: Floats) -> Floats:
+    """K."""
     size: Floats = np.maximum(doublings, 1.0)
-    return (size * (size - 1))[:, None] * (to_plane(shares) - best)
+    return size * (size - 1)
+
+
+def _best(analyses: Mapping[int, Analysis]) -> Floats:
+    """(2,): x0."""
+    return to_plane(np.array(analyses[max(analyses)].shares))
 
 
 def _count(analysis: Analysis) -> int:

@@ -194,15 +194,19 @@ class _Run:
         return CoefficientSearch(results, best_by_mean(results), fidelity, self.analysis())
 
     def next_points(self, analysis: Analysis | None, order: Sequence[int], count: int) -> list[int]:
-        """The points to train at a new seed: new ones where too few have an accuracy for an analysis, the first again
-        where the noise is not known yet, and then what tells most."""
+        """The points to train at a new seed: those trained least where too few have an accuracy for an analysis, the
+        first ones again where the noise is not known yet, and then what tells most. Of points that always failed only
+        as many as there are no others for."""
+        results = self.results()
+        sound = [point for point in order if results[point].n or not results[point].failures]
+        broken = [point for point in order if point not in sound]
         if analysis is None:
-            tried = {point for point, _ in self._outcomes}
-            return sorted(order, key=tried.__contains__)[:count]
+            return [*sorted(sound, key=lambda point: results[point].n), *broken][:count]
         if analysis.noise is None:
-            return list(order[:count])
-        points = to_plane([point.shares for point in self._points])
-        return most_telling(points, analysis.draws, analysis.noise.own, analysis.noise.shared, count)
+            return [*sorted(sound, key=lambda point: not results[point].n), *broken][:count]
+        points = to_plane([self._points[point].shares for point in sound])
+        telling = most_telling(points, analysis.draws, analysis.noise.own, analysis.noise.shared, count)
+        return [*(sound[i] for i in telling), *broken][:count]
 
     def _result(self, index: int) -> PointResult:
         mine = {seed: outcome for (point, seed), outcome in sorted(self._outcomes.items()) if point == index}

@@ -16,7 +16,9 @@ from scaling_search.surface.triangle import Floats, nearest_inside, to_plane, to
 FIRST = 1.0
 """phi of the coefficient search."""
 BEYOND = 1.5
-"""phi above which a trained network tells about the second doubling."""
+"""phi from which on a trained network tells about the second doubling."""
+NEAR = 0.1
+"""Networks come in steps: one of phi 1.9 is one of four times the cost."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,20 @@ class SizeDrift:
             if self.moves
             else f"do not move measurably with the size (p = {self.p_value:.2f})"
         )
-        return f"the best shares {moved}: for {2**last.phi:g} times the cost they are {there}, 90 % intervals"
+        return f"the best shares {moved}: for {2**last.phi:.2g} times the cost they are {there}, 90 % intervals"
 
 
 def size_drift(law: Law, epochs: float, found: Shares) -> SizeDrift | None:
-    """For trainings of `epochs`, at every doubling up to the largest network that was trained. found: the best shares
-    by the coefficient search.
+    """For trainings of `epochs`, at every doubling up to the largest network that was trained, and at that. found: the
+    best shares by the coefficient search.
 
     None where no network was trained that tells about the second doubling.
     """
     if law.largest < BEYOND:
         return None
-    phis = [FIRST, *(float(phi) for phi in range(2, round(law.largest) + 1))]
+    phis = [float(phi) for phi in range(int(FIRST), int(law.largest + NEAR) + 1)]
+    if law.largest > phis[-1] + NEAR:
+        phis.append(round(law.largest, 1))
     drawn = {phi: law.best_points(phi, epochs) for phi in phis}
     moved = drawn[phis[-1]] - drawn[FIRST]
     squared, freedom = distance(moved.mean(axis=0), np.cov(moved.T))
@@ -83,10 +87,12 @@ def coefficients_by_size(best: Sequence[BestShares], phi: float) -> Coefficients
 
 
 def _best(phi: float, points: Floats, first: Floats, found: Shares) -> BestShares:
-    """The first doubling's as the search found them, and others by how far they are moved from there."""
-    expected = to_plane(np.array(found)) + (points - first).mean(axis=0)
-    inside = nearest_inside(expected[None], np.eye(2)[None])[0]
-    low, high = np.quantile(np.clip(to_shares(points), 0, 1), [0.05, 0.95], axis=0)
+    """The first doubling's as the search found them, and others by how far they are moved from there. (The draws lie on
+    the nodes of a lattice, and where a Gaussian process took the hill's place their mean is not what was found.)"""
+    shift = to_plane(np.array(found)) - first.mean(axis=0)
+    inside = nearest_inside((shift + points.mean(axis=0))[None], np.eye(2)[None])[0]
+    low, high = np.quantile(np.clip(to_shares(shift + points), 0, 1), [0.05, 0.95], axis=0)
+    low, high = np.minimum(low, to_shares(inside)), np.maximum(high, to_shares(inside))
     return BestShares(phi, *(Shares(*(float(x) for x in ends)) for ends in (_clean(to_shares(inside)), low, high)))
 
 

@@ -41,7 +41,8 @@ RESULTS = Path(__file__).parents[1] / "results" / "averages_and_mixup.csv"
 FIELDS = ("data", "network", "macs", "images", "recipe", "epochs", "mixup", "seed", "weights", "accuracy")
 ALPHAS = (0.0, 0.2)
 DECAYS = (0.95, 0.99, 0.9999)
-"""The last is reached by no training here: its average spans the last ninth of the steps (see Average)."""
+"""In trainings of less than some 890 steps the last two are not reached: both averages span the last ninth of the steps
+(see Average)."""
 
 
 @dataclass

@@ -287,7 +287,7 @@ class GrowthOptions:
         help="Layout: matched (equal cost) or nominal.", commands=GROWING, metavar="LAYOUT",
         known=("matched", "nominal"), aliases={"layout": "--points"}))
     rule: str = field(default="constant", metadata=Option(
-        help="Family: constant coefficients, or adaptive.", commands=GROWING, metavar="RULE",
+        help="How the family grows: constant or adaptive.", commands=GROWING, metavar="RULE",
         known=("constant", "adaptive"), needs=(Without("plot_phi", (0,)),)))
     step: float = field(default=0.05, metadata=Option(
         help="Step of alpha, beta, gamma.", commands=GROWING, metavar="X", range=Range(0.01, 1),

@@ -23,6 +23,7 @@ from scaling_search import Analysis, Drift
 from scaling_search.analysis import Trainings
 
 SIZE_DRIFT = "size_drift"
+SUFFIXES = (".png", ".svg")
 
 
 def frontier_pictures(
@@ -66,10 +67,15 @@ def curve_pictures(
     return _save(scaling_plot(lines, of, metric=metric), folder / "scaling")
 
 
-def size_drift_pictures(folder: Path, expected: ForecastRecord, *, data: str) -> list[Path]:
-    """Draw how the best shares change with the size, if a forecast tells. data: as in `fidelity_pictures`."""
-    moved = expected.size_drift
-    return [] if moved is None else _save(size_drift_plot(moved, _called(data)), folder / SIZE_DRIFT)
+def size_drift_pictures(folder: Path, expected: ForecastRecord | None, *, data: str) -> list[Path]:
+    """Draw how the best shares change with the size, if the forecast tells; remove the picture if not. data: as in
+    `fidelity_pictures`."""
+    moved = None if expected is None else expected.size_drift
+    if moved is not None:
+        return _save(size_drift_plot(moved, _called(data)), folder / SIZE_DRIFT)
+    for suffix in SUFFIXES:
+        (folder / SIZE_DRIFT).with_suffix(suffix).unlink(missing_ok=True)
+    return []
 
 
 def training_pictures(folder: Path, trained: TrainingRecord) -> list[Path]:
@@ -107,7 +113,7 @@ def _called(data: str) -> str:
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
-    files = [stem.with_suffix(suffix) for suffix in (".png", ".svg")]
+    files = [stem.with_suffix(suffix) for suffix in SUFFIXES]
     for file in files:
         save_figure(figure, file)
     return files

@@ -19,8 +19,8 @@ from scaling_search.size_drift import SizeDrift, coefficients_by_size, size_drif
 from scaling_search.verdict import ALTERNATIVES
 
 RULES_AT = 2.0
-"""phi at which fixed rules are judged; at phi 1 the coefficient analysis does it."""
-ADAPTIVE = "following the size"
+"""phi at which other rules are judged; at phi 1 the coefficient analysis does it."""
+CONSTANT, ADAPTIVE = "constant coefficients", "adaptive"
 LARGEST = 4
 """phi beyond which nothing is forecast: usually the trainings that a forecast rests on end at 1 or 2."""
 
@@ -93,12 +93,14 @@ def forecast_family(
 def forecast_rules(
     law: Law, growth: CoefficientsRecord, epochs: int, by_size: SizeDrift | None = None, phi: float = RULES_AT
 ) -> tuple[RuleForecast, ...]:
-    """What other rules give up at phi against the coefficients found: fixed ones, and the one that follows the best
-    shares by size, where these are known."""
+    """What other rules give up at phi against the family's own: fixed ones; the adaptive one, where the best shares by
+    size are known; or beside an adaptive family the constant one."""
     others = dict(ALTERNATIVES)
-    if by_size is not None:
+    if growth.by_size:
+        others[CONSTANT] = growth.finding.coefficients.shares
+    elif by_size is not None:
         others[ADAPTIVE] = coefficients_by_size(by_size.best, phi).shares
-    ways = np.array([growth.finding.coefficients.shares, *others.values()], dtype=float)
+    ways = np.array([growth.at(phi).shares, *others.values()], dtype=float)
     reached = law.accuracy(np.full(len(ways), phi), ways, np.full(len(ways), float(epochs)))
     ends = np.quantile(reached[:, :1] - reached[:, 1:], [0.5, 0.05, 0.95], axis=0)
     return tuple(RuleForecast(rule, phi, *map(float, each)) for rule, each in zip(others, ends.T, strict=True))

@@ -34,18 +34,16 @@ def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, ma
 def outlook_scale(
     run: RunContext, requests: Sequence[Request], plot: Sequence[Request], base_macs: float, budget: int | None
 ) -> Forecast:
-    """What the coefficient search will cost, of which at most `budget` trainings are made, and what its `plot` will."""
+    """What the coefficient search will cost, of which at most `budget` trainings of each length are made, and what its
+    `plot` will."""
     images = run.pool.images or Images(0, 0, 1)
     open_requests = run.unanswered("scale", requests)
-    share = (
-        1.0
-        if budget is None
-        else min(1.0, max(0, budget - len(requests) + len(open_requests)) / max(1, len(open_requests)))
-    )
     works = []
     for fidelity in sorted({request.fidelity for request in open_requests}, key=lambda f: f.epochs):
         archs = [request.arch for request in open_requests if request.fidelity == fidelity]
-        works.append(Work("points", round(share * len(archs)), _mean_macs(run, archs), fidelity, images))
+        made = sum(request.fidelity == fidelity for request in requests) - len(archs)
+        left = len(archs) if budget is None else min(len(archs), max(0, budget - made))
+        works.append(Work("points", left, _mean_macs(run, archs), fidelity, images))
     asked = {request.key for request in requests}
     drawn = [request for request in run.unanswered("scale", plot) if request.key not in asked]
     if drawn:

@@ -161,6 +161,12 @@ class CoefficientsRecord(Record):
     grid: tuple[GridPoint, ...] = ()
     by_size: tuple[BestShares, ...] | None = field(default=None, metadata=ABSENT)
 
+    @property
+    def rule_line(self) -> list[str]:
+        """That the family is adaptive, in a line; none where it is not."""
+        adaptive = "the family grows by these up to phi 1, and beyond by the best shares of each size that are expected"
+        return [adaptive] if self.by_size else []
+
     def at(self, phi: float) -> Coefficients:
         """What the family grows by, all in all, to reach 2^phi times the cost."""
         return coefficients_by_size(self.by_size, phi) if self.by_size and phi > FIRST else self.finding.coefficients

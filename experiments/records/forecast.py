@@ -64,7 +64,7 @@ class ForecastRecord(Record):
 
     @property
     def rules_line(self) -> str | None:
-        """What fixed rules are expected to give up, in a sentence; None where nothing is known."""
+        """What other rules are expected to give up, in a sentence; None where nothing is known."""
         if not self.rules:
             return None
         told = ", ".join(

@@ -102,7 +102,7 @@ def verdict(record: CoefficientsRecord) -> dict[str, Any]:
             {"name": name, "value": float(value), "interval": intervals.get(name)}
             for name, value in (("alpha", found.alpha), ("beta", found.beta), ("gamma", found.gamma))
         ],
-        "lines": [*found.verdict, *filter(None, [record.drift])],
+        "lines": [*found.verdict, *record.rule_line, *filter(None, [record.drift])],
         "cautions": list(record.cautions),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.errors import RunFailedError, UserError
 from experiments.pictures.run_folder import frontier_pictures
+from experiments.plans.forecasts import CONSTANT
 from experiments.plans.opponents import (
     FRONTIER,
     PLANS,
@@ -109,16 +110,16 @@ def _score(folder: RunFolder) -> Score:
 
 def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """The baseline `arch` grown by EfficientNet's coefficients, by dWr and by each dimension alone, at the family's
-    costs; beside a family that follows its size also by the coefficients of the first doubling."""
+    costs; beside an adaptive family also by the constant coefficients, from phi 2 on."""
     phis = range(1, run.settings.final.family_phi + 1)
-    ways = dict(ALTERNATIVES)
+    ways = {way: (Coefficients.from_shares(shares, 2.0), phis) for way, shares in ALTERNATIVES.items()}
     found = run.folder.find(CoefficientsRecord)
     if found is not None and found.by_size:
-        ways["constant coefficients"] = found.finding.coefficients.shares
+        ways[CONSTANT] = (found.finding.coefficients, phis[1:])
     return [
         Entry.of(f"{way}, phi {member.phi:g}", "rival", member.arch)
-        for way, shares in ways.items()
-        for member in family(arch, Coefficients.from_shares(shares, 2.0), phis, num_classes=run.num_classes)
+        for way, (coefficients, sizes) in ways.items()
+        for member in family(arch, coefficients, sizes, num_classes=run.num_classes)
     ]
 
 

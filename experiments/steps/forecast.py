@@ -19,6 +19,7 @@ def run_forecast(run: RunContext) -> ForecastRecord | None:
         record = _forecast(run)
     except (UserError, ValueError, ArithmeticError) as error:
         file.unlink(missing_ok=True)
+        size_drift_pictures(run.folder.path, None, data=run.problem.name)
         run.narrator.say(f"no forecast for the family: {error}")
         return None
     run.folder.write(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,13 +32,17 @@ from scaling_search import (
     family,
     search_coefficients,
 )
+from scaling_search.design import seeds_of
 from scaling_search.drift import supported_drift
 from scaling_search.family import untold
 from scaling_search.search import NothingTrainedError, trainings_of
-from scaling_search.size_drift import BestShares, size_drift
+from scaling_search.size_drift import BEYOND, BestShares, size_drift
 from search_spaces import ArchSpec
 
 NAME = "scale"
+ADAPTED = (
+    "the family grows by these up to phi 1, and beyond by the best shares of each size that are expected (adaptive)"
+)
 AXES: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1, 2),
     "beta": FloatDistribution(1, 2),
@@ -129,15 +132,15 @@ def _outlook(
 ) -> Forecast:
     settings = run.settings
     each = budget.part(len(lengths)).trainings
-    passes = settings.growth.seeds if each is None else math.ceil(each / len(points))
+    seeds = settings.growth.seeds if each is None else seeds_of(each, len(points))
     requests = [
         run.request(point.arch, Fidelity(epochs, settings.training.train_fraction), settings.general.seed + i)
         for epochs in lengths
-        for i in range(passes)
+        for i in range(seeds)
         for point in points
     ]
     plot = curve_requests(run, arch, requests[-1].fidelity)
-    forecast = outlook_scale(run, requests, plot, run.macs.of(arch), None if each is None else each * len(lengths))
+    forecast = outlook_scale(run, requests, plot, run.macs.of(arch), each)
     if budget.hours is not None:
         run.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
     return forecast
@@ -219,7 +222,7 @@ def _best_by_size(run: RunContext, record: CoefficientsRecord) -> tuple[BestShar
     law = read_law(run.folder, "val")
     moved = size_drift(law, law.longest, record.finding.coefficients.shares)
     if moved is None:
-        raise UserError("no network of more than twice the baseline's cost was trained (--plot-phi 2)")
+        raise UserError(f"no network of {2**BEYOND:.1f} times the baseline's cost or more was trained (--plot-phi 2)")
     if law.lack_of_fit < MISFIT:
         raise UserError(f"the model of accuracy does not fit the trainings (p = {law.lack_of_fit:.3f})")
     return moved.best
@@ -233,6 +236,7 @@ def _lines(found: CoefficientSearch, record: CoefficientsRecord) -> list[str]:
         f"({trained} of {len(found.results)} networks trained, epochs: {found.fidelity.epochs}, "
         f"recipe {record.recipe})",
         *(f"  {line}" for line in record.finding.verdict),
+        *(f"  {line}" for line in record.rule_line),
         *([f"  {record.drift}"] if record.drift else []),
         *(f"warning: {line}" for line in record.cautions),
     ]

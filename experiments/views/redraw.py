@@ -76,8 +76,7 @@ def _curves(folder: RunFolder, table: Path) -> list[Path]:
 
 
 def _size_drift(folder: RunFolder, _: Path) -> list[Path]:
-    expected, data = _forecast(folder), folder.read().data.name or folder.name
-    return [] if expected is None else size_drift_pictures(folder.path, expected, data=data)
+    return size_drift_pictures(folder.path, _forecast(folder), data=folder.read().data.name or folder.name)
 
 
 def _forecast(folder: RunFolder) -> ForecastRecord | None:

@@ -8,7 +8,9 @@ import pytest
 
 from nas.evaluation import Failure, Fidelity, Outcome, Request
 from scaling_search import ScalingPoint, scaling_points, search_coefficients
+from scaling_search.design import spread_order
 from scaling_search.search import LEAST_SECONDS
+from scaling_search.surface.triangle import to_plane
 from search_spaces import fit_arch, reference_arch
 
 BASE = fit_arch(reference_arch("efficientnet_b0"), 22, 6.3e6, num_classes=10)
@@ -23,10 +25,10 @@ def planted(point: ScalingPoint, optimum: tuple[float, float, float] = (0.4, 0.2
 class PlantedSurface:
     """Answers with the planted accuracy of a point, and keeps what it was asked."""
 
-    def __init__(self, failing: frozenset[tuple[str, int]] = frozenset(), noise: float = 0.0) -> None:
+    def __init__(self, failing: frozenset[tuple[str, int]] = frozenset(), noise: float = 0.0, salt: str = "") -> None:
         self.accuracy = {point.arch_id: planted(point) for point in POINTS}
         self.failing = failing
-        self.noise = noise
+        self.noise, self.salt = noise, salt
         self.asked: list[Request] = []
 
     def __call__(self, requests: Sequence[Request]) -> dict[str, Outcome]:
@@ -36,7 +38,7 @@ class PlantedSurface:
     def outcome(self, request: Request) -> Outcome:
         if (request.arch.id, request.seed) in self.failing:
             return Outcome(failure=Failure("diverged", "loss is NaN"))
-        own = random.Random(request.key).gauss(0, self.noise)
+        own = random.Random(request.key + self.salt).gauss(0, self.noise)
         return Outcome(accuracy=self.accuracy[request.arch.id] + 0.001 * request.seed + own)
 
 
@@ -72,21 +74,40 @@ def test_a_budget_is_kept_and_begins_with_points_of_the_whole_triangle(budget: i
     assert seeds == ([3] * 10 + [seed for seed in range(4, 20) for _ in range(7)])[:budget]
 
 
-def test_beyond_the_first_points_those_are_trained_that_tell_of_the_optimum() -> None:
-    """The optimum is half depth and half resolution: networks that are mostly wide tell the least of where."""
-    evaluate = PlantedSurface(noise=1e-4)
-    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=101)
-    counts = {point: sum(request.arch.id == point.arch_id for request in evaluate.asked) for point in POINTS}
-    often = [point for point, count in counts.items() if count >= 7]
-    assert often
-    assert len(often) < len(POINTS) / 2
+def test_the_points_that_a_budget_prefers_tell_more_than_others_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against any points drawn at random in their place."""
+
+    def error(seed: int) -> float:
+        evaluate = PlantedSurface(noise=0.01, salt=str(seed))
+        found = search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=59)
+        assert found.analysis is not None
+        return sum((got - want) ** 2 for got, want in zip(found.analysis.shares, (0.4, 0.2, 0.4), strict=True))
+
+    preferred = sum(error(seed) for seed in range(12))
+    draws = random.Random(0)
+
+    def at_random(points: Sequence[object], *others: object) -> list[int]:
+        return draws.sample(range(len(points)), int(str(others[-1])))
+
+    monkeypatch.setattr("scaling_search.search.most_telling", at_random)
+    assert preferred < 0.9 * sum(error(seed) for seed in range(12))
 
 
-def test_points_that_failed_are_not_tried_again_while_others_are_left() -> None:
-    failing = frozenset((point.arch_id, seed) for point in POINTS[:6] for seed in range(10))
+@pytest.mark.parametrize("broken", [1, 6])
+def test_points_that_always_fail_cost_one_training_each(broken: int) -> None:
+    order = [POINTS[i] for i in spread_order(to_plane([point.shares for point in POINTS]))]
+    failing = frozenset((point.arch_id, seed) for point in order[1 : 1 + broken] for seed in range(20))
     evaluate = PlantedSurface(failing, noise=1e-3)
-    search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=24)
-    assert len({request.arch.id for request in evaluate.asked[:17]}) == 17
+    found = search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS, budget=59)
+    assert len(evaluate.asked) == 59
+    assert sum(result.failures for result in found.results) == broken
+    assert found.analysis is not None
+
+
+def test_too_few_points_for_a_surface_are_trained_evenly() -> None:
+    evaluate = PlantedSurface(noise=1e-3)
+    found = search_coefficients(BASE, evaluate, fidelity=FIDELITY, points=POINTS[:8], budget=45)
+    assert sorted(result.n for result in found.results) == [5, 5, 5, 6, 6, 6, 6, 6]
 
 
 @pytest.mark.parametrize("budgets", [(8, 9), (30, 60), (66, 71), (77, 95)])

@@ -17,6 +17,12 @@ FIRST, MOVED = np.array([0.2, 0.2, 0.6]), np.array([0.2, 0.6, 0.2])
 WAYS = np.vstack([np.eye(3), [[0.1, 0.8, 0.1]], FIRST])
 
 
+def level(phi: Floats) -> Floats:
+    """What the best network of 2^phi times the cost reaches."""
+    reached: Floats = 0.6 + 0.03 * (1 - 0.85**phi) / (1 - 0.85)
+    return reached
+
+
 def law(best_at_four_times: Floats, largest: float = 2.0) -> Law:
     """Fitted to the lattice, the baseline, and five networks each at 2 and 4 times the cost. The hill at 2^phi times
     the cost is 0.03 phi^2 high, and its top moves on a line from phi 1 on."""
@@ -25,7 +31,7 @@ def law(best_at_four_times: Floats, largest: float = 2.0) -> Law:
     def seen(phi: Floats, shares: Floats) -> Floats:
         top = to_plane(FIRST + np.maximum(phi - 1, 0)[:, None] * (best_at_four_times - FIRST))
         below = 0.03 * phi**2 * ((to_plane(shares) - top) ** 2).sum(axis=1)
-        accuracy: Floats = 0.6 + 0.03 * phi - below + generator.normal(0, 0.002, len(phi))
+        accuracy: Floats = level(phi) - below + generator.normal(0, 0.002, len(phi))
         return accuracy
 
     shares, costs = np.array([p.shares for p in POINTS]), np.array([p.cost for p in POINTS])
@@ -35,7 +41,10 @@ def law(best_at_four_times: Floats, largest: float = 2.0) -> Law:
     grid = TrainedSet(10, doublings, shares, accuracy.mean(axis=1), np.full(len(costs), 2.0), 2)
     phi = np.array([0.0, *np.repeat([1.0, largest], len(WAYS))])
     ways = np.vstack([np.full(3, 1 / 3), WAYS, WAYS])
-    return fit_law([grid.joined(TrainedSet(10, phi, ways, seen(phi, ways), np.full(len(phi), 2.0), 2))], analyses)
+    plot = TrainedSet(10, phi, ways, seen(phi, ways), np.full(len(phi), 2.0), 2)
+    fitted = fit_law([grid.joined(plot)], analyses)
+    assert fitted.lack_of_fit > 0.1
+    return fitted
 
 
 def found(law: Law) -> SizeDrift:
@@ -66,6 +75,19 @@ def test_shares_that_move_are_said_to_move_and_where_to() -> None:
     assert first[2] - last[2] > 0.2
     assert abs(last[0] - first[0]) < 0.15
     assert told.sentence.startswith("the best shares move with the size (p = 0.0")
+
+
+@pytest.mark.parametrize("best", [FIRST, MOVED])
+def test_larger_networks_are_forecast_as_if_the_top_stayed_where_it_is(best: Floats) -> None:
+    """Beyond the largest that was trained, both for the best shares there and for those of the first doubling."""
+    fitted = law(best)
+    ways = np.array([best, FIRST, FIRST])
+    phi = np.array([3.0, 3.0, 4.0])
+    below = 0.03 * phi**2 * ((to_plane(ways) - to_plane(best)) ** 2).sum(axis=1)
+    told = fitted.forecast(phi, ways, np.full(3, 10.0), n=1000)
+    for each, real in zip(told, level(phi) - below, strict=True):
+        assert each.low <= real <= each.high
+        assert each.high - each.low < 0.09
 
 
 def test_networks_of_twice_the_cost_tell_nothing_of_the_second_doubling() -> None:
