@@ -85,5 +85,7 @@ def _evaluators(run: RunContext, teacher: Trained) -> dict[str, ProxyEvaluator]:
 def _taught(evaluator: ProxyEvaluator, teacher: Trained, network: nn.Module) -> ProxyEvaluator:
     record, dataset = teacher.record, evaluator.dataset
     own, given = Normalisation(record.mean, record.std), Normalisation(dataset.mean, dataset.std)
-    seen = Adapted(network, record.arch.resolution, own, given)
-    return replace(evaluator, objective=replace(evaluator.objective, teacher=Teacher(seen)))
+    # A student that sees colours in grey is no reason for the teacher to: it would be less accurate than it can be.
+    colours = own if len(own.mean) == dataset.channels > len(given.mean) else None
+    seen = Adapted(network, record.arch.resolution, own, colours or given)
+    return replace(evaluator, objective=replace(evaluator.objective, teacher=Teacher(seen, colours=colours)))

@@ -40,9 +40,6 @@ from scaling_search.size_drift import BEYOND, BestShares, size_drift
 from search_spaces import ArchSpec
 
 NAME = "scale"
-ADAPTED = (
-    "the family grows by these up to phi 1, and beyond by the best shares of each size that are expected (adaptive)"
-)
 AXES: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1, 2),
     "beta": FloatDistribution(1, 2),

@@ -73,6 +73,7 @@ class Training:
     micro_batches: the parts that each batch is computed in, their gradients summed, to save memory; the steps are those
     of whole batches, but batch norms are given the statistics of the parts. numerics: of NUMERICS; but for bfloat16
     it takes effect within `repeatable`. on_step: is told after each step which of how many steps of which epoch it was.
+    view: what the network is given of a batch, where that is not the batch itself, which is for the objective then.
     """
 
     network: nn.Module
@@ -85,6 +86,7 @@ class Training:
     micro_batches: int = 1
     numerics: str = FLOAT32
     on_step: Callable[[int, int, int], None] | None = None
+    view: Callable[[Tensor], Tensor] | None = None
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False, default=None)
 
@@ -102,7 +104,7 @@ class Training:
     def eval_batch(self) -> int:
         """Images to evaluate at once: as many as need no more memory than a step."""
         images, _ = next(self.train.in_order(1))
-        return images_at_once(self.network, images, self.batch, self.train.images[0].numel())
+        return images_at_once(self.network, self._given(images), self.batch, self.train.images[0].numel())
 
     @property
     def result(self) -> nn.Module:
@@ -140,13 +142,16 @@ class Training:
         losses = []
         for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
             with mixed(self.numerics, labels.device):
-                loss = objective.loss_of(self.network(part), part, answers, self.recipe.label_smoothing)
+                loss = objective.loss_of(self.network(self._given(part)), part, answers, self.recipe.label_smoothing)
             if len(answers) < len(labels):
                 loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         self.optimizer.step()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _given(self, images: Tensor) -> Tensor:
+        return images if self.view is None else self.view(images)
 
     def measure(self, feed: Feed, metric: Metric) -> float:
         """The metric's value of the training's result over all images of the feed. Raises what `predict` does."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from nas import evaluation
+from nas.training.adapted import Normalisation
 from search_spaces import ArchError, ArchSpec, build_network, load_weights
 from search_spaces.network import Network
 from search_spaces.weights.inherit import inherit
@@ -186,12 +187,14 @@ class Teacher:
 
     Knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2):
     both distributions are softened by `temperature` (above 0), and the term is multiplied by its square so that its
-    gradients stay of one size. Raises ValueError on a number out of its range.
+    gradients stay of one size. colours: where set, the teacher sees colours, normalised so, also where the student sees
+    their brightness alone. Raises ValueError on a number out of its range.
     """
 
     network: nn.Module
     weight: float = 0.5
     temperature: float = 4.0
+    colours: Normalisation | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:

@@ -18,6 +18,7 @@ from nas.data.feed import Feed, forget, in_grey, open_feed
 from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing, with_int8
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
+from nas.training.adapted import Adapted, Normalisation
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights, trial_checkpoints
 from nas.training.fit import Validation, fit
 from nas.training.int8 import Quantised, quantise
@@ -164,7 +165,7 @@ class ProxyEvaluator:
     def _run(self, request: Request, device: torch.device, report: Report, kept: Checkpoints | None) -> Outcome:
         """The outcome, its seconds those of earlier tries."""
         network = self.network(request.arch, request.fidelity.epochs, device)
-        train = self._feed(request, "train", device)
+        train, view = self._train_feed(request, device)
         val = self._feed(request, "val", device)
         final = val if request.split == "val" else self._feed(request, request.split, device)
         training = Training(
@@ -176,6 +177,7 @@ class ProxyEvaluator:
             self.dataset.flip,
             micro_batches=request.micro_batches,
             numerics=self.numerics,
+            view=view,
         )
 
         def on_epoch(state: TrainingState) -> bool:
@@ -208,7 +210,7 @@ class ProxyEvaluator:
         def quantised() -> Quantised:
             network = self.build(request.arch, self.dataset.num_classes)
             network.load_state_dict(training.result.state_dict())
-            return quantise(network.cpu(), training.train)
+            return quantise(network.cpu(), self._feed(request, "train", training.train.device))
 
         if metric == INT8:
             last = in_int8(val)
@@ -219,11 +221,28 @@ class ProxyEvaluator:
         return value, metrics
 
     def _feed(self, request: Request, split: str, device: torch.device) -> Feed:
-        resolution = max(1, round(request.arch.resolution * request.fidelity.resolution_factor))
         share = request.fidelity.train_fraction if split == "train" else 1.0
         return open_feed(
-            self.dataset, split, device, share=share, resolution=resolution, channels=request.arch.input_channels
-        )
+            self.dataset, split, device,
+            share=share, resolution=self._resolution(request), channels=request.arch.input_channels,
+        )  # fmt: skip
+
+    def _train_feed(self, request: Request, device: torch.device) -> tuple[Feed, nn.Module | None]:
+        """The images of train; in colour where a teacher is to see them so and the network in grey, with what the
+        network is given of them then."""
+        teacher = self.objective.teacher
+        if teacher is None or teacher.colours is None or request.arch.input_channels != 1:
+            return self._feed(request, "train", device), None
+        feed = open_feed(
+            replace(self.dataset, mean=tuple(teacher.colours.mean), std=tuple(teacher.colours.std)), "train", device,
+            share=request.fidelity.train_fraction, resolution=self._resolution(request), channels=self.dataset.channels,
+        )  # fmt: skip
+        own = Normalisation(self.dataset.mean, self.dataset.std)
+        return feed, Adapted(nn.Identity(), feed.resolution, own, teacher.colours).to(device)
+
+    @staticmethod
+    def _resolution(request: Request) -> int:
+        return max(1, round(request.arch.resolution * request.fidelity.resolution_factor))
 
     def network(self, arch: ArchSpec, epochs: int, device: torch.device) -> nn.Module:
         """A network on `device` as a training of `epochs` begins with it."""
