@@ -9,19 +9,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from nas.data.dataset import Dataset
-from nas.data.feed import Feed, open_feed
+from nas.data.feed import Feed, in_grey, open_feed
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.pool.executor import evaluate_safely
+from nas.training.adapted import Normalisation
 from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
 from nas.training.loop import Training
@@ -280,6 +283,41 @@ def test_distillation_is_the_divergence_from_the_teachers_softened_distribution(
     found = objective.loss_of(logits, images, labels, smoothing)
     assert float(found) == pytest.approx((1 - weight) * plain + weight * divergence, rel=1e-9, abs=1e-9)
     assert FROM_SCRATCH.loss_of(logits, images, labels, smoothing) == plain
+
+
+def test_a_teacher_sees_colours_that_its_student_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    colours, labels = generator.integers(0, 256, (40, 8, 8, 3), np.uint8), np.arange(40) % 2
+    for name, part in (("train", slice(0, 30)), ("val", slice(30, 40))):
+        for number, (image, label) in enumerate(zip(colours[part], labels[part], strict=True)):
+            folder = tmp_path / "images" / name / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    dataset = in_grey(open_dataset(str(tmp_path / "images"), tmp_path / "cache"))
+    seen: dict[str, list[Tensor]] = {"teacher": [], "student": []}
+
+    class Looks(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen["teacher"].append(images)
+            return torch.zeros(len(images), 2)
+
+    def step(self: Training, images: Tensor, labels: Tensor, objective: Objective = FROM_SCRATCH) -> Tensor:
+        self.network.register_forward_pre_hook(lambda _, given: seen["student"].append(given[0]))
+        return whole(self, images, labels, objective)
+
+    whole = Training.step
+    monkeypatch.setattr(Training, "step", step)
+    own = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+    objective = Objective(teacher=Teacher(Looks(), colours=own))
+    request = replace(REQUEST, arch=ARCH, fidelity=Fidelity(1), method=objective.method)
+    assert ProxyEvaluator(dataset, objective=objective).evaluate(request, "cpu", lambda *_: True).value is not None
+    taught, given = seen["teacher"][0], seen["student"][0]
+    assert taught.shape[1] == 3
+    assert given.shape[1] == 1
+    shades = taught * torch.tensor(own.std).view(1, 3, 1, 1) + torch.tensor(own.mean).view(1, 3, 1, 1)
+    assert float((shades.amax(1) - shades.amin(1)).mean()) > 0.2  # they are in colour
+    brightness = (shades * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(given, (brightness - dataset.mean[0]) / dataset.std[0], atol=0.02, rtol=0)
 
 
 def test_a_student_learns_from_its_teacher_alone_what_no_label_says(digits: Dataset) -> None:
