@@ -89,7 +89,12 @@ def test_fvcore_and_the_built_network_agree_on_named_networks(name: str) -> None
 @settings(max_examples=100, deadline=None)
 @given(archs, st.sampled_from([2, 1000]))
 def test_remembered_stages_cost_what_one_fold_over_all_layers_counts(arch: ArchSpec, num_classes: int) -> None:
-    whole = layer_cost(network_layers(arch, num_classes), input_shape(arch))[0]
+    try:
+        whole = layer_cost(network_layers(arch, num_classes), input_shape(arch))[0]
+    except ValueError as error:  # a pooling is too large for what is left of the map
+        with pytest.raises(ValueError, match=str(error)):
+            network_cost(arch, None, num_classes)
+        return
     assert network_cost(arch, None, num_classes) == whole
 
 
