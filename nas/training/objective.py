@@ -188,7 +188,8 @@ class Teacher:
     Knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2):
     both distributions are softened by `temperature` (above 0), and the term is multiplied by its square so that its
     gradients stay of one size. colours: where set, and the images have three channels of which the student sees the
-    brightness alone, the teacher is given the colours, normalised so (by `ProxyEvaluator`). Raises ValueError on a number out of its range.
+    brightness alone, the teacher is given the colours, normalised so (by `ProxyEvaluator`). Raises ValueError on a
+    number out of its range.
     """
 
     network: nn.Module
