@@ -69,6 +69,7 @@ _FLAT = 1.0  # standard deviation of c: an accuracy is in 0..1
 SHIFT = (0.7, 4)
 """What a seed shifts all networks by, over the noise of one training, before it is measured; and how many seeds tell as
 much."""
+_LEAN = slice(4, 7)  # among the constants of the linear part: a and a0, behind c, G, T, X
 _STEADY = 8  # a length's own noise is known from so many degrees of freedom as well as from all lengths together
 
 
@@ -149,12 +150,12 @@ class Law:
         basis = np.stack([np.ones_like(size), size, time, size * time])
         level = np.einsum("kp,pkm->km", self.constants, basis)
         within = np.minimum(doublings, self._reach)
-        found: Floats = level + self.lean[:, 2:] * _lean(within) + self._shape(within, shares, epochs)
+        shape = self._shape(within, shares, epochs)
+        found: Floats = level + self.lean[:, 2:] * _lean(within) + shape
         larger = doublings > self._reach
         if larger.any():
-            top = self._top(epochs[larger])
             grown = (doublings[larger] / self._reach) ** self.power[:, None] - 1
-            found[:, larger] -= grown * (top - self._shape(within, shares, epochs)[:, larger])
+            found[:, larger] -= grown * (self._top(epochs[larger]) - shape[:, larger])
         return found
 
     @property
@@ -236,7 +237,7 @@ def fit_law(
     fits, priors = [], []
     for (ratio, p_ratio), (slower, p_slower), (power, p_power), (deviation, p_deviation), (slope, p_slope) in grid:
         wide = spreads.copy()
-        wide[:, 4:7] *= slope
+        wide[:, _LEAN] *= slope
         size, length = saturating(data.doublings, ratio), saturating(data.time, slower)
         curves = np.column_stack([np.ones_like(size), size, length, size * length])
         values = data.accuracy + np.abs(data.doublings) ** power * below - curves @ means
@@ -254,7 +255,7 @@ def fit_law(
         analyses=analyses,
         rows=rows,
         constants=means + drawn[:, :4],
-        lean=drawn[:, 4:7],
+        lean=drawn[:, _LEAN],
         ratio=settings[:, 0],
         ratio_of_time=settings[:, 1],
         power=settings[:, 2],
