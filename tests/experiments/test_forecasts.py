@@ -377,6 +377,7 @@ def test_a_family_follows_the_best_shares_of_its_sizes(scalenas: Run, tmp_path: 
     again = ("scale", *ADAPTIVE[:-2], "--run", str(folder))  # the constant rule, and its picture goes with the plot
     assert scalenas(*again, "--plot-phi", "1")[0] == 0
     assert growth(folder).by_size is None
+    assert not list(folder.glob("size_drift.*"))
 
 
 def test_a_family_does_not_follow_a_model_that_does_not_fit(scalenas: Run, tmp_path: Path) -> None:
