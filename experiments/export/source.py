@@ -23,6 +23,7 @@ from experiments.records.values import Classes, needed, plain, read_value
 from experiments.run.folder import RunFolder
 from experiments.run.models import baseline_model
 from experiments.run.naming import is_reference, load_arch
+from experiments.run.weights.owned import from_weights_of
 from nas.data.levels import Levels
 from search_spaces import ArchSpec, build_network, load_weights
 from search_spaces.network import Network
@@ -199,7 +200,7 @@ def load_exported(text: str, weights: str | None, num_classes: int | None, resol
         arch = load_arch(text)
     if resolution is not None:
         arch = replace(arch, resolution=resolution)
-    with from_user():
+    with from_user() if file is None else from_weights_of(text, file):
         if file is not None:
             arch = suited_arch(arch, file) if is_reference(text) else arch
             classes = classes or classes_in(arch, file)

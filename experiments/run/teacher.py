@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
-
 from experiments.errors import UserError, from_user
 from experiments.records.model import ModelRecord, read_model
 from experiments.run.context import RunContext
@@ -75,17 +73,18 @@ def _evaluators(run: RunContext, teacher: Trained) -> dict[str, ProxyEvaluator]:
     """Those of the run with the teacher, by the method of the same without one, the run's own first."""
     evaluator = run.problem.evaluator
     assert isinstance(evaluator, ProxyEvaluator)
-    network = folded(teacher.network)
-    with from_user(str(teacher.file)):
-        return {
-            each.method: replace(_taught(each, teacher, network), beside=()) for each in (evaluator, *evaluator.beside)
-        }
+    return {each.method: replace(taught_by(teacher, each), beside=()) for each in (evaluator, *evaluator.beside)}
 
 
-def _taught(evaluator: ProxyEvaluator, teacher: Trained, network: nn.Module) -> ProxyEvaluator:
+def taught_by(teacher: Trained, evaluator: ProxyEvaluator) -> ProxyEvaluator:
+    """The same evaluator with the teacher imitated in its trainings.
+
+    Raises UserError where the teacher cannot see the evaluator's images.
+    """
     record, dataset = teacher.record, evaluator.dataset
     own, given = Normalisation(record.mean, record.std), Normalisation(dataset.mean, dataset.std)
     # A student that sees colours in grey is no reason for the teacher to: it would be less accurate than it can be.
     colours = own if len(own.mean) == dataset.channels > len(given.mean) else None
-    seen = Adapted(network, record.arch.resolution, own, colours or given)
+    with from_user(str(teacher.file)):
+        seen = Adapted(folded(teacher.network), record.arch.resolution, own, colours or given)
     return replace(evaluator, objective=replace(evaluator.objective, teacher=Teacher(seen, colours=colours)))

@@ -24,6 +24,7 @@ from experiments.run.folder import package_versions
 from experiments.run.models import model_record
 from experiments.run.naming import is_reference, load_arch
 from experiments.run.tensorboard import write_epoch
+from experiments.run.weights.owned import from_weights_of
 from experiments.wording import in_units
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, open_feed
@@ -63,7 +64,7 @@ def run_train(run: RunContext, text: str, plan: TrainPlan) -> TrainingRecord:
     start = time.perf_counter()
     try:
         with _free_cores(run, device), repeatable(run.settings.general.seed, device, evaluator.numerics):
-            ready = _prepare(run, evaluator, arch, plan, device)
+            ready = _prepare(run, evaluator, arch, plan, device, text=text)
             record = run.folder.find(TrainingRecord) or ready.run(run)
     except CheckpointError as error:
         raise UserError(str(error)) from error
@@ -104,7 +105,7 @@ def trained_arch(run: RunContext, text: str, plan: TrainPlan) -> ArchSpec:
     """
     if plan.weights is None or not is_reference(text):
         return fitted_arch(run, text, target_of(run), run.resolutions)
-    with from_user():
+    with from_weights_of(text, plan.weights):
         arch = suited_arch(load_arch(text), plan.weights)
     return arch if run.settings.data.resolution == "auto" else replace(arch, resolution=run.resolution)
 
@@ -226,9 +227,10 @@ class _FullTraining:
 
 
 def _prepare(
-    run: RunContext, evaluator: ProxyEvaluator, arch: ArchSpec, plan: TrainPlan, device: torch.device
+    run: RunContext, evaluator: ProxyEvaluator, arch: ArchSpec, plan: TrainPlan, device: torch.device, *, text: str
 ) -> _FullTraining:
-    """Build the network, load what it starts from, and open the images; then record in the run folder what is asked."""
+    """Build the network `arch`, which is that of `text`, load what it starts from, and open the images; then record in
+    the run folder what is asked."""
     dataset, recipe = evaluator.dataset, RECIPES[plan.recipe]()
     epochs = plan.epochs or recipe.full_epochs
     if arch.resolution > dataset.native_size:
@@ -247,10 +249,11 @@ def _prepare(
     assert isinstance(network, Network)
     initial = None if plan.weights is None else InitialWeights(plan.weights, plan.new_head)
     objective = replace(evaluator.objective, initial=initial)
+    if initial is not None and plan.weights is not None:
+        with from_weights_of(text, plan.weights):
+            classifier = "the file's" if initial.load_into(network) else "a new one"
+        run.narrator.say(f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}")
     with from_user():
-        if objective.initial is not None:
-            classifier = "the file's" if objective.initial.load_into(network) else "a new one"
-            run.narrator.say(f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}")
         feeds = {
             split: open_feed(
                 dataset, split, device, share=1.0, resolution=arch.resolution, channels=arch.input_channels

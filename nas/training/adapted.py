@@ -45,6 +45,7 @@ class Adapted(nn.Module):
     std: Tensor
     own_mean: Tensor
     own_std: Tensor
+    luma: Tensor
 
     def __init__(self, network: nn.Module, resolution: int, own: Normalisation, given: Normalisation) -> None:
         super().__init__()
@@ -55,12 +56,13 @@ class Adapted(nn.Module):
         self.in_grey = takes == 1
         for name, values in (("own_mean", own.mean), ("own_std", own.std), ("mean", given.mean), ("std", given.std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1))
+        self.register_buffer("luma", torch.tensor(_LUMA).view(1, -1, 1, 1), persistent=False)  # a constant: no weight
 
     def forward(self, images: Tensor) -> Tensor:
         """What the network makes of a batch."""
         plain = images * self.std + self.mean
         if self.in_grey and plain.shape[1] == len(_LUMA):
-            plain = (plain * plain.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            plain = (plain * self.luma).sum(1, keepdim=True)
         if plain.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
             plain = F.interpolate(plain, size, mode="bilinear", antialias=True, align_corners=False)

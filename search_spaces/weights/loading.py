@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.arch import ArchSpec
+from search_spaces.checks import ArchError
 from search_spaces.network import Network, build_network, classifier_name
 from search_spaces.public_names import conventions
 from search_spaces.weights_file import Origin, WeightsError, read_origin, read_weights, tensors_in
@@ -54,14 +55,19 @@ def suited_arch(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> Ar
     """The network that the weights are of, where that is `arch` but for widths, input channels and padding.
 
     Widths and channels are read off the tensors. The padding is TensorFlow's where a record beside the weights or their
-    names say so. Raises WeightsError where the names fit none of this network's.
+    names say so. Raises WeightsError where the names fit none of this network's, or the widths no network.
     """
     label, state, origin = _opened(source)
     with torch.device("meta"):
         network = build_network(arch)
     names = _recognise(network, state, label)
     padding = origin.padding or names.padding or arch.padding
-    return replace(_with_widths_of(arch, names.keys, state), padding=padding)
+    try:
+        return replace(_with_widths_of(arch, names.keys, state), padding=padding)
+    except ArchError as error:
+        raise WeightsError(
+            f"{label}: weights of another network? There is none as wide as they are ({error})"
+        ) from None
 
 
 def classes_in(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> int | None:

@@ -10,6 +10,7 @@ import torch
 
 from experiments.errors import UserError, from_user
 from experiments.run.naming import load_arch
+from experiments.run.weights.owned import from_weights_of
 from experiments.run.weights.public import public_network, public_weights
 from nas.data.dataset import Dataset
 from nas.data.feed import in_grey
@@ -117,7 +118,7 @@ class _Weights:
 def _read(text: str, dataset: Dataset) -> _Weights:
     name, _, file = text.partition("=")
     known = load_arch(name)
-    with from_user():
+    with from_weights_of(name, file):
         arch = suited_arch(known, file)
         network = build_network(arch, dataset.num_classes)
         load_weights(network, file, head=False)

@@ -24,7 +24,7 @@ from nas.evaluation import Fidelity, Request
 from nas.study.store import read_study
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
-from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, count_macs
+from search_spaces import ArchSpec, HeadSpec, StageSpec, StemSpec, build_network, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
 
 PARENT = ArchSpec(
@@ -127,6 +127,8 @@ def test_what_cannot_be_fine_tuned_is_said(scalenas: Run, weights: str, photos: 
     refused("mobilenet_v2=", "--pretrained takes NAME=FILE", "'mobilenet_v2='")
     refused(f"mobilenet_v2={tmp_path / 'none.pth'}", "none.pth: no such file")
     refused("mobilenet_v2=" + weights.partition("=")[2], "not weights of this network")
+    torch.save(build_network(reference_arch("mobilenet_v3_small"), 10).state_dict(), tmp_path / "v3.pth")
+    refused(f"mobilenet_v2={tmp_path / 'v3.pth'}", "v3.pth", "; they are those of mobilenet_v3_small")
     (tmp_path / "grey.json").write_text('{"mean": [0.5, 0.5], "std": [0.5, 0.5]}')
     refused(weights, "grey.safetensors", "normalised by 2 channels", "has 1")
 
