@@ -11,7 +11,7 @@ from experiments.errors import UserError, from_user
 from experiments.records.model import ModelRecord, read_model
 from experiments.run.context import RunContext
 from experiments.run.models import Trained, load_trained
-from nas.training.adapted import Adapted, Normalisation, folded
+from nas.training.adapted import Adapted, Normalisation, Sight, folded
 from nas.training.objective import Teacher
 from nas.training.proxy import ProxyEvaluator
 
@@ -84,7 +84,10 @@ def taught_by(teacher: Trained, evaluator: ProxyEvaluator) -> ProxyEvaluator:
     record, dataset = teacher.record, evaluator.dataset
     own, given = Normalisation(record.mean, record.std), Normalisation(dataset.mean, dataset.std)
     # A student that sees colours in grey is no reason for the teacher to: it would be less accurate than it can be.
-    colours = own if len(own.mean) == dataset.channels > len(given.mean) else None
+    if len(own.mean) == dataset.channels > len(given.mean):
+        given = own
+    resolution = record.arch.resolution
     with from_user(str(teacher.file)):
-        seen = Adapted(folded(teacher.network), record.arch.resolution, own, colours or given)
-    return replace(evaluator, objective=replace(evaluator.objective, teacher=Teacher(seen, colours=colours)))
+        network = Adapted(folded(teacher.network), resolution, own, given)
+    seeing = Teacher(network, sees=Sight(resolution, given))
+    return replace(evaluator, objective=replace(evaluator.objective, teacher=seeing))

@@ -33,6 +33,13 @@ class Normalisation(NamedTuple):
     std: Sequence[float]
 
 
+class Sight(NamedTuple):
+    """How a network sees images: at how many pixels a side, and normalised how, a channel each."""
+
+    resolution: int
+    normalisation: Normalisation
+
+
 class Adapted(nn.Module):
     """`network`, which takes images at `resolution` with as many channels as `own` has numbers, given batches that are
     normalised by `given`: forward(images (B, C, R, R)) -> what the network gives.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from nas import evaluation
-from nas.training.adapted import Normalisation
+from nas.training.adapted import Sight
 from search_spaces import ArchError, ArchSpec, build_network, load_weights
 from search_spaces.network import Network
 from search_spaces.weights.inherit import inherit
@@ -187,15 +187,15 @@ class Teacher:
 
     Knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2):
     both distributions are softened by `temperature` (above 0), and the term is multiplied by its square so that its
-    gradients stay of one size. colours: where set, and the images have three channels of which the student sees the
-    brightness alone, the teacher is given the colours, normalised so (by `ProxyEvaluator`). Raises ValueError on a
-    number out of its range.
+    gradients stay of one size. sees: where set, `ProxyEvaluator` makes batches of which the teacher loses nothing
+    that it can see, whatever the student sees of them: `network` must then take them at any size, normalised so. Raises
+    ValueError on a number out of its range.
     """
 
     network: nn.Module
     weight: float = 0.5
     temperature: float = 4.0
-    colours: Normalisation | None = None
+    sees: Sight | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
@@ -214,6 +214,12 @@ class Teacher:
     def digest(self) -> str:
         """16 hexadecimal digits over its weights."""
         return _digest(self.network.state_dict())
+
+    @cached_property
+    def words(self) -> str:
+        """What a method says of it."""
+        sees = "" if self.sees is None else f"+{len(self.sees.normalisation.mean)}x{self.sees.resolution}px"
+        return f"{self.digest}*{self.weight:g}@{self.temperature:g}{sees}"
 
 
 @dataclass(frozen=True)
@@ -235,9 +241,7 @@ class Objective:
             "loss": None if self.loss.name == CROSS_ENTROPY.name else self.loss.name,
             "metric": None if self.metric.name == ACCURACY.name else self.metric.name,
             "from": None if self.initial is None else self.initial.words,
-            "teacher": None
-            if self.teacher is None
-            else f"{self.teacher.digest}*{self.teacher.weight:g}@{self.teacher.temperature:g}",
+            "teacher": None if self.teacher is None else self.teacher.words,
         }
         return ",".join(f"{name}={text}" for name, text in parts.items() if text is not None)
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, forget, in_grey, open_feed
-from nas.evaluation import Failure, Outcome, Probe, Report, Request, Timing, with_int8
+from nas.evaluation import Failure, Fidelity, Outcome, Probe, Report, Request, Timing, with_int8
 from nas.failure_causes import out_of_memory
 from nas.kernels.fast_path import available
-from nas.training.adapted import Adapted, Normalisation
+from nas.training.adapted import Adapted, Normalisation, Sight
 from nas.training.checkpoint import CheckpointError, Checkpoints, TrainingState, save_weights, trial_checkpoints
 from nas.training.fit import Validation, fit
 from nas.training.int8 import Quantised, quantise
@@ -141,10 +141,8 @@ class ProxyEvaluator:
         def make() -> Training:
             network = replace(self, objective=FROM_SCRATCH).network(arch, 1, place)
             dataset = in_grey(self.dataset) if arch.input_channels == 1 else self.dataset
-            feed = open_feed(
-                dataset, "train", place, share=1.0, resolution=arch.resolution, channels=arch.input_channels
-            )
-            return Training(network, self.recipe, feed, 1, 0, flip=self.dataset.flip, numerics=self.numerics)
+            feed, view = replace(self, dataset=dataset)._train_feed(Request(arch, Fidelity(1)), place)
+            return Training(network, self.recipe, feed, 1, 0, flip=dataset.flip, numerics=self.numerics, view=view)
 
         with repeatable(0, place, self.numerics):
             return time_training(make, place, self.objective, macs, probe.seconds)
@@ -228,17 +226,24 @@ class ProxyEvaluator:
         )  # fmt: skip
 
     def _train_feed(self, request: Request, device: torch.device) -> tuple[Feed, nn.Module | None]:
-        """The images of train; in colour where a teacher is to see them so and the network in grey, with what the
-        network is given of them then."""
-        teacher = self.objective.teacher
-        if teacher is None or teacher.colours is None or request.arch.input_channels != 1:
+        """The images of train; and where a teacher sees them otherwise than the network, as they are for it, with what
+        the network is given of them."""
+        teacher, own = self.objective.teacher, Normalisation(self.dataset.mean, self.dataset.std)
+        sight = Sight(self._resolution(request), own)
+        if teacher is None or teacher.sees is None or teacher.sees == sight:
             return self._feed(request, "train", device), None
+        given = teacher.sees.normalisation
+        # Images that were enlarged or made smaller for one of the two would be blurred for the other: both get the
+        # cached ones, and make of them what they need.
+        size = sight.resolution if teacher.sees.resolution == sight.resolution else self.dataset.size
         feed = open_feed(
-            replace(self.dataset, mean=tuple(teacher.colours.mean), std=tuple(teacher.colours.std)), "train", device,
-            share=request.fidelity.train_fraction, resolution=self._resolution(request), channels=self.dataset.channels,
+            replace(self.dataset, mean=tuple(given.mean), std=tuple(given.std)), "train", device,
+            share=request.fidelity.train_fraction, resolution=size,
+            channels=max(request.arch.input_channels, len(given.mean)),
         )  # fmt: skip
-        own = Normalisation(self.dataset.mean, self.dataset.std)
-        return feed, Adapted(nn.Identity(), feed.resolution, own, teacher.colours).to(device)
+        repeated = request.arch.input_channels // len(own.mean)
+        own = Normalisation(tuple(own.mean) * repeated, tuple(own.std) * repeated)
+        return feed, Adapted(nn.Identity(), sight.resolution, own, given).to(device)
 
     @staticmethod
     def _resolution(request: Request) -> int:

@@ -24,7 +24,7 @@ from nas.data.feed import Feed, in_grey, open_feed
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.pool.executor import evaluate_safely
-from nas.training.adapted import Normalisation
+from nas.training.adapted import Normalisation, Sight
 from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
 from nas.training.fit import Validation, fit
 from nas.training.loop import Training
@@ -285,7 +285,13 @@ def test_distillation_is_the_divergence_from_the_teachers_softened_distribution(
     assert FROM_SCRATCH.loss_of(logits, images, labels, smoothing) == plain
 
 
-def test_a_teacher_sees_colours_that_its_student_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("grey", "student", "teacher", "batch"),
+    [(True, 8, 8, 8), (False, 16, 8, 8), (False, 4, 8, 8), (True, 16, 8, 8), (False, 4, 6, 8), (False, 8, 16, 8)],
+)
+def test_a_teacher_loses_nothing_that_it_can_see_whatever_its_student_sees(
+    grey: bool, student: int, teacher: int, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator = np.random.default_rng(0)
     colours, labels = generator.integers(0, 256, (40, 8, 8, 3), np.uint8), np.arange(40) % 2
     for name, part in (("train", slice(0, 30)), ("val", slice(30, 40))):
@@ -293,7 +299,9 @@ def test_a_teacher_sees_colours_that_its_student_does_not(tmp_path: Path, monkey
             folder = tmp_path / "images" / name / str(label)
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{number}.png")
-    dataset = in_grey(open_dataset(str(tmp_path / "images"), tmp_path / "cache"))
+    dataset = open_dataset(str(tmp_path / "images"), tmp_path / "cache")
+    if grey:
+        dataset = in_grey(dataset)
     seen: dict[str, list[Tensor]] = {"teacher": [], "student": []}
 
     class Looks(nn.Module):
@@ -308,16 +316,24 @@ def test_a_teacher_sees_colours_that_its_student_does_not(tmp_path: Path, monkey
     whole = Training.step
     monkeypatch.setattr(Training, "step", step)
     own = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-    objective = Objective(teacher=Teacher(Looks(), colours=own))
-    request = replace(REQUEST, arch=ARCH, fidelity=Fidelity(1), method=objective.method)
+    objective = Objective(teacher=Teacher(Looks(), sees=Sight(teacher, own)))
+    arch = replace(ARCH, resolution=student, input_channels=1 if grey else 3)
+    request = replace(REQUEST, arch=arch, fidelity=Fidelity(1), method=objective.method)
     assert ProxyEvaluator(dataset, objective=objective).evaluate(request, "cpu", lambda *_: True).value is not None
     taught, given = seen["teacher"][0], seen["student"][0]
-    assert taught.shape[1] == 3
-    assert given.shape[1] == 1
+    assert taught.shape[1:] == (3, batch, batch)
+    assert given.shape[1:] == (len(dataset.mean), student, student)
     shades = taught * torch.tensor(own.std).view(1, 3, 1, 1) + torch.tensor(own.mean).view(1, 3, 1, 1)
     assert float((shades.amax(1) - shades.amin(1)).mean()) > 0.2  # they are in colour
-    brightness = (shades * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    torch.testing.assert_close(given, (brightness - dataset.mean[0]) / dataset.std[0], atol=0.02, rtol=0)
+    inside = shades[:, :, 2:6, 2:6] * 255  # shifts leave a border of the mean
+    torch.testing.assert_close(inside, inside.round(), atol=1e-3, rtol=0)  # and as they are: blurred, they would not be
+    wanted = shades
+    if grey:
+        wanted = (shades * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    if student != batch:
+        wanted = F.interpolate(wanted, (student, student), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
+    torch.testing.assert_close(given, (wanted - mean) / std, atol=0.02, rtol=0)
 
 
 def test_a_student_learns_from_its_teacher_alone_what_no_label_says(digits: Dataset) -> None:
@@ -357,6 +373,9 @@ def test_each_way_to_a_figure_has_a_name_of_its_own() -> None:
         Objective(teacher=Teacher(network)),
         Objective(teacher=Teacher(network, weight=0.25)),
         Objective(teacher=Teacher(network, temperature=1.0)),
+        Objective(teacher=Teacher(network, sees=Sight(8, Normalisation((0.5,), (0.2,))))),
+        Objective(teacher=Teacher(network, sees=Sight(16, Normalisation((0.5,), (0.2,))))),
+        Objective(teacher=Teacher(network, sees=Sight(8, Normalisation((0.5,) * 3, (0.2,) * 3)))),
         Objective(teacher=Teacher(other)),
     ]
     names = [way.method for way in ways]
