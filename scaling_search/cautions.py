@@ -9,7 +9,7 @@ import numpy as np
 from scaling_search.analysis import Analysis
 from scaling_search.grid import share_lattice
 from scaling_search.matching import ASTRAY
-from scaling_search.search import CoefficientSearch, trainings_of
+from scaling_search.search import FEWEST_FOR_ANALYSIS, CoefficientSearch, trainings_of
 from scaling_search.surface.posterior import Surfaces
 
 SPREAD = 1.1
@@ -31,6 +31,18 @@ def cautions(found: CoefficientSearch, *, native_size: int | None = None, val_im
     if found.analysis is None:
         return [*lines, "too few points were trained for a surface: the coefficients are the best point's, by mean"]
     return [*lines, *_surface(found.analysis)]
+
+
+def too_coarse(networks: int) -> str | None:
+    """What is to be said before anything is trained where so many networks of about twice the cost are all that can be
+    built from a baseline; None where they are enough."""
+    if networks >= FEWEST_FOR_ANALYSIS:
+        return None
+    return (
+        f"only {networks} networks of about twice the cost can be built from this baseline, and a surface takes "
+        f"{FEWEST_FOR_ANALYSIS}: the coefficients will be those of the best network, without intervals and forecasts; "
+        "a baseline with more layers, channels or pixels can grow in smaller steps (`target_macs`, `resolution`)"
+    )
 
 
 def images_needed(accuracy: float, difference: float = WANTED) -> int:

@@ -32,6 +32,7 @@ from scaling_search import (
     family,
     search_coefficients,
 )
+from scaling_search.cautions import too_coarse
 from scaling_search.design import seeds_of
 from scaling_search.drift import supported_drift
 from scaling_search.family import untold
@@ -140,6 +141,8 @@ def _outlook(
     forecast = outlook_scale(run, requests, plot, run.macs.of(arch), each)
     if budget.hours is not None:
         run.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
+    if (few := too_coarse(len(points))) is not None:
+        run.narrator.say(f"  warning: {with_flags(few)}")
     return forecast
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nas.study.store import read_study
-from search_spaces import REFERENCE_NAMES, ArchSpec, count_macs, reference_arch
+from search_spaces import REFERENCE_NAMES, ArchSpec, HeadSpec, StageSpec, StemSpec, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
 from tests.helpers.run_folders import made_up_run
 
@@ -206,6 +206,23 @@ def test_discover_options_that_cannot_be(
 def test_scale_options_that_cannot_be(scalenas: Run, tmp_path: Path, args: tuple[str, ...], words: list[str]) -> None:
     answer = scalenas("scale", "digits", "--run", tmp_path / "r", "--devices", "cpu", "--target-macs", "1M", *args)
     expect_mistake(answer, *words)
+
+
+COARSE = ArchSpec((StageSpec(op="conv", channels=4, stride=2),), StemSpec(4), HeadSpec(0), 8, input_channels=1)
+FINE = ArchSpec((StageSpec(channels=16),), StemSpec(8), resolution=8, input_channels=1)
+
+
+@pytest.mark.parametrize(("arch", "coarse"), [(COARSE, True), (FINE, False)])
+def test_a_baseline_too_coarse_for_a_surface_is_told_before_anything_is_trained(
+    scalenas: Run, tmp_path: Path, arch: ArchSpec, coarse: bool
+) -> None:
+    (tmp_path / "net.json").write_text(arch.to_json())
+    status, out, err = scalenas(
+        "scale", "digits", "--run", tmp_path / "r", "--arch", tmp_path / "net.json", "--cache", tmp_path / "cache",
+        "--executor", "inline", "--devices", "cpu", "--lengths", "1", "--seeds", "1", "--dry-run",
+    )  # fmt: skip
+    assert status == 0, err
+    assert ("networks of about twice the cost can be built from this baseline" in out + err) == coarse
 
 
 @pytest.mark.parametrize(

@@ -286,12 +286,13 @@ def test_distillation_is_the_divergence_from_the_teachers_softened_distribution(
 
 
 @pytest.mark.parametrize(
-    ("grey", "student", "teacher", "batch"),
-    [(True, 8, 8, 8), (False, 16, 8, 8), (False, 4, 8, 8), (True, 16, 8, 8), (False, 4, 6, 8), (False, 8, 16, 8)],
+    ("grey", "pixels"),
+    [(True, (8, 8, 8)), (False, (16, 8, 8)), (False, (4, 8, 8)), (True, (16, 8, 8)), (False, (4, 6, 8))],
 )
 def test_a_teacher_loses_nothing_that_it_can_see_whatever_its_student_sees(
-    grey: bool, student: int, teacher: int, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grey: bool, pixels: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    student, teacher, batch = pixels
     generator = np.random.default_rng(0)
     colours, labels = generator.integers(0, 256, (40, 8, 8, 3), np.uint8), np.arange(40) % 2
     for name, part in (("train", slice(0, 30)), ("val", slice(30, 40))):
