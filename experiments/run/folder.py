@@ -108,12 +108,15 @@ class RunFolder:
 
     def check(self, identity: Mapping[str, Scalar]) -> None:
         """Raise UserError when the folder was made with something else."""
-        known = self.read().identity
+        record = self.read()
+        known = record.identity
         for key, value in identity.items():
             if key in known and known[key] != value:
+                latest = max(record.steps.values(), key=lambda step: step.started, default=None)
+                by = "" if latest is None else f", by `{latest.command}`"
                 raise UserError(
-                    f"run folder {self.path} was made with {key} {known[key]}, not {value}: "
-                    "choose another --run, or ask for the same again"
+                    f"run folder {self.path} was made with {key} {known[key]}, not {value}{by}: "
+                    "ask for the same again, or choose another --run"
                 )
 
     def claim(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from experiments.records import RunRecord, read_record
 from experiments.run.folder import STUDIES
 from experiments.tables.frontier import read_points
 from nas import Loss, Metric, Objective, ProxyEvaluator
@@ -70,7 +71,8 @@ def test_a_folder_of_one_method_is_not_continued_by_another(scalenas: Run, tmp_p
     options = ("discover", "digits", "--run", tmp_path / "run", "--preset")
     assert scalenas(*options, preset(tmp_path))[0] == 0
     answer = scalenas(*options, preset(tmp_path, evaluator=None))
-    expect_mistake(answer, f"was made with recipe {HERE}:judged, {METHOD}, not fast")
+    command = read_record(RunRecord, tmp_path / "run" / "run.json").steps["discover"].command
+    expect_mistake(answer, f"was made with recipe {HERE}:judged, {METHOD}, not fast, by `{command}`: ask for the same")
 
 
 def test_a_full_training_is_measured_by_the_evaluators_metric(scalenas: Run, tmp_path: Path) -> None:

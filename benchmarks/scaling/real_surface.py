@@ -1,0 +1,117 @@
+"""The two orders of trainings of benchmarks.scaling.designs on a real surface, judged by seeds that neither saw.
+
+    python -m benchmarks.scaling.real_surface run DATA ARCH --cache DIR --epochs 4 --seeds 14
+    python -m benchmarks.scaling.real_surface table
+
+`run` trains every network of twice the cost of ARCH, an architecture's file, at so many seeds, measured on val; each is
+a row of benchmarks/results/real_surface.csv; goes on where it was stopped. `table` draws, again and again, an order of
+the seeds; the first ones are for the search, by whole passes or as a search spends a budget, and the last HELD for the
+judgement: the analysis of those alone, at every point, says which shares are best and what the shares found give up.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.commands import run_or_table
+from benchmarks.rows import append_row, read_rows
+from benchmarks.scaling.designs import BUDGETS, analysed, spent
+from benchmarks.scaling.simulation import Layout
+from experiments.run.naming import load_arch
+from nas.data.source import open_dataset
+from nas.evaluation import Fidelity, Request
+from nas.pool.slots import keep_memory
+from nas.training.proxy import ProxyEvaluator
+from nas.training.recipe import fast
+from scaling_search import scaling_points
+from scaling_search.surface.triangle import Floats, to_plane
+
+RESULTS = Path(__file__).parents[1] / "results" / "real_surface.csv"
+FIELDS = ("data", "network", "images", "epochs", "point", "depth", "width", "resolution", "cost", "seed", "accuracy")
+HELD = 6
+"""Seeds that judge."""
+DRAWS = 60
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data")
+    parser.add_argument("arch")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=14)
+
+
+def run(options: argparse.Namespace) -> None:
+    keep_memory()
+    arch = load_arch(options.arch)
+    dataset = open_dataset(options.data, options.cache, train_images=options.images)
+    evaluator = ProxyEvaluator(dataset, fast())
+    points = scaling_points(arch, num_classes=dataset.num_classes)
+    case = (dataset.name.rpartition("/")[2], Path(options.arch).stem, dataset.counts["train"], options.epochs)
+    done = {(*(row[name] for name in FIELDS[:5]), row["seed"]) for row in read_rows(RESULTS)}
+    for seed in range(options.seeds):
+        for number, point in enumerate(points):
+            if (*map(str, (*case, number)), str(seed)) in done:
+                continue
+            request = Request(point.arch, Fidelity(options.epochs), seed)
+            outcome = evaluator.evaluate(request, "cpu", lambda _, __: True)
+            value = "" if outcome.value is None else f"{outcome.value:.5f}"
+            shares = (f"{share:.5f}" for share in point.shares)
+            append_row(RESULTS, FIELDS, (*case, number, *shares, f"{point.cost:.5f}", seed, value))
+            print(*case, number, seed, value, flush=True)
+
+
+def table() -> None:
+    """Distance of the shares found from those of the held-back seeds, and what they give up there."""
+    cases: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
+    for row in read_rows(RESULTS):
+        cases[tuple(row[name] for name in FIELDS[:4])].append(row)
+    for case, rows in cases.items():
+        layout, full = _grid(rows)
+        print(f"{', '.join(case)} epochs: {full.shape[0]} points, {full.shape[1]} seeds, {HELD} of them held back")
+        for budget in BUDGETS:
+            found = np.array([_judged(layout, full, budget, draw) for draw in range(DRAWS)])
+            mean = found.mean(axis=0)
+            error = np.sqrt(mean[:, 0])
+            spread = (found[:, 1] - found[:, 0]).std(axis=0, ddof=1) / DRAWS**0.5
+            print(
+                f"  {budget} trainings: error of shares {error[0]:.3f} (passes), {error[1]:.3f} (budget), ratio "
+                f"{error[1] / error[0]:.2f}; given up {100 * mean[0, 1]:.2f} and {100 * mean[1, 1]:.2f} points "
+                f"(difference's standard error over orders {100 * spread[1]:.2f})"
+            )
+
+
+def _grid(rows: list[dict[str, str]]) -> tuple[Layout, Floats]:
+    """The points and their accuracies (points, seeds), of the seeds at which all were trained."""
+    points = sorted({int(row["point"]) for row in rows})
+    seeds = sorted({int(row["seed"]) for row in rows})
+    full = np.full((len(points), len(seeds)), np.nan)
+    for row in rows:
+        full[int(row["point"]), seeds.index(int(row["seed"]))] = float(row["accuracy"] or "nan")
+    first = {int(row["point"]): row for row in rows}
+    shares = np.array([[float(first[i][name]) for name in ("depth", "width", "resolution")] for i in points])
+    costs = np.array([float(first[i]["cost"]) for i in points])
+    return Layout(shares, costs), full[:, ~np.isnan(full).any(axis=0)]
+
+
+def _judged(layout: Layout, full: Floats, budget: int, draw: int) -> list[tuple[float, float]]:
+    """Of both orders: squared distance of the shares, and accuracy given up."""
+    seeds = np.random.default_rng(draw).permutation(full.shape[1])
+    search, held = full[:, seeds[:-HELD]], full[:, seeds[-HELD:]]
+    judge = analysed(layout, held, draw)
+    best = np.array(judge.shares)
+    found = []
+    for kept in (layout.trained(search, budget), spent(layout, search, budget)):
+        shares = np.array(analysed(layout, kept, draw).shares)
+        given_up = judge.draws.median_below_peak(to_plane(shares[None]))
+        found.append((float(((shares - best) ** 2).sum()), float(given_up[0])))
+    return found
+
+
+if __name__ == "__main__":
+    run_or_table("scaling.real_surface", __doc__, arguments, run, table)
