@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_LUMA = (0.299, 0.587, 0.114)  # as in to_grey
+from nas.data.augment import normalise, resize, to_grey
+
+_COLOURS = 3
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -42,37 +43,36 @@ class Sight(NamedTuple):
 
 class Adapted(nn.Module):
     """`network`, which takes images at `resolution` with as many channels as `own` has numbers, given batches that are
-    normalised by `given`: forward(images (B, C, R, R)) -> what the network gives.
+    normalised by `given`: forward(images (B, C, S, S)) -> what the network gives.
 
-    Colours are turned into brightness for a network of one channel, one channel is repeated for one of several. Raises
-    ValueError where the channels are of different kinds.
+    It sees them as if it had been fed the images itself: of whole levels (0..255) at its size, too. (A network that
+    sees enlarged images takes their rounding for detail: with batches that were not rounded, and images that were, one
+    lost 6 points.) Colours are turned into brightness for a network of one channel, one channel is repeated for one of
+    several. Raises ValueError where the channels are of different kinds.
     """
 
     mean: Tensor
     std: Tensor
     own_mean: Tensor
     own_std: Tensor
-    luma: Tensor
 
     def __init__(self, network: nn.Module, resolution: int, own: Normalisation, given: Normalisation) -> None:
         super().__init__()
-        self.network, self.resolution = network, resolution
-        takes, gets = len(own.mean), len(given.mean)
-        if gets not in (takes, 1) and (takes, gets) != (1, 3):
-            raise ValueError(f"a network of images with {takes} channels cannot see images with {gets}")
-        self.in_grey = takes == 1
-        for name, values in (("own_mean", own.mean), ("own_std", own.std), ("mean", given.mean), ("std", given.std)):
-            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1))
-        self.register_buffer("luma", torch.tensor(_LUMA).view(1, -1, 1, 1), persistent=False)  # a constant: no weight
+        self.network, self.resolution, self.takes = network, resolution, len(own.mean)
+        gets = len(given.mean)
+        if gets not in (self.takes, 1) and (self.takes, gets) != (1, _COLOURS):
+            raise ValueError(f"a network of images with {self.takes} channels cannot see images with {gets}")
+        for name, values in (("own_mean", own.mean), ("own_std", own.std)):
+            self.register_buffer(name, 255 * torch.tensor(values))
+        for name, values in (("mean", given.mean), ("std", given.std)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """What the network makes of a batch."""
-        plain = images * self.std + self.mean
-        if self.in_grey and plain.shape[1] == len(_LUMA):
-            plain = (plain * self.luma).sum(1, keepdim=True)
-        if plain.shape[-1] != self.resolution:
-            size = (self.resolution, self.resolution)
-            plain = F.interpolate(plain, size, mode="bilinear", antialias=True, align_corners=False)
-        given = (plain - self.own_mean) / self.own_std
-        logits: Tensor = self.network(given.contiguous(memory_format=torch.channels_last))
+        levels = (images * self.std + self.mean).round_().clamp_(0, 255).to(torch.uint8)
+        sized = resize(levels.permute(0, 2, 3, 1), self.resolution)
+        if self.takes == 1 and sized.shape[-1] == _COLOURS:
+            sized = to_grey(sized)
+        seen = normalise(sized.expand(-1, -1, -1, self.takes), self.own_mean, self.own_std)
+        logits: Tensor = self.network(seen.contiguous(memory_format=torch.channels_last))
         return logits

@@ -148,7 +148,7 @@ def test_larger_networks_of_a_real_run_lie_in_the_forecasts_from_its_smaller_one
     assert all(float(accuracy) in each for each, accuracy in zip(told, large.accuracy, strict=True))
     assert max(each.high - each.low for each in told) < 0.18
     off = np.array([each.expected for each in told]) - large.accuracy.to_numpy()
-    assert np.sqrt((off**2).mean()) == pytest.approx(0.018, abs=0.001)  # docs/scaling.md says both
+    assert np.sqrt((off**2).mean()) == pytest.approx(0.018, abs=0.001)  # docs/scaling-checks.md says both
     assert np.sqrt((straight(plot, baseline) ** 2).mean()) == pytest.approx(0.012, abs=0.001)
 
 

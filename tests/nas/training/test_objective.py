@@ -19,6 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from nas.data.augment import normalise, resize, to_grey
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, in_grey, open_feed
 from nas.data.source import open_dataset
@@ -328,13 +329,9 @@ def test_a_teacher_loses_nothing_that_it_can_see_whatever_its_student_sees(
     assert float((shades.amax(1) - shades.amin(1)).mean()) > 0.2  # they are in colour
     inside = shades[:, :, 2:6, 2:6] * 255  # shifts leave a border of the mean
     torch.testing.assert_close(inside, inside.round(), atol=1e-3, rtol=0)  # and as they are: blurred, they would not be
-    wanted = shades
-    if grey:
-        wanted = (shades * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    if student != batch:
-        wanted = F.interpolate(wanted, (student, student), mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
-    torch.testing.assert_close(given, (wanted - mean) / std, atol=0.02, rtol=0)
+    images = resize((shades * 255).round().to(torch.uint8).permute(0, 2, 3, 1), student)
+    mean, std = (255 * torch.tensor(values) for values in (dataset.mean, dataset.std))
+    assert torch.equal(given, normalise(to_grey(images) if grey else images, mean, std))  # as its own feed would
 
 
 def test_a_student_learns_from_its_teacher_alone_what_no_label_says(digits: Dataset) -> None:
