@@ -73,7 +73,7 @@ def triangle_plot(trainings: Trainings, analysis: Analysis, of: str, *, metric: 
     figure.colorbar(shades, ax=axes, shrink=0.75, label=above)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9, markerscale=0.8)
-    axes.set_title(_title(analysis, of), fontsize=10, parse_math=False)
+    figure.suptitle(_title(analysis, of), fontsize=10, parse_math=False)  # wider than the triangle beside its scale
     return figure
 
 

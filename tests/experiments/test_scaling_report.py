@@ -10,6 +10,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from experiments.options.groups import Budget, parse_budget
 from experiments.pictures.scaling import drift_plot, scaling_plot, triangle_plot
@@ -171,7 +172,6 @@ def test_pictures_show_what_was_found() -> None:
     found = searched(3, (0.3, 0.3, 0.4))
     assert found.analysis is not None
     triangle = triangle_plot(trainings_of(found.results), found.analysis, "cifar10, epochs: 3")
-    axes = triangle.axes[0]
     labels = [text.get_text() for text in triangle.legends[0].get_texts()]
     assert labels == [
         "as measured: 21 networks, 42 trainings",
@@ -179,8 +179,8 @@ def test_pictures_show_what_was_found() -> None:
         "expected optimum",
         "EfficientNet's (1.2, 1.1, 1.15)",
     ]
-    assert axes.get_title().startswith("cifar10, epochs: 3: how to spend a doubling")
-    assert f"depth x{found.analysis.coefficients.depth:.2f}" in axes.get_title()
+    assert triangle.get_suptitle().startswith("cifar10, epochs: 3: how to spend a doubling")
+    assert f"depth x{found.analysis.coefficients.depth:.2f}" in triangle.get_suptitle()
     lines = {"compound": [Measured(1e6, 0.5, 0.01, 3), Measured(2e6, 0.6, None, 1)], "depth only": []}
     plot = scaling_plot(lines, "cifar10").axes[0]
     assert plot.get_title() == "cifar10: one network scaled in several ways\n(bars: one standard error, n = 1 to 3)"
@@ -190,6 +190,12 @@ def test_pictures_show_what_was_found() -> None:
         image = BytesIO()
         figure.savefig(image, format="png")
         assert image.getvalue().startswith(b"\x89PNG")
+        for text in figure.findobj(lambda artist: isinstance(artist, Text) and "\n" in artist.get_text()):
+            (left, low), (right, high) = text.get_window_extent().get_points()
+            (_, _), (width, height) = figure.bbox.get_points()
+            assert min(left, low) >= 0, text
+            assert right <= width, text
+            assert high <= height, text
 
 
 def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
@@ -201,7 +207,7 @@ def test_pictures_say_what_was_measured_in_one_line_that_shows() -> None:
     assert plot.get_ylabel() == "val macro f1, %"
     assert plot.get_title().endswith("(one training each)")
     assert not plot.title.get_parse_math()
-    assert not triangle.axes[0].title.get_parse_math()
+    assert [text.get_parse_math() for text in triangle.texts if text.get_text() == triangle.get_suptitle()] == [False]
     legend = plot.get_legend()
     assert legend is not None
     assert [(text.get_text(), text.get_parse_math()) for text in legend.get_texts()] == [("odd\\x1b $way$", False)]
