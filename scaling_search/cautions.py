@@ -38,8 +38,9 @@ def too_coarse(networks: int) -> str | None:
     built from a baseline; None where they are enough."""
     if networks >= FEWEST_FOR_ANALYSIS:
         return None
+    count = "one network" if networks == 1 else f"{networks} networks"
     return (
-        f"only {networks} networks of about twice the cost can be built from this baseline, and a surface takes "
+        f"only {count} of about twice the cost can be built from this baseline, and a surface needs at least "
         f"{FEWEST_FOR_ANALYSIS}: the coefficients will be those of the best network, without intervals and forecasts; "
         "a baseline with more layers, channels or pixels can grow in smaller steps (`target_macs`, `resolution`)"
     )

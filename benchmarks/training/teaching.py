@@ -25,6 +25,7 @@ from experiments.run.weights.pretrained import open_pretrained
 from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.pool.slots import keep_memory
+from nas.training.adapted import folded
 from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from search_spaces import count_macs
@@ -57,12 +58,15 @@ def run(options: argparse.Namespace) -> None:
     if options.weights is not None:
         (found,) = open_pretrained([f"{options.arch}={options.weights}"], evaluator)
         arch, evaluator = found.arch, found.evaluator
+    network = f"{Path(options.arch).stem} {arch.id[:8]}"
     case = (
-        dataset.name.rpartition("/")[2], Path(options.arch).stem, count_macs(arch, None, dataset.num_classes),
+        dataset.name.rpartition("/")[2], network, count_macs(arch, None, dataset.num_classes),
         dataset.counts["train"], evaluator.recipe.name, options.epochs, Path(options.teacher).stem,
     )  # fmt: skip
     done = {tuple(row[name] for name in FIELDS[:10]) for row in read_rows(RESULTS)}
-    taught = taught_by(teacher, evaluator)
+    if teacher.record.data.fingerprint != dataset.fingerprint:
+        raise SystemExit(f"{options.teacher}: was trained on other images; it may have seen this val split")
+    taught = taught_by(teacher, folded(teacher.network), evaluator)
     first = taught.objective.teacher
     assert first is not None
     for seed in range(options.seeds):
@@ -101,7 +105,7 @@ def table() -> None:
             name = f"weight {weight}, temperature {temperature}" if float(weight) else "alone"
             print(
                 f"  {name:28}: val {statistics.fmean(values.values()):.1f} %{spread}, n {len(values)}, "
-                f"{statistics.fmean(gains):+.1f}{error}"
+                + (f"{statistics.fmean(gains):+.1f}{error}" if gains else "")
             )
 
 

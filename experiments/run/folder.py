@@ -112,10 +112,10 @@ class RunFolder:
         known = record.identity
         for key, value in identity.items():
             if key in known and known[key] != value:
-                latest = max(record.steps.values(), key=lambda step: step.started, default=None)
-                by = "" if latest is None else f", by `{latest.command}`"
+                first = min(record.steps.values(), key=lambda step: step.started, default=None)
+                by = "" if first is None else f" (by `{first.command}`)"
                 raise UserError(
-                    f"run folder {self.path} was made with {key} {known[key]}, not {value}{by}: "
+                    f"run folder {self.path} was made with {key} {known[key]}{by}, not {value}: "
                     "ask for the same again, or choose another --run"
                 )
 

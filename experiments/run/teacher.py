@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from experiments.errors import UserError, from_user
 from experiments.records.model import ModelRecord, read_model
 from experiments.run.context import RunContext
@@ -24,7 +26,14 @@ def check_teacher(run: RunContext) -> None:
     if text is None or not isinstance(evaluator, ProxyEvaluator):
         return
     if text != AUTO:
-        _evaluators(run, open_teacher(run, text))
+        teacher, dataset = open_teacher(run, text), evaluator.dataset
+        _evaluators(run, teacher)
+        wanted = min(teacher.record.arch.resolution, dataset.native_size)
+        if dataset.size < wanted:
+            run.narrator.say(
+                f"warning: the teacher was made for {wanted} pixels, and the images of this run are cached at "
+                f"{dataset.size}: it is less accurate than it can be; a new run with --resolution max:{wanted} has them"
+            )
     elif evaluator.keep is None:
         raise UserError(f"--teacher {AUTO}: without test images no weights are kept; name a model instead")
 
@@ -73,11 +82,14 @@ def _evaluators(run: RunContext, teacher: Trained) -> dict[str, ProxyEvaluator]:
     """Those of the run with the teacher, by the method of the same without one, the run's own first."""
     evaluator = run.problem.evaluator
     assert isinstance(evaluator, ProxyEvaluator)
-    return {each.method: replace(taught_by(teacher, each), beside=()) for each in (evaluator, *evaluator.beside)}
+    network = folded(teacher.network)
+    return {
+        each.method: replace(taught_by(teacher, network, each), beside=()) for each in (evaluator, *evaluator.beside)
+    }
 
 
-def taught_by(teacher: Trained, evaluator: ProxyEvaluator) -> ProxyEvaluator:
-    """The same evaluator with the teacher imitated in its trainings.
+def taught_by(teacher: Trained, network: nn.Module, evaluator: ProxyEvaluator) -> ProxyEvaluator:
+    """The same evaluator with the teacher imitated in its trainings. network: the teacher's, for evaluation alone.
 
     Raises UserError where the teacher cannot see the evaluator's images.
     """
@@ -88,6 +100,5 @@ def taught_by(teacher: Trained, evaluator: ProxyEvaluator) -> ProxyEvaluator:
         given = own
     resolution = record.arch.resolution
     with from_user(str(teacher.file)):
-        network = Adapted(folded(teacher.network), resolution, own, given)
-    seeing = Teacher(network, sees=Sight(resolution, given))
+        seeing = Teacher(Adapted(network, resolution, own, given), sees=Sight(resolution, given))
     return replace(evaluator, objective=replace(evaluator.objective, teacher=seeing))

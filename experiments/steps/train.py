@@ -249,8 +249,8 @@ def _prepare(
     assert isinstance(network, Network)
     initial = None if plan.weights is None else InitialWeights(plan.weights, plan.new_head)
     objective = replace(evaluator.objective, initial=initial)
-    if initial is not None and plan.weights is not None:
-        with from_weights_of(text, plan.weights):
+    if initial is not None:
+        with from_weights_of(text, str(initial.source)):
             classifier = "the file's" if initial.load_into(network) else "a new one"
         run.narrator.say(f"starting from {plan.weights}; classifier of {dataset.num_classes} classes: {classifier}")
     with from_user():

@@ -45,9 +45,9 @@ class Adapted(nn.Module):
     """`network`, which takes images at `resolution` with as many channels as `own` has numbers, given batches that are
     normalised by `given`: forward(images (B, C, S, S)) -> what the network gives.
 
-    It sees them as if it had been fed the images itself: of whole levels (0..255) at its size, too. (A network that
-    sees enlarged images takes their rounding for detail: with batches that were not rounded, and images that were, one
-    lost 6 points.) Colours are turned into brightness for a network of one channel, one channel is repeated for one of
+    It sees them as if it had been fed the images itself: of whole levels (0..255) at its size, too. (Of enlarged images
+    a network sees the rounding as detail. One that was trained on unrounded ones and measured on rounded ones lost 6
+    points.) Colours are turned into brightness for a network of one channel, one channel is repeated for one of
     several. Raises ValueError where the channels are of different kinds.
     """
 

@@ -104,7 +104,7 @@ class Training:
     def eval_batch(self) -> int:
         """Images to evaluate at once: as many as need no more memory than a step."""
         images, _ = next(self.train.in_order(1))
-        return images_at_once(self.network, self._given(images), self.batch, self.train.images[0].numel())
+        return images_at_once(self.network, self.given(images), self.batch, self.train.images[0].numel())
 
     @property
     def result(self) -> nn.Module:
@@ -142,7 +142,7 @@ class Training:
         losses = []
         for part, answers in zip(images.chunk(self.micro_batches), labels.chunk(self.micro_batches), strict=True):
             with mixed(self.numerics, labels.device):
-                loss = objective.loss_of(self.network(self._given(part)), part, answers, self.recipe.label_smoothing)
+                loss = objective.loss_of(self.network(self.given(part)), part, answers, self.recipe.label_smoothing)
             if len(answers) < len(labels):
                 loss = loss * (len(answers) / len(labels))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -150,7 +150,8 @@ class Training:
         self.optimizer.step()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _given(self, images: Tensor) -> Tensor:
+    def given(self, images: Tensor) -> Tensor:
+        """A batch as the network is given it."""
         return images if self.view is None else self.view(images)
 
     def measure(self, feed: Feed, metric: Metric) -> float:

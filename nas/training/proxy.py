@@ -226,12 +226,13 @@ class ProxyEvaluator:
         )  # fmt: skip
 
     def _train_feed(self, request: Request, device: torch.device) -> tuple[Feed, nn.Module | None]:
-        """The images of train; and where a teacher sees them otherwise than the network, as they are for it, with what
-        the network is given of them."""
+        """The images of train. If a teacher sees them differently from the network: images that suit both, and what
+        turns them into the network's."""
         teacher, own = self.objective.teacher, Normalisation(self.dataset.mean, self.dataset.std)
-        sight = Sight(self._resolution(request), own)
-        if teacher is None or teacher.sees is None or teacher.sees == sight:
+        sight, repeated = Sight(self._resolution(request), own), request.arch.input_channels // len(own.mean)
+        if teacher is None or teacher.sees in (None, sight) or not repeated:  # such a network is refused
             return self._feed(request, "train", device), None
+        assert teacher.sees is not None
         given = teacher.sees.normalisation
         # Images that were enlarged or made smaller for one of the two would be blurred for the other: both get the
         # cached ones, and make of them what they need.
@@ -239,9 +240,8 @@ class ProxyEvaluator:
         feed = open_feed(
             replace(self.dataset, mean=tuple(given.mean), std=tuple(given.std)), "train", device,
             share=request.fidelity.train_fraction, resolution=size,
-            channels=max(request.arch.input_channels, len(given.mean)),
+            channels=max(request.arch.input_channels, self.dataset.channels),
         )  # fmt: skip
-        repeated = request.arch.input_channels // len(own.mean)
         own = Normalisation(tuple(own.mean) * repeated, tuple(own.std) * repeated)
         return feed, Adapted(nn.Identity(), sight.resolution, own, given).to(device)
 

@@ -55,7 +55,7 @@ def suited_arch(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> Ar
     """The network that the weights are of, where that is `arch` but for widths, input channels and padding.
 
     Widths and channels are read off the tensors. The padding is TensorFlow's where a record beside the weights or their
-    names say so. Raises WeightsError where the names fit none of this network's, or the widths no network.
+    names say so. Raises WeightsError where the names fit none of this network's, or the widths cannot be built.
     """
     label, state, origin = _opened(source)
     with torch.device("meta"):
@@ -66,7 +66,7 @@ def suited_arch(arch: ArchSpec, source: str | Path | Mapping[str, Tensor]) -> Ar
         return replace(_with_widths_of(arch, names.keys, state), padding=padding)
     except ArchError as error:
         raise WeightsError(
-            f"{label}: weights of another network? There is none as wide as they are ({error})"
+            f"{label}: no network of this kind has these widths ({error}): weights of another network?"
         ) from None
 
 

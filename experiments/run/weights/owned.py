@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import torch
 
@@ -28,13 +29,17 @@ def from_weights_of(name: str, file: str) -> Iterator[None]:
 
 
 def owners(file: str) -> list[str]:
-    """The known networks, at whatever width, whose names and shapes the weights have, but for the classifier; none
-    where the file cannot be read."""
-    found: list[str] = []
+    """The known networks whose names and shapes the weights have, but for the classifier; those of other widths where
+    none has the widths, too. None where the file cannot be read."""
+    exact: list[str] = []
+    others: list[str] = []
     with suppress(WeightsError, OSError), torch.device("meta"):
         state = read_weights(file)
         for name in REFERENCE_NAMES:
+            known = reference_arch(name)
             with suppress(WeightsError):
-                load_weights(build_network(suited_arch(reference_arch(name), state)), state, head=False)
-                found.append(name)
-    return found
+                suited = suited_arch(known, state)
+                load_weights(build_network(suited), state, head=False)
+                same = replace(known, input_channels=suited.input_channels, padding=suited.padding) == suited
+                (exact if same else others).append(name)
+    return exact or others

@@ -70,9 +70,10 @@ def test_every_request_of_a_run_asks_for_the_evaluators_method(scalenas: Run, tm
 def test_a_folder_of_one_method_is_not_continued_by_another(scalenas: Run, tmp_path: Path) -> None:
     options = ("discover", "digits", "--run", tmp_path / "run", "--preset")
     assert scalenas(*options, preset(tmp_path))[0] == 0
+    assert scalenas("compare", *options[1:], preset(tmp_path))[0] == 0
     answer = scalenas(*options, preset(tmp_path, evaluator=None))
     command = read_record(RunRecord, tmp_path / "run" / "run.json").steps["discover"].command
-    expect_mistake(answer, f"was made with recipe {HERE}:judged, {METHOD}, not fast, by `{command}`: ask for the same")
+    expect_mistake(answer, f"was made with recipe {HERE}:judged, {METHOD} (by `{command}`), not fast: ask for the same")
 
 
 def test_a_full_training_is_measured_by_the_evaluators_metric(scalenas: Run, tmp_path: Path) -> None:

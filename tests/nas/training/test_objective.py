@@ -23,7 +23,7 @@ from nas.data.augment import normalise, resize, to_grey
 from nas.data.dataset import Dataset
 from nas.data.feed import Feed, in_grey, open_feed
 from nas.data.source import open_dataset
-from nas.evaluation import Fidelity, Request
+from nas.evaluation import Fidelity, Probe, Request
 from nas.pool.executor import evaluate_safely
 from nas.training.adapted import Normalisation, Sight
 from nas.training.checkpoint import Checkpoints, TrainingState, save_weights
@@ -286,12 +286,22 @@ def test_distillation_is_the_divergence_from_the_teachers_softened_distribution(
     assert FROM_SCRATCH.loss_of(logits, images, labels, smoothing) == plain
 
 
+COLOURS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
 @pytest.mark.parametrize(
-    ("grey", "pixels"),
-    [(True, (8, 8, 8)), (False, (16, 8, 8)), (False, (4, 8, 8)), (True, (16, 8, 8)), (False, (4, 6, 8))],
+    ("grey", "pixels", "sees"),
+    [
+        (True, (8, 8, 8), COLOURS),
+        (False, (16, 8, 8), COLOURS),
+        (False, (4, 8, 8), COLOURS),
+        (True, (16, 8, 8), COLOURS),
+        (False, (4, 6, 8), COLOURS),
+        (True, (6, 8, 8), Normalisation((0.5,), (0.25,))),
+    ],
 )
 def test_a_teacher_loses_nothing_that_it_can_see_whatever_its_student_sees(
-    grey: bool, pixels: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grey: bool, pixels: tuple[int, int, int], sees: Normalisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student, teacher, batch = pixels
     generator = np.random.default_rng(0)
@@ -317,15 +327,16 @@ def test_a_teacher_loses_nothing_that_it_can_see_whatever_its_student_sees(
 
     whole = Training.step
     monkeypatch.setattr(Training, "step", step)
-    own = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-    objective = Objective(teacher=Teacher(Looks(), sees=Sight(teacher, own)))
+    objective = Objective(teacher=Teacher(Looks(), sees=Sight(teacher, sees)))
     arch = replace(ARCH, resolution=student, input_channels=1 if grey else 3)
     request = replace(REQUEST, arch=arch, fidelity=Fidelity(1), method=objective.method)
-    assert ProxyEvaluator(dataset, objective=objective).evaluate(request, "cpu", lambda *_: True).value is not None
+    evaluator = ProxyEvaluator(dataset, objective=objective)
+    assert evaluator.evaluate(request, "cpu", lambda *_: True).value is not None
+    assert evaluator.time(Probe(arch, 0.01), "cpu").eval_batch > 0
     taught, given = seen["teacher"][0], seen["student"][0]
     assert taught.shape[1:] == (3, batch, batch)
     assert given.shape[1:] == (len(dataset.mean), student, student)
-    shades = taught * torch.tensor(own.std).view(1, 3, 1, 1) + torch.tensor(own.mean).view(1, 3, 1, 1)
+    shades = taught * torch.tensor(sees.std).view(1, -1, 1, 1) + torch.tensor(sees.mean).view(1, -1, 1, 1)
     assert float((shades.amax(1) - shades.amin(1)).mean()) > 0.2  # they are in colour
     inside = shades[:, :, 2:6, 2:6] * 255  # shifts leave a border of the mean
     torch.testing.assert_close(inside, inside.round(), atol=1e-3, rtol=0)  # and as they are: blurred, they would not be
