@@ -5,8 +5,10 @@
 RUN: the folder of a run whose coefficient search had trainings of at most twice the baseline's cost, and which then
 trained the family and its rivals (`scalenas run --plot-phi 1 --rivals`). The model of accuracy is fitted to the former
 alone; every network of the frontier that is clearly larger (LARGER doublings or more) is forecast, as the mean of its
-seeds on the frontier's split. Beside it stand two simpler forecasts: a straight line over the doublings of cost through
-all trainings of the longest length, and the accuracy of the largest trained networks (their mean) for anything larger.
+seeds on the frontier's split. Other runs are refused. Beside it stand simpler forecasts from all trainings of the
+frontier's length: "line", straight over the doublings of cost, with a slope for each dimension that counts by its
+share; "one line" for all shares; and "same", the accuracy of the largest trained network of the nearest shares. The
+networks of one run share its baseline and its images, so that they are not as many independent cases.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from experiments.run.folder import RunFolder
 from experiments.tables.frontier import FrontierPoint, read_points
 from experiments.tables.grid import read_grid
 from experiments.tables.growth import GRID, family_baseline, read_trained
-from scaling_search.law import Forecast, Law
+from scaling_search.law import Forecast, Law, TrainedSet
+from scaling_search.surface.triangle import Floats
 from scaling_search.verdict import ALTERNATIVES
 
 LARGER = 1.5
@@ -42,6 +45,7 @@ class Held:
     doublings: float
     forecast: Forecast
     line: float
+    one_line: float
     same: float
 
 
@@ -50,6 +54,8 @@ def held_out(path: Path) -> list[Held]:
     folder = RunFolder(path)
     told = folder.get(ForecastRecord)
     law = read_law(folder, told.split)
+    if law.largest + ALIKE >= LARGER:
+        raise SystemExit(f"{path}: the model has seen networks as large as those to be forecast")
     found, baseline = folder.get(CoefficientsRecord), family_baseline(path)
     shares = {member.arch.id: found.at(member.phi).shares for member in folder.get(FamilyRecord).members}
     larger = [
@@ -57,13 +63,13 @@ def held_out(path: Path) -> list[Held]:
         for point in read_points(path / "frontier.csv")
         if point.role in {"family", "rival"} and math.log2(point.macs / baseline.macs) >= LARGER
     ]
-    doublings = np.array([each for _, each, _ in larger])
-    ways = np.array([way for _, _, way in larger], dtype=float)
-    line, same = _simple(path, law)
+    if any((point.epochs, point.recipe) != (law.longest, found.recipe) for point, _, _ in larger):
+        raise SystemExit(f"{path}: its frontier was trained otherwise than its coefficient search")
+    trained = _trained(path, law)
     return [
-        Held(point, size, law.forecast(np.array([size]), way[None], np.array([float(point.epochs)]), point.n)[0],
-             float(np.polyval(line, size)), same)
-        for (point, _, _), size, way in zip(larger, doublings, ways, strict=True)
+        Held(point, size, law.forecast(np.array([size]), np.array([way]), np.array([float(point.epochs)]), point.n)[0],
+             *_simple(trained, size, np.array(way)))
+        for point, size, way in larger
     ]  # fmt: skip
 
 
@@ -71,13 +77,24 @@ def _way(point: FrontierPoint) -> str:
     return point.label.rpartition(", phi ")[0]
 
 
-def _simple(path: Path, law: Law) -> tuple[np.ndarray, float]:
-    """The line's coefficients, and the mean of the largest."""
+def _trained(path: Path, law: Law) -> TrainedSet:
     grid = {epochs: each for epochs, each in read_grid(path / GRID).items() if epochs == law.longest}
-    trained = read_trained(path, grid, elsewhere=False)[0]
-    largest = trained.doublings >= trained.doublings.max() - ALIKE
-    line = np.polyfit(trained.doublings, trained.accuracy, 1, w=np.sqrt(trained.n))
-    return line, float(np.average(trained.accuracy[largest], weights=trained.n[largest]))
+    return read_trained(path, grid, elsewhere=False)[0]
+
+
+def _simple(trained: TrainedSet, doublings: float, shares: Floats) -> tuple[float, float, float]:
+    """The simpler forecasts of a network."""
+    weights = np.sqrt(trained.n)
+    terms = np.column_stack([np.ones(len(trained.n)), trained.doublings[:, None] * trained.shares])
+    slopes = np.linalg.lstsq(terms * weights[:, None], trained.accuracy * weights, rcond=None)[0]
+    one_line = np.polyfit(trained.doublings, trained.accuracy, 1, w=weights)
+    large = trained.doublings >= trained.doublings.max() - ALIKE
+    nearest = np.linalg.norm(trained.shares[large] - shares, axis=1).argmin()
+    return (
+        float(slopes[0] + doublings * slopes[1:] @ shares),
+        float(np.polyval(one_line, doublings)),
+        float(trained.accuracy[large][nearest]),
+    )
 
 
 def _error(differences: list[float]) -> str:
@@ -99,7 +116,8 @@ def main() -> None:
             print(
                 f"  {row.point.label:34} {2**row.doublings:4.1f} x: {100 * reached:.1f} % (n {row.point.n}), forecast "
                 f"{100 * row.forecast.expected:.1f} ({100 * row.forecast.low:.1f} to {100 * row.forecast.high:.1f})"
-                f"{'' if reached in row.forecast else ' MISSED'}, line {100 * row.line:.1f}, same {100 * row.same:.1f}"
+                f"{'' if reached in row.forecast else ' MISSED'}, line {100 * row.line:.1f}, one line "
+                f"{100 * row.one_line:.1f}, same {100 * row.same:.1f}"
             )
         _summary(rows)
     print("\nall")
@@ -112,6 +130,7 @@ def _summary(rows: list[Held]) -> None:
     errors = {
         "model": [row.forecast.expected - each for each, row in zip(reached, rows, strict=True)],
         "line": [row.line - each for each, row in zip(reached, rows, strict=True)],
+        "one line": [row.one_line - each for each, row in zip(reached, rows, strict=True)],
         "same": [row.same - each for each, row in zip(reached, rows, strict=True)],
     }
     told = ", ".join(f"{name} {_error(each)}" for name, each in errors.items())
