@@ -77,6 +77,7 @@ def test_a_model_of_another_run_teaches_the_baseline_alone(scalenas: Run, photos
     # A teacher that knows fewer pixels, and those in grey, is given them so.
     status, _, err = scalenas(*compare(photos, run, "--teacher", model, *few))
     assert status == 0, err
+    assert "warning: the teacher" not in err
     points = read_points(run / "frontier.csv")
     assert [(point.label, point.role) for point in points] == [
         ("baseline", "baseline"), ("plain_mbconv", "reference"), ("baseline, distilled", "distilled")
@@ -84,6 +85,20 @@ def test_a_model_of_another_run_teaches_the_baseline_alone(scalenas: Run, photos
     # Another look at the same baseline leaves what was distilled where it is.
     assert scalenas(*compare(photos, run, *few))[0] == 0
     assert {point.label for point in read_points(run / "frontier.csv")} == {point.label for point in points}
+
+
+def test_a_teacher_of_more_pixels_than_the_run_keeps_is_told_at_once(
+    scalenas: Run, photos: Path, tmp_path: Path
+) -> None:
+    other, run = tmp_path / "other", tmp_path / "run"
+    assert scalenas(*compare(photos, other, "--arch", "plain_resnet", "--resolution", "16"))[0] == 0
+    model = other / "models" / "plain_resnet.safetensors"
+    few = ("--arch", "plain_resnet", "--resolution", "6", "--teacher", model)
+    status, _, err = scalenas(*compare(photos, run, *few))
+    assert status == 0, err
+    told = "warning: the teacher was made for 16 pixels, and the images of this run are cached at 12:"
+    assert told in err
+    assert err.index(told) < err.index("seed 0: accuracy")
 
 
 def test_a_whole_run_has_a_teacher_too(scalenas: Run, photos: Path, tmp_path: Path) -> None:
