@@ -83,6 +83,7 @@ class Prepared(nn.Module):
     def forward(self, images):
         planes = images.permute(0, 3, 1, 2).float()
         planes = nn.functional.interpolate(planes, (RESOLUTION, RESOLUTION), mode="bilinear", antialias=True)
+        planes = planes.round().clamp(0, 255)  # whole levels, as in training
         mean, std = (255 * torch.tensor(values, device=planes.device).view(1, -1, 1, 1) for values in (MEAN, STD))
         return self.network(((planes - mean) / std).expand(-1, CHANNELS, -1, -1))
 

@@ -120,8 +120,8 @@ def test_programs_classify_photos_as_the_project_does(
         found = re.fullmatch(rf"{re.escape(photo)}: (\w), ([\d.]+) %", line)
         assert found is not None
         assert found[1] == "abcdefg"[int(row.argmax())]
-        # The project's own second resizing is torch's, rounded to whole levels.
-        assert float(found[2]) == pytest.approx(100 * float(row.max()), abs=1.5)
+        # The project's own second resizing is torch's, which need not agree with Pillow's in every last level.
+        assert float(found[2]) == pytest.approx(100 * float(row.max()), abs=0.1 if prepares else 1.5)
 
 
 def test_every_program_has_its_facts_beside_it(tmp_path: Path) -> None:
