@@ -88,9 +88,9 @@ class Exported:
             given += f", the grey repeated in {self.arch.input_channels} channels"
         return (
             f"Decode an image as {facts['colours']}, turned as its EXIF says, transparency on a background of "
-            f"{facts['background']}; {_SQUARES[facts['crop']]}, resize it to {sizes}, antialiased and each time rounded "
-            f"to whole levels (0 to 255), and give it {given}. The outputs are scores of the classes, in their order; "
-            "softmax makes them probabilities."
+            f"{facts['background']}; {_SQUARES[facts['crop']]}, resize it to {sizes}, antialiased and each time "
+            f"rounded to whole levels (0 to 255), and give it {given}. The outputs are scores of the classes, in their "
+            "order; softmax makes them probabilities."
         )
 
     @property
