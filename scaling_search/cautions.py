@@ -27,10 +27,10 @@ def cautions(found: CoefficientSearch, *, native_size: int | None = None, val_im
 
     native_size: pixels of the images' shorter side as they come; val_images: how many the accuracy is measured on.
     """
-    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found), *_reach(found)]
+    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found)]
     if found.analysis is None:
         return [*lines, "too few points were trained for a surface: the coefficients are the best point's, by mean"]
-    return [*lines, *_surface(found.analysis)]
+    return [*lines, *_reach(found), *_surface(found.analysis)]
 
 
 def too_coarse(networks: int) -> str | None:
@@ -42,7 +42,7 @@ def too_coarse(networks: int) -> str | None:
     return (
         f"only {count} of about twice the cost can be built from this baseline, and a surface needs at least "
         f"{FEWEST_FOR_ANALYSIS}: the coefficients will be those of the best network, without intervals and forecasts; "
-        "a baseline with more layers, channels or pixels can grow in smaller steps (`target_macs`, `resolution`)"
+        "a baseline with more layers, channels or pixels can grow in smaller steps"
     )
 
 

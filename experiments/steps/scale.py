@@ -142,7 +142,7 @@ def _outlook(
     if budget.hours is not None:
         run.narrator.say(f"  but --budget gives the points {budget.hours:g} h: as many trainings as fit into it")
     if (few := too_coarse(len(points))) is not None:
-        run.narrator.say(f"  warning: {with_flags(few)}")
+        run.narrator.say(f"  warning: {few}")
     return forecast
 
 

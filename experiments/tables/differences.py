@@ -57,7 +57,8 @@ class Difference:
 
 def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
     """The baseline and its family, distilled or not, each against the known networks, those given and the rivals of
-    its run at the same cost; and what was distilled against the same without a teacher."""
+    its run at the same cost, unless they are the same network; and what was distilled against the same without a
+    teacher."""
     return [
         difference(own, other)
         for own in points
@@ -69,7 +70,7 @@ def differences(points: Sequence[FrontierPoint]) -> list[Difference]:
 def _compare(own: FrontierPoint, other: FrontierPoint) -> bool:
     if own.role == "distilled" and own.arch_id == other.arch_id:
         return other.role != "distilled"
-    return own.role in _OWN and other.role in OTHERS
+    return own.role in _OWN and other.role in OTHERS and own.arch_id != other.arch_id
 
 
 def difference(first: FrontierPoint, second: FrontierPoint) -> Difference:

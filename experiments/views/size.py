@@ -42,12 +42,13 @@ class Sized:
 @dataclass(frozen=True)
 class Answer:
     """accuracy: what was asked for, 0..1; sizes: by probability, the lowest first; smallest: phi of the smallest
-    network looked at; forecast: of all of them."""
+    network looked at; forecast: of all of them; native: pixels of the images' shorter side, None where unknown."""
 
     accuracy: float
     sizes: tuple[Sized, ...]
     smallest: float
     forecast: ForecastRecord
+    native: int | None = None
 
     @property
     def surest(self) -> ArchSpec:
@@ -95,6 +96,12 @@ class Answer:
             told.append(
                 f"warning: the model does not fit the run's trainings (p = {self.forecast.lack_of_fit:.3f}): "
                 "do not rely on this"
+            )
+        largest = max((each.member.resolution for each in self.sizes if each.member is not None), default=0)
+        if self.native is not None and largest > self.native:
+            told.append(
+                f"warning: the images have {self.native} pixels and are enlarged to {largest}, which shows no more of "
+                "them: from there on more pixels may bring less than the forecast expects"
             )
         if self.sizes[-1].member is None:
             told.append(
@@ -149,7 +156,7 @@ def size_for(folder: RunFolder, accuracy: float, epochs: int | None = None) -> A
         ram, flash = count_ram(member.arch, None, classes), count_flash(member.arch, classes)
         return Sized(probable, member, ram, flash, told.low, told.high)
 
-    return Answer(accuracy, tuple(map(smallest, PROBABILITIES)), members[0].phi, forecast)
+    return Answer(accuracy, tuple(map(smallest, PROBABILITIES)), members[0].phi, forecast, record.data.native_size)
 
 
 def _frontier_epochs(folder: RunFolder) -> int:

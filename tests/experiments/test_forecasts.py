@@ -327,6 +327,13 @@ def test_what_the_frontier_has_measured_counts(scalenas: Run, tmp_path: Path) ->
     assert sure["phi"] < blind["phi"] < LARGEST
 
 
+def test_a_size_that_enlarges_the_images_is_told(scalenas: Run) -> None:
+    run = str(RESULTS / "growth_cifar10")
+    words = "warning: the images have 32 pixels and are enlarged to "
+    assert words not in scalenas("size", run, "--accuracy", "60")[1]
+    assert words in scalenas("size", run, "--accuracy", "70")[1]
+
+
 def test_what_no_network_reaches_is_said(scalenas: Run, tmp_path: Path) -> None:
     said = scalenas("size", str(SHRUNK), "--accuracy", "99.9")[1]
     assert said.count("none up to 16 times the baseline's cost") == 2

@@ -25,7 +25,8 @@ def from_weights_of(name: str, file: str) -> Iterator[None]:
         found = owners(file) if isinstance(error.__cause__, WeightsError) else []
         if not found or name in found:
             raise
-        raise UserError(f"{error}; they are those of {' or '.join(found)}") from error.__cause__
+        why = str(error).removeprefix(f"{file}: ")
+        raise UserError(f"{file}: weights of {' or '.join(found)}, not of {name} ({why})") from error.__cause__
 
 
 def owners(file: str) -> list[str]:

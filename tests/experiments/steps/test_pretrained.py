@@ -128,7 +128,7 @@ def test_what_cannot_be_fine_tuned_is_said(scalenas: Run, weights: str, photos: 
     refused(f"mobilenet_v2={tmp_path / 'none.pth'}", "none.pth: no such file")
     refused("mobilenet_v2=" + weights.partition("=")[2], "not weights of this network")
     torch.save(build_network(reference_arch("mobilenet_v3_small"), 10).state_dict(), tmp_path / "v3.pth")
-    refused(f"mobilenet_v2={tmp_path / 'v3.pth'}", "v3.pth", "; they are those of mobilenet_v3_small")
+    refused(f"mobilenet_v2={tmp_path / 'v3.pth'}", "v3.pth: weights of mobilenet_v3_small, not of mobilenet_v2 (")
     (tmp_path / "grey.json").write_text('{"mean": [0.5, 0.5], "std": [0.5, 0.5]}')
     refused(weights, "grey.safetensors", "normalised by 2 channels", "has 1")
 

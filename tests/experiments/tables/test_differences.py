@@ -15,9 +15,10 @@ from experiments.tables.frontier import SAME_COST, FrontierPoint
 POINT = FrontierPoint("net", "baseline", "mine", "digits", "test", 3, "fast", 3, 0.5, 0.01, 10**6, 10**4, 16, "0")
 
 
-def point(label: str, role: str, values: list[float], macs: int = 10**6) -> FrontierPoint:
+def point(label: str, role: str, values: list[float], macs: int = 10**6, arch_id: str = "") -> FrontierPoint:
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return replace(POINT, label=label, role=role, accuracy=float(np.mean(values)), std=std, n=len(values), macs=macs)
+    measured = replace(POINT, accuracy=float(np.mean(values)), std=std, n=len(values))
+    return replace(measured, label=label, role=role, macs=macs, arch_id=arch_id or label)
 
 
 def test_the_interval_is_welchs() -> None:
@@ -63,6 +64,7 @@ def test_only_what_costs_the_same_in_the_same_run_is_compared() -> None:
         point("trial 3", "candidate", values),
         point("published", "published", values),
         replace(point("elsewhere", "reference", values), run="other"),
+        point("dWr, phi 1", "rival", values, 2 * 10**6, arch_id="phi 1"),
     ]
     assert [(each.label, each.other) for each in differences(points)] == [
         ("baseline", "b0"),
