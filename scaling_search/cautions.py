@@ -27,10 +27,10 @@ def cautions(found: CoefficientSearch, *, native_size: int | None = None, val_im
 
     native_size: pixels of the images' shorter side as they come; val_images: how many the accuracy is measured on.
     """
-    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found)]
+    lines = [*_resolution(found, native_size), *_validation(found, val_images), *_costs(found), *_reach(found)]
     if found.analysis is None:
         return [*lines, "too few points were trained for a surface: the coefficients are the best point's, by mean"]
-    return [*lines, *_reach(found), *_surface(found.analysis)]
+    return [*lines, *_surface(found.analysis)]
 
 
 def too_coarse(networks: int) -> str | None:

@@ -106,7 +106,9 @@ def test_the_figures_of_each_class_are_kept(scalenas: Run, arch: Path, tmp_path:
     status, out, _ = scalenas("status", tmp_path / "run")
     assert (status, "balanced accuracy val" in out) == (0, True)
     expect_mistake(
-        scalenas(*command), "recipe fast, loss=class_weighted_cross_entropy,metric=balanced_accuracy, not fast"
+        scalenas(*command),
+        "recipe fast, loss=class_weighted_cross_entropy,metric=balanced_accuracy (by `scalenas train ",
+        "`), not fast: ask for the same again",
     )
 
 
