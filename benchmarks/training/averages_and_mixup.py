@@ -24,17 +24,14 @@ from torch import Tensor
 
 from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
-from experiments.run.naming import load_arch
-from experiments.run.weights.pretrained import open_pretrained
+from benchmarks.training.networks import network_arguments, open_network
 from nas.data.feed import open_feed
-from nas.data.source import open_dataset
 from nas.pool.slots import keep_memory
 from nas.training.loop import Training, predict
 from nas.training.numerics import FLOAT32, repeatable
 from nas.training.objective import ACCURACY, FROM_SCRATCH, Objective
 from nas.training.optimizer import Average
 from nas.training.proxy import ProxyEvaluator
-from nas.training.recipe import fast
 from search_spaces import ArchSpec, count_macs
 
 RESULTS = Path(__file__).parents[1] / "results" / "averages_and_mixup.csv"
@@ -77,24 +74,10 @@ class Mixed(Training):
         return loss.detach()
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data")
-    parser.add_argument("arch")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--weights")
-    parser.add_argument("--images", type=int)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3)
-
-
 def run(options: argparse.Namespace) -> None:
     keep_memory()
-    arch = load_arch(options.arch)
-    dataset = open_dataset(options.data, options.cache, max_resolution=arch.resolution, train_images=options.images)
-    evaluator = ProxyEvaluator(dataset, fast())
-    if options.weights is not None:
-        (found,) = open_pretrained([f"{options.arch}={options.weights}"], evaluator)
-        arch, evaluator = found.arch, found.evaluator
+    arch, evaluator = open_network(options)
+    dataset = evaluator.dataset
     case = (
         dataset.name.rpartition("/")[2], Path(options.arch).stem, count_macs(arch, None, dataset.num_classes),
         dataset.counts["train"], evaluator.recipe.name, options.epochs,
@@ -149,4 +132,4 @@ def table() -> None:
 
 
 if __name__ == "__main__":
-    run_or_table("training.averages_and_mixup", __doc__, arguments, run, table)
+    run_or_table("training.averages_and_mixup", __doc__, network_arguments, run, table)

@@ -18,16 +18,12 @@ from pathlib import Path
 
 from benchmarks.commands import run_or_table
 from benchmarks.rows import append_row, read_rows
+from benchmarks.training.networks import network_arguments, open_network
 from experiments.run.models import load_trained
-from experiments.run.naming import load_arch
 from experiments.run.teacher import taught_by
-from experiments.run.weights.pretrained import open_pretrained
-from nas.data.source import open_dataset
 from nas.evaluation import Fidelity, Request
 from nas.pool.slots import keep_memory
 from nas.training.adapted import folded
-from nas.training.proxy import ProxyEvaluator
-from nas.training.recipe import fast
 from search_spaces import count_macs
 
 RESULTS = Path(__file__).parents[1] / "results" / "teaching.csv"
@@ -39,25 +35,15 @@ WAYS = ((0.0, 0.0), (0.5, 4.0), (0.5, 1.0), (0.5, 2.0), (0.9, 1.0), (0.9, 4.0))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data")
-    parser.add_argument("arch")
+    network_arguments(parser)
     parser.add_argument("teacher")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--weights")
-    parser.add_argument("--images", type=int)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3)
 
 
 def run(options: argparse.Namespace) -> None:
     keep_memory()
-    arch, teacher = load_arch(options.arch), load_trained(options.teacher, plain=True)
-    most = max(arch.resolution, teacher.record.images.size)
-    dataset = open_dataset(options.data, options.cache, max_resolution=most, train_images=options.images)
-    evaluator = ProxyEvaluator(dataset, fast())
-    if options.weights is not None:
-        (found,) = open_pretrained([f"{options.arch}={options.weights}"], evaluator)
-        arch, evaluator = found.arch, found.evaluator
+    teacher = load_trained(options.teacher, plain=True)
+    arch, evaluator = open_network(options, teacher.record.images.size)
+    dataset = evaluator.dataset
     network = f"{Path(options.arch).stem} {arch.id[:8]}"
     case = (
         dataset.name.rpartition("/")[2], network, count_macs(arch, None, dataset.num_classes),

@@ -187,9 +187,9 @@ class Teacher:
 
     Knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2):
     both distributions are softened by `temperature` (above 0), and the term is multiplied by its square so that its
-    gradients stay of one size. sees: where set, `ProxyEvaluator` makes batches of which the teacher loses nothing
-    that it can see, whatever the student sees of them: `network` must then take them at any size, normalised so. Raises
-    ValueError on a number out of its range.
+    gradients stay of one size. sees: the images' size and normalisation that suit the teacher. Where it is set and its
+    student sees them differently, `ProxyEvaluator` gives it batches made of the cached images: `network` must take them
+    at any size, normalised so. Raises ValueError on a number out of its range.
     """
 
     network: nn.Module

@@ -228,15 +228,15 @@ class ProxyEvaluator:
     def _train_feed(self, request: Request, device: torch.device) -> tuple[Feed, nn.Module | None]:
         """The images of train. If a teacher sees them differently from the network: images that suit both, and what
         turns them into the network's."""
-        teacher, own = self.objective.teacher, Normalisation(self.dataset.mean, self.dataset.std)
+        own = Normalisation(self.dataset.mean, self.dataset.std)
         sight, repeated = Sight(self._resolution(request), own), request.arch.input_channels // len(own.mean)
-        if teacher is None or teacher.sees in (None, sight) or not repeated:  # such a network is refused
+        sees = None if self.objective.teacher is None else self.objective.teacher.sees
+        if sees is None or sees == sight or not repeated:  # a network of fewer channels than the images is refused
             return self._feed(request, "train", device), None
-        assert teacher.sees is not None
-        given = teacher.sees.normalisation
+        given = sees.normalisation
         # Images that were enlarged or made smaller for one of the two would be blurred for the other: both get the
         # cached ones, and make of them what they need.
-        size = sight.resolution if teacher.sees.resolution == sight.resolution else self.dataset.size
+        size = sight.resolution if sees.resolution == sight.resolution else self.dataset.size
         feed = open_feed(
             replace(self.dataset, mean=tuple(given.mean), std=tuple(given.std)), "train", device,
             share=request.fidelity.train_fraction, resolution=size,
