@@ -1,15 +1,16 @@
 """How good the networks of a space are: random members, each trained once, beside plain networks of the same cost.
 
-    python -m benchmarks.space_quality run CASE DATA --cache DIR [--members 20]      (goes on where it was stopped)
+    python -m benchmarks.space_quality run CASE DATA --cache DIR [--members 20] [--space NAME]
     python -m benchmarks.space_quality table
 
 A space that has to be searched long to find a network as good as a plain one is no help. So `run` draws members of a
 space at random, keeps those that cost 0.8 to 1.1 of the target, trains every one by the case's protocol, and `table`
 prints the distribution of their accuracies (Radosavovic et al. 2019, *On network design spaces*, compare design spaces
-so): for the default space, and for the published MnasNet space as it was fitted to small images before. The opponents
+so): for the default space, and for the published MnasNet space as it was fitted to small images before. The rows
+`former` are the default space as it was once, with basic blocks and half the images' pixels down to 16. The opponents
 are plain networks: of the sound plans of each (search_spaces.plans) the best on val in one training, then three further
 seeds of that. All accuracies are those of the last weights on test, or on val where the data have no test split. Each
-training is a row of benchmarks/results/space_quality.csv.
+training is a row of benchmarks/results/space_quality.csv; `run` goes on where it was stopped.
 
 Cases: cifar10 (4,000 images, up to 32 pixels, 1.8 M multiply-adds, 10 epochs), flowers (all images, up to 96 pixels,
 5 M, 10 epochs), imagenette (2,000 images, up to 96 pixels, 20 M, 10 epochs).
@@ -143,7 +144,7 @@ def members(space: SearchSpace, target: float, classes: int) -> Iterator[ArchSpe
 
 
 def run(options: argparse.Namespace) -> None:
-    """Opponents first, then members of all spaces in turn, so that a table of what is there is fair."""
+    """Opponents first, then members of the spaces in turn, so that a table of what is there is fair."""
     torch.set_num_threads(1)
     keep_memory()  # as in the pool's workers
     case = CASES[options.case]
@@ -157,7 +158,8 @@ def run(options: argparse.Namespace) -> None:
         best = max(plans, key=tried.__getitem__)
         for seed in range(FIRST_SEED, FIRST_SEED + SEEDS):
             bench.accuracy(name, best.words, best.arch, seed, bench.final_split)
-    drawn = {name: members(make(case, classes), case.target_macs, classes) for name, make in SPACES.items()}
+    spaces = {name: SPACES[name] for name in options.space or SPACES}
+    drawn = {name: members(make(case, classes), case.target_macs, classes) for name, make in spaces.items()}
     for i in range(options.members):
         for name, archs in drawn.items():
             bench.accuracy(name, str(i), next(archs), 0, bench.final_split)
@@ -169,7 +171,7 @@ def table() -> None:
     print("|---|---|---|---|---|---|---|---|")
     rows = read_rows(RESULTS)
     for case in dict.fromkeys(row["case"] for row in rows):
-        for name in SPACES:
+        for name in (*SPACES, "former"):
             found = [100 * float(row["accuracy"]) for row in rows if (row["case"], row["group"]) == (case, name)]
             if found:
                 quantiles = " | ".join(f"{value:.1f}" for value in np.quantile(found, [0, 0.25, 0.5, 0.75, 1]))
@@ -191,6 +193,7 @@ def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="the image folder of the case")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--members", type=int, default=20, help="random members of each space")
+    runner.add_argument("--space", choices=SPACES, action="append", help="only of this; may be given several times")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ _KIT = Kit(
         Offer("uib3", UniversalBottleneck(start=3, expand=3, skip="pool")),
         Offer("fused3", FusedMBConv(expand=3, skip="pool"), kernels=(3,)),
     ),
+    judge=SepConv(skip="pool"),
     activation="relu6",
 )
 """EfficientNet-Lite's blocks and MobileNetV4's (Qin et al. 2024): a depthwise convolution before the expansion too, and

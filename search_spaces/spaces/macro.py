@@ -13,15 +13,15 @@ from search_spaces.spaces.whole_networks import Kit, Offer, whole_networks
 _KIT = Kit(
     "macro",
     (
-        Offer("basic", Basic(skip="pool"), kernels=(3,), plain=1),
         Offer("mbconv3", MBConv(expand=3, skip="pool"), plain=2),
         Offer("mbconv6", MBConv(expand=6, skip="pool")),
-        Offer("sepconv", SepConv(skip="pool")),
+        Offer("sepconv", SepConv(skip="pool"), plain=2),
     ),
+    judge=Basic(skip="pool"),
     squeezed=32,
 )
-"""All with average-pooled shortcuts around strides, without which networks were worse (docs/spaces.md). A 5x5 kernel of
-a basic block would cost 2.8 times as much."""
+"""All with average-pooled shortcuts around strides, without which networks were worse. Basic blocks, which judge plans,
+are not offered: stages of them made networks worse on three data sets (docs/spaces.md)."""
 
 
 def macro_space(
@@ -36,16 +36,17 @@ def macro_space(
 
     First come the choices of the plan: `resolution` (where it is given as several, in pixels), `stages`, whether the
     `strides` come early, evenly or late, and the width of the `stem` {100, 200 %}. Every plan leaves a final map of 4
-    to 7 pixels, and widths double with every stride of a stage. Then come the choices of each stage: op {basic, MBConv
-    3, MBConv 6, sepconv}, layers {1, 2, 3}, kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0,
-    0.25}; and where the classifier would have fewer features than classes, the width of a `head` before it {0, 2 times
-    the plan's last}. Shortcuts around strides are average-pooled.
+    to 7 pixels, and widths double with every stride of a stage. Then come the choices of each stage: op {MBConv 3,
+    MBConv 6, sepconv}, layers {1, 2, 3}, kernel {3, 5}, filters {50 to 200 %} and, from 32 channels up, SE {0, 0.25};
+    and where the classifier would have fewer features than classes, the width of a `head` before it {0, 2 times the
+    plan's last}. Shortcuts around strides are average-pooled.
 
     These make the shape of a network; all its widths are then scaled alike, to multiples of 4 channels, so that it
     costs `target_macs` (without one: 300 M), or percentages of that with several `sizes`. A plan offers the kinds of
     blocks of which a whole network would have 8 channels or more everywhere, and of plans those in which a network of
-    single basic blocks would: stages, late strides and at last the largest resolutions are left out. Raises ValueError
-    when the target is too small even for what is left then, or so large that a stem would have more than 1024 channels.
+    single basic blocks would: stages, late strides and at last the largest resolutions are left out. Resolutions below
+    32 pixels are offered only where no other is left, or none is larger. Raises ValueError when the target is too small
+    even for what is left then, or so large that a stem would have more than 1024 channels.
     """
     return whole_networks(
         _KIT, target_macs, resolution, num_classes=num_classes, input_channels=input_channels, sizes=sizes

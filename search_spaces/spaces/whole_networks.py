@@ -42,17 +42,14 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True)
 class Kit:
-    """What the networks of a space are made of. offers: the first is that by which plans are judged; squeezed: channels
-    from which a stage may have squeeze-excite, whose own are a quarter of them (None: none may)."""
+    """What the networks of a space are made of. judge: plans are judged by the network of such blocks, one a stage;
+    squeezed: channels from which a stage may have squeeze-excite, whose own are a quarter of them (None: none may)."""
 
     name: str
     offers: tuple[Offer, ...]
+    judge: Stage
     activation: str = "silu"
     squeezed: int | None = None
-
-    @property
-    def judged(self) -> Stage:
-        return self.offers[0].of()
 
 
 def whole_networks(
@@ -114,7 +111,7 @@ def _menu(resolutions: tuple[int, ...], task: _Task) -> Menu:
     problem = ""
     for menu in menus(resolutions):
         try:
-            widths = [task.widths(plan, task.kit.judged) for plan in menu.plans()]
+            widths = [task.widths(plan, task.kit.judge) for plan in menu.plans()]
         except ValueError as error:
             problem = str(error)
             continue
@@ -143,14 +140,14 @@ def _of_stages(menu: Menu, pixels: int, task: _Task) -> OneOf:
 def _around(plan: MacroPlan, task: _Task) -> Varied:
     """All networks of a plan."""
     sound = _sound(plan, task)
-    shape = task.shape(plan, task.kit.judged)
+    shape = task.shape(plan, task.kit.judge)
     stems = tuple(replace(shape.stem, channels=_SHAPE * percent // 100) for percent in _STEMS)
     stages = tuple(
         _stage(task.kit, i, stage, {block: widths[i] for block, widths in sound.items()})
         for i, stage in enumerate(shape.stages, 1)
     )
     space = vary(shape, stem=OneOf("stem", _STEMS, stems), stages=stages)
-    if sound[task.kit.judged][-1] >= task.num_classes:
+    if task.widths(plan, task.kit.judge)[-1] >= task.num_classes:
         return space
     heads = tuple(HeadSpec(shape.stages[-1].channels * factor) for factor in _HEADS)
     return vary(space, head=OneOf("head", _HEADS, heads))
