@@ -55,7 +55,7 @@ FIELDS = (
     "case", "group", "member", "seed", "split", "accuracy", "seconds", "macs", "params", "resolution", "images",
     "epochs", "blocks",
 )  # fmt: skip
-PLAIN = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2")
+PLAIN = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "pooled_mbconv")
 SEEDS = 3
 FIRST_SEED = 1  # of the opponents; their plans are chosen at seed 0
 BAND = (0.8, 1.1)

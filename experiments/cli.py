@@ -203,7 +203,8 @@ def inspect(arch: str, resolution: int | None, num_classes: int | None, verify: 
     Names: efficientnet_b0 to b7, efficientnet_lite0 to lite4, efficientnet_v2_s, mnasnet_a1, mnasnet_b1, mobilenet_v1,
     mobilenet_v1_025, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, mobilenet_v4_conv_small, shufflenet_v1,
     squeezenet1_0, squeezenet1_1, xception, resnet18, resnet34, resnet50, resnet101, resnet152, resnet200,
-    wide_resnet50_2; for small images resnet20, resnet32, resnet44, resnet56, plain_resnet, plain_mbconv.
+    wide_resnet50_2; for small images resnet20, resnet32, resnet44, resnet56, plain_resnet, plain_mbconv,
+    pooled_mbconv.
     """
     from experiments.views.inspection import inspect_named, inspect_table, memory_table, verified_line  # noqa: PLC0415
 

@@ -44,6 +44,7 @@ _PUBLISHED = (
     (r"resnet(\d+)", lambda found: f"ResNet-{found[1]}"),
     (r"plain_resnet", lambda _: "plain ResNet"),
     (r"plain_mbconv", lambda _: "plain MBConv"),
+    (r"pooled_mbconv", lambda _: "pooled MBConv"),
     (r"\(1\.2, 1\.1, 1\.15\)", lambda _: "EfficientNet's (1.2, 1.1, 1.15)"),
 )
 """Names of known networks as the command has them, and as their papers do."""

@@ -18,6 +18,7 @@ NAMES = {
     "baseline": "**found by the search**",
     "plain_resnet": "plain residual blocks",
     "plain_mbconv": "plain inverted bottlenecks",
+    "pooled_mbconv": "plain inverted bottlenecks, pooled shortcuts",
     "resnet20": "ResNet-20",
     "efficientnet_b0": "EfficientNet-B0",
     "mnasnet_a1": "MnasNet-A1",

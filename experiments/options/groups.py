@@ -35,7 +35,9 @@ SEARCHING, GROWING, COMPARING = ("run", "discover"), ("run", "scale"), ("run", "
 PROXIED = ("run", "discover", "scale", "compare", "fidelity")
 """The commands that use the short training."""
 
-REFERENCES = ("plain_resnet", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0")
+REFERENCES = (
+    "plain_resnet", "plain_mbconv", "pooled_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0",
+)  # fmt: skip
 """What a network must beat to be worth its search."""
 
 LARGEST_BUDGET = 10**6

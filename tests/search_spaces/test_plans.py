@@ -10,7 +10,16 @@ from search_spaces import count_macs, fit_arch, reference_arch, stage_costs
 from search_spaces.fit import halvings, resolutions_up_to
 from search_spaces.plans import SOUND_WIDTH, fitting_plans
 
-NAMES = ("efficientnet_b0", "mobilenet_v2", "mnasnet_a1", "resnet18", "resnet20", "plain_resnet", "plain_mbconv")
+NAMES = (
+    "efficientnet_b0",
+    "mobilenet_v2",
+    "mnasnet_a1",
+    "resnet18",
+    "resnet20",
+    "plain_resnet",
+    "plain_mbconv",
+    "pooled_mbconv",
+)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ PUBLISHED = {
 OTHERS = [name for name in REFERENCE_NAMES if name in PUBLISHED or name == "shufflenet_v1"]
 # Their published costs are in test_weights_parity.py and test_reference_cifar.py.
 OTHERS += ["mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_v4_conv_small", "efficientnet_lite0"]
-OTHERS += ["efficientnet_v2_s", "resnet20", "plain_resnet", "plain_mbconv"]
+OTHERS += ["efficientnet_v2_s", "resnet20", "plain_resnet", "plain_mbconv", "pooled_mbconv"]
 LARGE = ("resnet101", "resnet152", "resnet200", "wide_resnet50_2", "efficientnet_v2_s")
 EACH = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in OTHERS]
 

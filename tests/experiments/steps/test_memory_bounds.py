@@ -18,20 +18,20 @@ SEARCH = ("discover", "digits", "--train-images", "64", "--resolution", "8", "--
 
 
 def test_no_network_above_a_bound_is_trained(scalenas: Run, tmp_path: Path) -> None:
-    most = {"ram": 9000, "flash": 50_000}
+    most = {"ram": 10_000, "flash": 55_000}
     status, _, err = scalenas(
-        *SEARCH, "--run", str(tmp_path / "run"), "--trials", "10", "--max-ram", "9000", "--max-flash", "50000"
+        *SEARCH, "--run", str(tmp_path / "run"), "--trials", "10", "--max-ram", "10000", "--max-flash", "55000"
     )
     assert status == 0, err
-    assert "bound: no network of more than 9,000 bytes of RAM (float32) is trained" in err
-    assert "bound: no network of more than 50,000 bytes of flash (float32) is trained" in err
+    assert "bound: no network of more than 10,000 bytes of RAM (float32) is trained" in err
+    assert "bound: no network of more than 55,000 bytes of flash (float32) is trained" in err
     trials = read_study(tmp_path / "run" / "discover.journal", "discover").get_trials()
     trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     for trial in trained:
         arch = ArchSpec.from_dict(trial.user_attrs["arch"])
         assert count_ram(arch, None, 10, "float32") <= most["ram"]
         assert count_flash(arch, 10, "float32") <= most["flash"]
-    assert len(trained) >= 7  # the sampler knows the bounds, which one network in six or so keeps
+    assert len(trained) >= 7  # the sampler knows the bounds, which one network in seven or so keeps
 
 
 def test_a_bound_that_no_network_keeps_is_told_before_the_search(scalenas: Run, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import SearchSpace, count_macs, macro_space, stage_costs
+from search_spaces import SearchSpace, count_macs, macro_space, reference_arch, stage_costs
 from search_spaces.fit import halvings
+from search_spaces.plans import fitting_plans
 from search_spaces.spaces.macro_plans import NARROWEST, PLACEMENTS, MacroPlan, menus, place_strides
 
 TARGET = 1.8e6
@@ -179,6 +180,12 @@ def test_starts_are_plain_members() -> None:
         arch = space().decode(filled(start))
         assert min(stage.channels for stage in arch.stages) >= NARROWEST
         assert {stage.skip for stage in arch.stages if stage.stride > 1} == {"pool"}
+
+
+def test_the_first_start_is_the_plain_opponent() -> None:
+    """So that what a search adds to it is seen on the frontier."""
+    opponent = fitting_plans(reference_arch("pooled_mbconv"), SIZES, TARGET, num_classes=10)[0]
+    assert opponent.arch == space().decode(filled(space().starts[0]))
 
 
 # --- Choices that make no difference ---------------------------------------------------------------------------------
