@@ -23,7 +23,8 @@ def baseline_arch(run: RunContext) -> ArchSpec:
     target.
 
     A known network's name is fitted to the data and the target, with pixels left to grow into; a file or another run is
-    taken as it is. Raises UserError where it cannot begin with the weights of --inherit.
+    taken as it is, at the resolution of `--resolution` where that is a number. Raises UserError where it cannot begin
+    with the weights of --inherit.
     """
     given, parent = run.settings.general.arch, run.problem.parent
     if not given and (found := run.folder.find(BaselineRecord)) is not None:
@@ -34,6 +35,9 @@ def baseline_arch(run: RunContext) -> ArchSpec:
         return replace(parent.arch, resolution=run.resolution)
     text = given[0] if given else "efficientnet_b0"
     arch = fitted_arch(run, text, target_of(run), (run.resolution,))
+    if run.resolutions == (run.resolution,) != (arch.resolution,) and not _is_begun(run, arch):
+        run.narrator.say(f"{text}: {run.resolution} px in place of {arch.resolution}")
+        arch = replace(arch, resolution=run.resolution)
     if parent is not None:
         with from_user(f"{text} is no part of {parent.name}"):
             parent.evaluator.network(arch, 1, torch.device("cpu"))

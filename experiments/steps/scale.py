@@ -86,6 +86,9 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
             GridPoint.of(result, search.fidelity.epochs) for search in searches.values() for result in search.results
         ),
     )
+    before = run.folder.find(CoefficientsRecord)
+    if before is not None and before.by_size and settings.growth.rule != "adaptive":
+        run.narrator.say("the family followed the best shares of each size, and no longer does: give --rule adaptive")
     _write_family(run, arch, record, lambda why: run.narrator.say(f"the family is without {why}"))
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     shown = {"data": run.problem.name, "metric": metric_words(run.problem.metric)}

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from experiments.records import FamilyRecord
+from experiments.run.folder import RunFolder
 from nas.study.store import read_study
 from search_spaces import REFERENCE_NAMES, ArchSpec, HeadSpec, StageSpec, StemSpec, count_macs, reference_arch
 from tests.helpers.command import Run, expect_mistake
@@ -223,6 +225,22 @@ def test_a_baseline_too_coarse_for_a_surface_is_told_before_anything_is_trained(
     )  # fmt: skip
     assert status == 0, err
     assert ("networks of about twice the cost can be built from this baseline" in out + err) == coarse
+
+
+@pytest.mark.parametrize(("asked", "said"), [("6", True), ("8", False), ("max:6", False), ("auto", False)])
+def test_a_given_baseline_takes_the_resolution_that_is_asked_for(
+    scalenas: Run, tmp_path: Path, asked: str, said: bool
+) -> None:
+    (tmp_path / "net.json").write_text(FINE.to_json())
+    status, _, err = scalenas(
+        "scale", "digits", "--train-images", "32", "--run", tmp_path / "r", "--arch", tmp_path / "net.json",
+        "--resolution", asked, "--evaluator", "tests.helpers.evaluators:formula_for", "--executor", "inline",
+        "--lengths", "1", "--seeds", "1", "--plot-phi", "0",
+    )  # fmt: skip
+    assert status == 0, err
+    assert ("net.json: 6 px in place of 8" in err) == said
+    members = RunFolder(tmp_path / "r").get(FamilyRecord).members
+    assert [member.arch.resolution for member in members if member.phi == 0] == [6 if said else 8]
 
 
 @pytest.mark.parametrize(
