@@ -3,7 +3,9 @@
     python -m benchmarks.samplers run --table accel_nasbench.csv.gz     (one process; goes on where it was stopped)
     python -m benchmarks.samplers tables
 
-Each run is one row of benchmarks/results/samplers.csv: problem, setting, sampler, seed, the mean seconds per
+`--samplers smac,botorch,hebo` runs those of other projects (benchmarks.peers.samplers), where they are installed.
+
+Each run is one row of benchmarks/results/samplers.csv: problem, setting, sampler, seed, the mean processor seconds per
 suggestion, and the regret (points of score) of what the search would recommend after n finished evaluations.
 """
 
@@ -20,7 +22,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.samplers import BaseSampler
 
+from benchmarks.peers.samplers import PEERS
 from benchmarks.rows import append_row, read_rows
 from benchmarks.samplers.planted import Problem, accel_nasbench, planted_large, planted_small
 from benchmarks.samplers.tables import lines
@@ -36,8 +40,8 @@ SAMPLERS = ("default", "hill_climbing", "evolution", "tpe", "nsga2", "ppo", "ran
 FIRST_SEED = 1000
 ASKS = 3
 """A search ends when it has asked this many times as often as it may evaluate, answers from memory included."""
-SLOW = {"tpe": 200, "nsga2": 200, "ppo": 200, "random": 200}
-"""Evaluations per run of those that are compared at 200 and take long or change little."""
+SLOW = {"tpe": 200, "nsga2": 200, "ppo": 200, "random": 200} | dict.fromkeys(PEERS, 100)
+"""Evaluations per run of those that are compared at so many and take long or change little."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Task:
 
 
 def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float]], float]:
-    """One search: [(n, regret)] wherever the regret changes, and the mean seconds per suggestion.
+    """One search: [(n, regret)] wherever the regret changes, and the mean processor seconds per suggestion.
 
     The search ends when nothing better is left. Workers finish in the order of random durations. A known point is
     answered from memory and counts nothing, unless the sampler asks for a repetition; what the search recommends is
@@ -118,7 +122,11 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
     """
     problem, setting = task.problem, task.setting
     grid = problem.grid
-    made = make_sampler(sampler, seed=seed, macs=problem.macs, score=task.score)
+    evaluations = min(task.setting.evaluations, SLOW.get(sampler, task.setting.evaluations))
+    if sampler in PEERS:
+        made: BaseSampler = PEERS[sampler](problem.distributions, seed, evaluations)
+    else:
+        made = make_sampler(sampler, seed=seed, macs=problem.macs, score=task.score)
     study = optuna.create_study(direction="maximize", sampler=made)
     noise = np.random.default_rng([seed, 1])
     clock = np.random.default_rng([seed, 2])
@@ -127,12 +135,11 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
     curve: list[tuple[int, float]] = []
     incumbent = Incumbent(task, setting.noisy and sampler == "default")
     finished, now, spent, asked = 0, 0.0, 0.0, 0
-    evaluations = min(setting.evaluations, SLOW.get(sampler, setting.evaluations))
     while finished < evaluations and asked < ASKS * evaluations:
         while len(running) < setting.workers:
-            start = time.perf_counter()
+            start = time.process_time()
             trial = study.ask(problem.distributions)
-            spent += time.perf_counter() - start
+            spent += time.process_time() - start
             asked += 1
             key = keys(grid.row(trial.params)[None])[0]
             frozen = study.get_trials(deepcopy=False)[trial.number]
