@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> None:
     case = CASES[options.case]
     dataset = open_dataset(options.data, Path(options.cache), train_images=case.images, max_resolution=case.resolution)
     bench, classes = Bench(options.case, case, dataset), dataset.num_classes
-    for name in PLAIN:
+    for name in options.opponents:
         plans = fitting_plans(
             reference_arch(name), resolutions_up_to(case.resolution), case.target_macs, num_classes=classes
         )
@@ -193,6 +193,7 @@ def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="the image folder of the case")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--members", type=int, default=20, help="random members of each space")
+    runner.add_argument("--opponents", choices=PLAIN, nargs="*", default=PLAIN, help="none: members alone")
     runner.add_argument("--space", choices=SPACES, action="append", help="only of this; may be given several times")
 
 
