@@ -6,11 +6,12 @@
 A space that has to be searched long to find a network as good as a plain one is no help. So `run` draws members of a
 space at random, keeps those that cost 0.8 to 1.1 of the target, trains every one by the case's protocol, and `table`
 prints the distribution of their accuracies (Radosavovic et al. 2019, *On network design spaces*, compare design spaces
-so): for the default space, and for the published MnasNet space as it was fitted to small images before. The rows
-`former` are the default space as it was once, with basic blocks and half the images' pixels down to 16. The opponents
-are plain networks: of the sound plans of each (search_spaces.plans) the best on val in one training, then three further
-seeds of that. All accuracies are those of the last weights on test, or on val where the data have no test split. Each
-training is a row of benchmarks/results/space_quality.csv; `run` goes on where it was stopped.
+so): for the default space, and for the published MnasNet space as it was fitted to small images before. The six rows
+`former` are of an earlier version of the default space, with basic blocks and with 16, 24 or 32 of CIFAR-10's pixels;
+no command makes them any more. The opponents are plain networks: of the sound plans of each (search_spaces.plans) the
+best on val in one training, then three further seeds of that. All accuracies are those of the last weights on test, or
+on val where the data have no test split. Each training is a row of benchmarks/results/space_quality.csv; `run` goes on
+where it was stopped.
 
 Cases: cifar10 (4,000 images, up to 32 pixels, 1.8 M multiply-adds, 10 epochs), flowers (all images, up to 96 pixels,
 5 M, 10 epochs), imagenette (2,000 images, up to 96 pixels, 20 M, 10 epochs).
@@ -193,7 +194,7 @@ def _arguments(runner: argparse.ArgumentParser) -> None:
     runner.add_argument("data", help="the image folder of the case")
     runner.add_argument("--cache", required=True, help="folder for decoded images")
     runner.add_argument("--members", type=int, default=20, help="random members of each space")
-    runner.add_argument("--opponents", choices=PLAIN, nargs="*", default=PLAIN, help="none: members alone")
+    runner.add_argument("--opponents", choices=PLAIN, nargs="*", default=PLAIN, help="without a name: none")
     runner.add_argument("--space", choices=SPACES, action="append", help="only of this; may be given several times")
 
 

@@ -1,1 +1,1 @@
-"""The same jobs done with what a person would use instead. What that needs is in requirements.txt here alone."""
+"""The same jobs done with what a person would use instead. requirements.txt names what that needs."""

@@ -1,7 +1,7 @@
 """Samplers of other projects as Optuna samplers, so that benchmarks.samplers runs them like ours.
 
-    pip install -r benchmarks/peers/requirements.txt
-    python -m benchmarks.samplers run --samplers smac,botorch,hebo --evaluations 100 --seeds 20
+    pip install -r benchmarks/peers/requirements.txt        (HEBO: as is said there)
+    python -m benchmarks.samplers run --samplers smac,botorch --only planted-small/clean --seeds 20
 
 Each is used as its documentation has it for a space of categories and integers, one suggestion at a time, and none is
 told what a network costs: it sees the score.
@@ -49,6 +49,8 @@ class Peer(BaseSampler, ABC):
         self.ordered = {name: isinstance(of, IntDistribution) for name, of in distributions.items()}
         self.seed = seed
 
+        self._waiting = False
+
     @abstractmethod
     def suggest(self) -> dict[str, Any]:
         """The next point, a value for each parameter."""
@@ -66,6 +68,9 @@ class Peer(BaseSampler, ABC):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
+        if self._waiting:
+            raise RuntimeError("a peer is told the value of a point before it suggests the next: one worker alone")
+        self._waiting = True
         return self.suggest()
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
@@ -80,6 +85,7 @@ class Peer(BaseSampler, ABC):
     ) -> None:
         if values is None:
             raise ValueError("peers are run where every trial has a value")
+        self._waiting = False
         self.observe(values[0])
 
 

@@ -5,7 +5,7 @@
 
 `--samplers smac,botorch,hebo` runs those of other projects (benchmarks.peers.samplers), where they are installed.
 
-Each run is one row of benchmarks/results/samplers.csv: problem, setting, sampler, seed, the mean processor seconds per
+Each run is one row of benchmarks/results/samplers.csv: problem, setting, sampler, seed, the mean seconds per
 suggestion, and the regret (points of score) of what the search would recommend after n finished evaluations.
 """
 
@@ -27,7 +27,7 @@ from optuna.samplers import BaseSampler
 from benchmarks.peers.samplers import PEERS
 from benchmarks.rows import append_row, read_rows
 from benchmarks.samplers.planted import Problem, accel_nasbench, planted_large, planted_small
-from benchmarks.samplers.tables import lines
+from benchmarks.samplers.tables import SLOW, lines
 from nas.samplers import make_sampler, recommend
 from nas.samplers.grid import Rows, keys
 from nas.samplers.model.surrogate import Surrogates
@@ -40,8 +40,6 @@ SAMPLERS = ("default", "hill_climbing", "evolution", "tpe", "nsga2", "ppo", "ran
 FIRST_SEED = 1000
 ASKS = 3
 """A search ends when it has asked this many times as often as it may evaluate, answers from memory included."""
-SLOW = {"tpe": 200, "nsga2": 200, "ppo": 200, "random": 200} | dict.fromkeys(PEERS, 100)
-"""Evaluations per run of those that are compared at so many and take long or change little."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Task:
 
 
 def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float]], float]:
-    """One search: [(n, regret)] wherever the regret changes, and the mean processor seconds per suggestion.
+    """One search: [(n, regret)] wherever the regret changes, and the mean seconds per suggestion.
 
     The search ends when nothing better is left. Workers finish in the order of random durations. A known point is
     answered from memory and counts nothing, unless the sampler asks for a repetition; what the search recommends is
@@ -137,9 +135,9 @@ def simulate(task: Task, sampler: str, seed: int) -> tuple[list[tuple[int, float
     finished, now, spent, asked = 0, 0.0, 0.0, 0
     while finished < evaluations and asked < ASKS * evaluations:
         while len(running) < setting.workers:
-            start = time.process_time()
+            start = time.perf_counter()
             trial = study.ask(problem.distributions)
-            spent += time.process_time() - start
+            spent += time.perf_counter() - start
             asked += 1
             key = keys(grid.row(trial.params)[None])[0]
             frozen = study.get_trials(deepcopy=False)[trial.number]
@@ -212,7 +210,7 @@ def run(args: argparse.Namespace) -> None:
         for sampler in args.samplers.split(","):
             for task in every:
                 name = (task.problem.name, task.setting.name, sampler, seed)
-                if name in done:
+                if name in done or (sampler in PEERS and task.setting.workers > 1):
                     continue
                 curve, seconds = simulate(task, sampler, seed)
                 text = " ".join(f"{n}:{regret:.4f}" for n, regret in curve)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.peers.samplers import PEERS
 from benchmarks.rows import read_rows
 
 Floats = NDArray[np.float64]
@@ -18,6 +19,8 @@ Curves = dict[str, Floats]
 CHECKPOINTS = (25, 50, 100, 150, 200, 300, 500)
 OPPONENTS = ("tpe", "evolution", "hill_climbing")
 AT = 200
+SLOW = {"tpe": AT, "nsga2": AT, "ppo": AT, "random": AT} | dict.fromkeys(PEERS, 100)
+"""Evaluations per run of those that are compared at so many and take long or change little."""
 _RESAMPLES = 2000
 
 
@@ -78,7 +81,7 @@ def lines(path: Path, evaluations: dict[str, int]) -> Iterator[str]:
 
 
 def _length(sampler: str, evaluations: int) -> int:
-    return evaluations if sampler in ("default", "hill_climbing", "evolution") else min(AT, evaluations)
+    return min(SLOW.get(sampler, evaluations), evaluations)
 
 
 def _cell(regrets: Floats) -> str:

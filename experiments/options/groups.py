@@ -36,7 +36,7 @@ PROXIED = ("run", "discover", "scale", "compare", "fidelity")
 """The commands that use the short training."""
 
 REFERENCES = (
-    "plain_resnet", "plain_mbconv", "pooled_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0",
+    "plain_resnet", "pooled_mbconv", "plain_mbconv", "resnet20", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0",
 )  # fmt: skip
 """What a network must beat to be worth its search."""
 

@@ -23,8 +23,8 @@ def baseline_arch(run: RunContext) -> ArchSpec:
     target.
 
     A known network's name is fitted to the data and the target, with pixels left to grow into; a file or another run is
-    taken as it is, at the resolution of `--resolution` where that is a number. Raises UserError where it cannot begin
-    with the weights of --inherit.
+    taken as it is, but for `--resolution` where that is a number and the run has not grown it without. Raises UserError
+    where it cannot begin with the weights of --inherit.
     """
     given, parent = run.settings.general.arch, run.problem.parent
     if not given and (found := run.folder.find(BaselineRecord)) is not None:
@@ -35,7 +35,7 @@ def baseline_arch(run: RunContext) -> ArchSpec:
         return replace(parent.arch, resolution=run.resolution)
     text = given[0] if given else "efficientnet_b0"
     arch = fitted_arch(run, text, target_of(run), (run.resolution,))
-    if run.resolutions == (run.resolution,) != (arch.resolution,) and not _is_begun(run, arch):
+    if run.resolutions == (run.resolution,) != (arch.resolution,) and arch.id not in _adopted(run):
         run.narrator.say(f"{text}: {run.resolution} px in place of {arch.resolution}")
         arch = replace(arch, resolution=run.resolution)
     if parent is not None:
@@ -97,13 +97,18 @@ def _fitted_by_widths(run: RunContext, text: str, target_macs: float) -> ArchSpe
 
 def _is_begun(run: RunContext, arch: ArchSpec) -> bool:
     """Whether this run has trained `arch` in full or to rank it, has it as baseline, or has begun to grow it."""
-    baseline, growth = run.folder.find(BaselineRecord), run.folder.find(CoefficientsRecord)
-    known = {None if baseline is None else baseline.id, None if growth is None else growth.baseline}
-    known |= {str(run.folder.read().identity.get("trained network", "")).partition(" ")[0]}
-    if arch.id in known | _journaled(run, "fidelity"):
+    trained = {str(run.folder.read().identity.get("trained network", "")).partition(" ")[0]}
+    if arch.id in _adopted(run) | trained | _journaled(run, "fidelity"):
         return True
     grown = _journaled(run, "scale")
     return bool(grown) and not grown.isdisjoint(point.arch_id for point in grid_points(run, arch))
+
+
+def _adopted(run: RunContext) -> set[str]:
+    """The ids of the networks that this run has as its baseline, or has grown."""
+    baseline, growth = run.folder.find(BaselineRecord), run.folder.find(CoefficientsRecord)
+    ids = (None if baseline is None else baseline.id, None if growth is None else growth.baseline)
+    return {each for each in ids if each is not None}
 
 
 def _journaled(run: RunContext, study: str) -> set[str]:

@@ -65,6 +65,9 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     arch = arch or baseline_arch(run)
     points, lengths, budget = grid_points(run, arch), _lengths(run), _budget(run)
     run.claim(NAME, {"train fraction": settings.training.train_fraction})
+    before = run.folder.find(CoefficientsRecord)
+    if before is not None and before.by_size and before.baseline == arch.id and settings.growth.rule != "adaptive":
+        run.narrator.say("the family will no longer follow the best shares of each size; with --rule adaptive it does")
     _outlook(run, arch, points, lengths, budget)
     searches = {epochs: _search(run, arch, points, epochs, budget.part(len(lengths))) for epochs in lengths}
     replace_text(run.folder.path / "grid.csv", grid_csv(list(searches.values())), durable=True)
@@ -86,9 +89,6 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
             GridPoint.of(result, search.fidelity.epochs) for search in searches.values() for result in search.results
         ),
     )
-    before = run.folder.find(CoefficientsRecord)
-    if before is not None and before.by_size and settings.growth.rule != "adaptive":
-        run.narrator.say("the family followed the best shares of each size, and no longer does: give --rule adaptive")
     _write_family(run, arch, record, lambda why: run.narrator.say(f"the family is without {why}"))
     trainings = {epochs: trainings_of(search.results) for epochs, search in searches.items()}
     shown = {"data": run.problem.name, "metric": metric_words(run.problem.metric)}

@@ -21,7 +21,7 @@ _KIT = Kit(
     squeezed=32,
 )
 """All with average-pooled shortcuts around strides, without which networks were worse. Basic blocks, which judge plans,
-are not offered: stages of them made networks worse on three data sets (docs/spaces.md)."""
+are not offered: in searches on three data sets networks with such stages were behind (docs/spaces.md)."""
 
 
 def macro_space(
@@ -44,9 +44,9 @@ def macro_space(
     These make the shape of a network; all its widths are then scaled alike, to multiples of 4 channels, so that it
     costs `target_macs` (without one: 300 M), or percentages of that with several `sizes`. A plan offers the kinds of
     blocks of which a whole network would have 8 channels or more everywhere, and of plans those in which a network of
-    single basic blocks would: stages, late strides and at last the largest resolutions are left out. Resolutions below
-    32 pixels are offered only where no other is left, or none is larger. Raises ValueError when the target is too small
-    even for what is left then, or so large that a stem would have more than 1024 channels.
+    single basic blocks would: stages, late strides and at last the largest resolutions are left out. Below 32 pixels
+    only the largest resolution is offered, and where it cannot be, those below it. Raises ValueError when the target is
+    too small even for what is left then, or so large that a stem would have more than 1024 channels.
     """
     return whole_networks(
         _KIT, target_macs, resolution, num_classes=num_classes, input_channels=input_channels, sizes=sizes

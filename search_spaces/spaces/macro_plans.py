@@ -12,10 +12,10 @@ from search_spaces.fit import halvings
 
 PLACEMENTS = ("early", "even", "late")
 NARROWEST = 8
-"""Channels that every stage of a plan's plain networks has at least."""
+"""Channels that every stage has at least in a plan's network of the blocks that judge it."""
 DETAIL = 32
-"""Pixels below which images are not made smaller by choice: at 24 or 16 of CIFAR-10's 32, networks of the same cost are
-4 to 7 points worse (docs/spaces.md)."""
+"""Pixels below which images are not made smaller by choice: at 24 or 16 of CIFAR-10's 32 pixels networks of the same
+cost were 2 to 7 points behind (docs/spaces.md)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Menu:
 
 def menus(resolutions: Sequence[int]) -> Iterator[Menu]:
     """From the richest to the one with the fewest and widest stages: stages are left out first, then late strides, then
-    the largest resolutions. Those below 32 pixels come last, unless none is larger: then the largest comes first."""
+    the largest resolutions. Resolutions below 32 pixels come last, but for one that is the largest of all."""
     sizes = tuple(sorted(resolutions))
     detailed = tuple(pixels for pixels in sizes if pixels >= DETAIL) or sizes[-1:]
     for offered in (detailed, sizes[: len(sizes) - len(detailed)]):

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.peers.samplers import Peer, values_of
+from benchmarks.peers.samplers import PEERS, Peer, values_of
 
 DISTRIBUTIONS = {"op": CategoricalDistribution(("conv", "mbconv")), "layers": IntDistribution(2, 6, step=2)}
 
@@ -41,6 +41,24 @@ def test_a_peer_suggests_whole_points_and_is_told_their_values() -> None:
         ("conv", 2), ("mbconv", 4), ("conv", 6), ("mbconv", 2),
     ]  # fmt: skip
     assert peer.ordered == {"op": False, "layers": True}
+
+
+def test_a_peer_has_one_worker() -> None:
+    study = optuna.create_study(sampler=Counting())
+    study.ask(DISTRIBUTIONS)
+    with pytest.raises(RuntimeError, match="one worker alone"):
+        study.ask(DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("name", PEERS)  # which are the names of the packages, too
+def test_real_peers_suggest_members_and_learn(name: str) -> None:
+    pytest.importorskip(name)
+    wide = {"op": CategoricalDistribution(tuple("abcd")), "layers": IntDistribution(1, 16)}
+    study = optuna.create_study(sampler=PEERS[name](wide, 0, 20), direction="maximize")
+    for _ in range(20):
+        trial = study.ask(wide)
+        study.tell(trial, trial.params["layers"] + 3 * (trial.params["op"] == "c"))
+    assert study.best_params == {"op": "c", "layers": 16}
 
 
 def test_what_peers_are_not_run_on() -> None:

@@ -38,6 +38,11 @@ def test_members_have_no_gates_one_activation_and_one_cost(space: SearchSpace) -
     assert [(start.stages[0].op, start.resolution) for start in starts] == [("sepconv", 16), ("mbconv", 16)]
 
 
+def test_it_does_not_make_images_smaller_than_32_pixels() -> None:
+    made = edge_space(4e6, (48, 36, 24), num_classes=10)
+    assert made.choices[0].values == (36, 48)
+
+
 def test_journals_stay_readable(space: SearchSpace) -> None:
     """The parameters in order, and the ids of 100 members drawn with seed 1, as earlier journals have them."""
     plan = ["resolution", "stages", "strides", "stem"]

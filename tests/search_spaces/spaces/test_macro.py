@@ -182,8 +182,8 @@ def test_starts_are_plain_members() -> None:
         assert {stage.skip for stage in arch.stages if stage.stride > 1} == {"pool"}
 
 
-def test_the_first_start_is_the_plain_opponent() -> None:
-    """So that what a search adds to it is seen on the frontier."""
+def test_at_32_pixels_the_first_start_is_a_plain_opponent() -> None:
+    """So that what a search adds to it can be seen on the frontier. At other sizes their plans differ."""
     opponent = fitting_plans(reference_arch("pooled_mbconv"), SIZES, TARGET, num_classes=10)[0]
     assert opponent.arch == space().decode(filled(space().starts[0]))
 
