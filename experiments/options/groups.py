@@ -80,7 +80,9 @@ class DataOptions:
     resolution: str = field(default="auto", metadata=Option(
         help="Input size, or max:N to search up to N.", commands=TRAINING, metavar="N|max:N|auto", unit="pixels",
         needs=(_IMAGES,),
-        told={"compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
+        told={
+            "scale": Meaning("Input size; a number is that of --arch, too."),
+            "compare": Meaning("Input size of known networks."), "train": Meaning("Input size of a known network.")}))
     train_images: int | None = field(default=None, metadata=Option(
         help="Use at most N training images.", commands=TRAINING, metavar="N", range=Range(2, 10**9), unset="all",
         needs=(_IMAGES,)))
