@@ -34,7 +34,8 @@ SEARCHING = 2
 @dataclass(frozen=True)
 class Rates:
     """What trainings take. seconds(macs, epochs): of a short one on one of the `slots`; final(macs, epochs): of one of
-    the frontier, on all images; ways: the plans of each opponent, in order, of which short trainings choose. beside:
+    the frontier, on all images; ways: the plans of each opponent, in order, of which short trainings choose; cost: what
+    opponents cost on average, in targets, since not every network meets it exactly. beside:
     other networks on the frontier for each of the baseline and its family; rivals: for each of the family alone.
     lengths: of the coefficient search in epochs, where the user has given them; plot: the plot's largest phi.
     """
@@ -43,6 +44,7 @@ class Rates:
     final: Callable[[float, int], float]
     slots: int
     ways: tuple[int, ...]
+    cost: float = 1.0
     beside: int = 0
     rivals: int = 0
     lengths: tuple[int, ...] = ()
@@ -71,15 +73,17 @@ def step_seconds(amounts: Amounts, macs: float, rates: Rates) -> dict[str, float
     lengths = rates.lengths or tuple(amounts.epochs * (i + 1) for i in range(amounts.lengths))
     points = sum(rates.seconds(_GROWN * macs, epochs) for epochs in lengths)
     others = amounts.final_seeds * (1 + rates.beside + rates.rivals)
+    shown = amounts.references + amounts.top + rates.beside
+    mean = 1 + (rates.cost - 1) * amounts.references / shown
     work = {
         "search": [(amounts.trials + amounts.confirm * amounts.confirm_seeds, short)],
         "coefficients": [(amounts.grid // len(lengths), points)],
         "frontier": [
-            (sum(ways for ways in rates.ways[: amounts.references] if ways > 1), short),
             (
-                amounts.final_seeds * (amounts.references + amounts.top + rates.beside),
-                rates.final(macs, amounts.final_epochs),
+                sum(ways for ways in rates.ways[: amounts.references] if ways > 1),
+                rates.seconds(rates.cost * macs, amounts.epochs),
             ),
+            (amounts.final_seeds * shown, rates.final(mean * macs, amounts.final_epochs)),
             *((others, rates.final(macs * 2**phi, amounts.final_epochs)) for phi in range(1, amounts.family_phi + 1)),
         ],
     }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from experiments.errors import UserError
@@ -272,7 +273,7 @@ def _rates(run: RunContext, target: float) -> Rates:
     if speed is None or images is None:
         raise UserError("--budget: no network could be timed on this machine; give numbers of trainings instead")
     share, final = run.settings.training.train_fraction, run.settings.final
-    ways = {entry.label.split(", ")[0]: len(entry.plans) for entry in opponents(run, final.references, target)}
+    known = {entry.label.split(", ")[0]: entry.plans for entry in opponents(run, final.references, target)}
 
     def seconds(macs: float, epochs: int, part: float = share) -> float:
         return training_seconds(speed, macs, Fidelity(epochs, part), images)
@@ -281,7 +282,8 @@ def _rates(run: RunContext, target: float) -> Rates:
         seconds,
         lambda macs, epochs: seconds(macs, epochs, 1.0),
         len(run.pool.slots),
-        tuple(ways.get(name, 0) for name in final.references),
+        tuple(len(known.get(name, ())) for name in final.references),
+        fmean([run.macs.of(plans[0].arch) / target for plans in known.values()] or [1.0]),
         # With a teacher a step has its forward pass besides, whatever that costs: counted as two trainings.
         beside=len(final.pretrained) + 2 * (final.teacher is not None),
         rivals=len(ALTERNATIVES) if final.rivals else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,8 @@ def test_the_seconds_of_the_steps_are_those_of_their_trainings() -> None:
     assert steps["search"] == 16 * 5.0
     assert steps["coefficients"] == 8 * 9.0  # at twice the cost
     assert steps["frontier"] == 10 * 5.0 + 2 * 3 * 9.0 + 2 * 17.0  # plans, then 2 seeds of 3 networks and of phi 1
+    dearer = step_seconds(amounts, MACS, replace(of, cost=1.5))  # both opponents cost half as much again
+    assert dearer["frontier"] == pytest.approx(10 * 7.0 + 2 * 2 * 13.0 + 2 * 9.0 + 2 * 17.0)
     twice = step_seconds(amounts, MACS, rates(2.0, 2, ways=5))
     assert all(steps[name] / 2 <= twice[name] <= steps[name] / 2 + 0.25 * 50 for name in steps)
 
