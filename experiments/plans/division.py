@@ -18,11 +18,11 @@ SIZES: tuple[tuple[float, Amounts], ...] = (
     (0.35, Amounts(2, 8, 2, 1, 10, 1, False, 2, 4, 2, 1, 1)),
     (0.5, Amounts(2, 12, 2, 2, 14, 1, False, 3, 4, 3, 1, 1)),
     (0.5, Amounts(3, 20, 2, 2, 21, 1, False, 4, 6, 3, 1, 2)),
-    (0.75, Amounts(3, 24, 2, 2, 21, 1, False, 7, 6, 3, 2, 2)),
-    (1.0, Amounts(3, 30, 3, 2, 30, 1, False, 7, 10, 3, 2, 2)),
-    (1.0, Amounts(3, 40, 3, 3, 42, 2, True, 7, 20, 3, 2, 3)),
-    (1.0, Amounts(3, 80, 3, 3, 60, 2, True, 7, 20, 3, 2, 3)),
-    (1.0, Amounts(3, 160, 3, 3, 120, 2, True, 7, 40, 5, 3, 3)),
+    (0.75, Amounts(3, 24, 2, 2, 21, 1, False, 6, 6, 3, 2, 2)),
+    (1.0, Amounts(3, 30, 3, 2, 30, 1, False, 6, 10, 3, 2, 2)),
+    (1.0, Amounts(3, 40, 3, 3, 42, 2, True, 6, 20, 3, 2, 3)),
+    (1.0, Amounts(3, 80, 3, 3, 60, 2, True, 6, 20, 3, 2, 3)),
+    (1.0, Amounts(3, 160, 3, 3, 120, 2, True, 6, 40, 5, 3, 3)),
 )
 """The sizes of a run, the least first: how much of the usual length a short training has, and the amounts; epochs and
 final_epochs are the least. The frontier's trainings have at least twice the epochs of the short ones. A rule of thumb:
