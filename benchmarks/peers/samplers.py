@@ -48,7 +48,6 @@ class Peer(BaseSampler, ABC):
         self.values: Values = {name: values_of(distribution) for name, distribution in distributions.items()}
         self.ordered = {name: isinstance(of, IntDistribution) for name, of in distributions.items()}
         self.seed = seed
-
         self._waiting = False
 
     @abstractmethod
