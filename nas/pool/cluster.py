@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from nas.evaluation import Evaluator
@@ -57,11 +58,16 @@ def cluster_card(device: str) -> str:
 
 
 def connect(address: str | None) -> None:
-    """Join the cluster, once in a process. Raises ClusterError when that fails."""
+    """Join the cluster, once in a process; without an address start one that listens on the loopback interface alone.
+
+    Raises ClusterError when that fails.
+    """
     if ray.is_initialized():
         return
     _check_address(address)
     where: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
+    if address is None:  # else Ray listens on every interface; there is no argument for it, but a switch for Windows
+        ray_constants.ENABLE_RAY_CLUSTER = False
     if not (address or "").startswith("ray://"):  # where Ray's workers look into the driver's folder first
         where["runtime_env"] = {"worker_process_setup_hook": _loader(PACKAGES)}
     try:

@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -526,6 +527,24 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(monkeypatch: pytest.Mon
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"^`address` 127\.0\.0\.1:1: Connection refused; is the head node up\?$"):
         connect("127.0.0.1:1")
+
+
+def test_a_ray_of_this_machine_alone_listens_on_the_loopback_interface_alone() -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    program = """
+import socket
+import ray
+from nas.pool.cluster import connect
+connect(None)
+host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+socket.create_connection((host, int(port)), timeout=10).close()
+try:
+    socket.create_connection(("127.0.0.2", int(port)), timeout=10)  # only who listens on all interfaces answers here
+except ConnectionRefusedError:
+    print(host)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("127.0.0.1\n", 0), done.stderr
 
 
 # --- Worker processes ----------------------------------------------------------------------------------------------
