@@ -207,8 +207,8 @@ class SearchOptions:
         form="a number, or two separated by a comma", range=Range(STEEPEST, 0),
         unset="soft: -0.07, absolute: -0.1", needs=(_SEARCHED,)))
     confirm: int = field(default=3, metadata=Option(
-        help="Best candidates to retrain with new seeds.", commands=SEARCHING, metavar="N", range=Range(0, 1000),
-        needs=(_SEARCHED, _IMAGES)))
+        help="Best candidates to retrain twice as long.", commands=SEARCHING, metavar="N",
+        range=Range(0, 1000), needs=(_SEARCHED, _IMAGES)))
     confirm_seeds: int = field(default=3, metadata=Option(
         help="Seeds for each retrained candidate.", commands=SEARCHING, metavar="N", range=SEEDS,
         needs=(_SEARCHED, _IMAGES, Without("confirm", (0,)))))

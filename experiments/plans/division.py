@@ -76,7 +76,10 @@ def step_seconds(amounts: Amounts, macs: float, rates: Rates) -> dict[str, float
     shown = amounts.references + amounts.top + rates.beside
     mean = 1 + (rates.cost - 1) * amounts.references / shown
     work = {
-        "search": [(amounts.trials + amounts.confirm * amounts.confirm_seeds, short)],
+        "search": [
+            (amounts.trials, short),
+            (amounts.confirm * amounts.confirm_seeds, rates.seconds(macs, 2 * amounts.epochs)),
+        ],
         "coefficients": [(amounts.grid // len(lengths), points)],
         "frontier": [
             (

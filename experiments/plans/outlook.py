@@ -26,7 +26,7 @@ def outlook_discover(run: RunContext, space: SearchSpace, target_macs: float, ma
     archs = sample_space(run, space, max_macs)
     images = run.pool.images or Images(0, 0, 1)
     search = Work("search", max(0, asked.trials - _begun(run)), _mean_macs(run, archs), run.proxy, images)
-    confirm = Work("confirmation", asked.confirm * asked.confirm_seeds, target_macs, run.proxy, images)
+    confirm = Work("confirmation", asked.confirm * asked.confirm_seeds, target_macs, run.confirmation, images)
     works = [search, confirm] if run.problem.noisy else [search]
     return _forecast(run, works, archs, target_macs, "--trials")
 

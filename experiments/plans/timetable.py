@@ -155,10 +155,11 @@ class Timetable:
         left = [step for step in (SEARCH, GROWTH, FRONTIER) if step not in self.record.begun[:-1]]
         say(f"time: {duration(self.left)} left of {duration(self.record.seconds)}")
         if SEARCH in left and amounts.trials:
-            search = settings.search
+            search, target = settings.search, self.record.target_macs
             say(
-                f"  search: {search.trials} trainings of {amounts.epochs} epochs, the best {search.confirm} again at "
-                f"{search.confirm_seeds} seed(s); networks of {self.record.target_macs / 1e6:.3g} M multiply-adds"
+                f"  search: {search.trials} trainings of {amounts.epochs} epochs, the best {search.confirm} again for "
+                f"{2 * amounts.epochs} at {search.confirm_seeds} seed(s); networks of {target / 1e6:.3g} M "
+                "multiply-adds"
             )
         if GROWTH in left:
             plot = ", and the scaling plot" if settings.growth.plot_phi else ", no scaling plot"

@@ -189,7 +189,7 @@ def _passed_over(guard: Guard, folder: RunFolder, trials: Trials) -> list[str]:
         # A given network has no accuracy; with fewer or more seeds the confirmation was of another baseline.
         if baseline.accuracy is None or best.facts.arch_id == baseline.id or len(again) != baseline.n:
             return []
-        return [story.passed_over(best.number, best.accuracy, again, baseline.accuracy)]
+        return [story.passed_over(best.number, best.accuracy, again, baseline)]
 
     return guard.record(folder, BaselineRecord, said) or []
 

@@ -10,6 +10,7 @@ from experiments.records.forecast import MISFIT
 from experiments.records.values import needed
 from experiments.tables.frontier import FrontierPoint
 from experiments.wording import in_units, percent
+from nas.evaluation import Fidelity
 from scaling_search import FamilyMember
 
 _ASKED = {
@@ -49,24 +50,29 @@ def found(baseline: BaselineRecord, cost: CostFacts) -> str:
     if cost.name not in ("macs", "params") and baseline.cost is not None:
         size += f", with a {cost.words or cost.name} of {baseline.cost:.3g} {cost.unit}".rstrip() + ","
     seeds = f", mean of {baseline.n} fresh seeds" if baseline.n > 1 else ""
+    after = "the short training" if baseline.fidelity is None else _epochs(baseline.fidelity)
     if baseline.int8 is not None:
         seeds += f"; quantised to int8 it reaches {percent(baseline.int8, baseline.int8_std)}"
     return (
         f"It found one of {size} that reaches {percent(baseline.accuracy, baseline.accuracy_std)} on "
-        f"{baseline.split} after the short training{seeds}."
+        f"{baseline.split} after {after}{seeds}."
     )
 
 
-def passed_over(number: int, once: float | None, again: Sequence[float], found: float) -> str:
-    """Why the best trial of the search is not the baseline. once: what it reached there; again, and `found` on average
-    the baseline: in the confirmation."""
+def passed_over(number: int, once: float | None, again: Sequence[float], baseline: BaselineRecord) -> str:
+    """Why the best trial of the search is not the baseline. once: what it reached there; again: in the confirmation."""
+    length = "" if baseline.fidelity is None else f" for {_epochs(baseline.fidelity)}"
     in_search = "" if once is None else f" ({percent(once)})"
-    reached = percent(statistics.fmean(again))
+    reached, found = percent(statistics.fmean(again)), percent(baseline.accuracy or 0.0)
     seeds = f"{len(again)} fresh seed{'s' * (len(again) > 1)}"
     return (
-        f"Trial {number} had the best score of the search{in_search}, from one seed. Trained again from {seeds} it "
-        f"reached {reached}, and the network found {percent(found)}, which has the better score then."
+        f"Trial {number} had the best score of the search{in_search}, from one seed. Trained again{length} "
+        f"from {seeds} it reached {reached}, and the network found {found}, which has the better score then."
     )
+
+
+def _epochs(how: Fidelity) -> str:
+    return f"{how.epochs} epoch{'s' * (how.epochs != 1)}"
 
 
 def given(member: FamilyMember, record: RunRecord, trainings: int | None) -> str:

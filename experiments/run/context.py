@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,12 @@ class RunContext:
         images = self.problem.facts.train_images or 0
         epochs = asked.epochs or self.folder.read().epochs or default_epochs(round(images * asked.train_fraction))
         return Fidelity(epochs, asked.train_fraction)
+
+    @property
+    def confirmation(self) -> Fidelity:
+        """Of the search's best, twice as long as there: what leads after few epochs is often not what leads after more,
+        and the search's own length is seen through already (docs/budget.md)."""
+        return replace(self.proxy, epochs=2 * self.proxy.epochs)
 
     @property
     def final(self) -> Fidelity:

@@ -27,6 +27,7 @@ from experiments.run.context import RunContext, in_int8
 from experiments.run.pricing import resolve_figure, target_cost
 from experiments.tables.trials import trials_csv
 from experiments.wording import metric_words, percent
+from nas.evaluation import Fidelity
 from nas.figures import Figure, InSpace, keeps
 from nas.figures.memory import Flash, PeakRam
 from nas.files import replace_text
@@ -179,7 +180,9 @@ def _choose(
     if run.problem.noisy:
         cost = InSpace(figure, search.space)
         best = _recommended(study, found, cost, search.score)
-    return _confirm(run, search.score, figure, _within(best, bounds, max(1, run.settings.search.confirm)))
+    most = max(1, run.settings.search.confirm)
+    best = _with_a_start(best, study, search.space, most)
+    return _confirm(run, search.score, figure, _within(best, bounds, most))
 
 
 @contextlib.contextmanager
@@ -281,6 +284,21 @@ def _within(best: Sequence[Candidate], bounds: Sequence[Bound], most: int) -> li
     return kept
 
 
+def _with_a_start(best: list[Candidate], study: Study, space: SearchSpace, most: int) -> list[Candidate]:
+    """All in their order, but where none of the first `most`, if these are several, is a start of the space, the best
+    of the starts takes the last of those places: what is found has been better than a plain network in equal trainings.
+    """
+    starts = {
+        trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if any(all(trial.params.get(name, value) == value for name, value in start.items()) for start in space.starts)
+    }
+    place = next((i for i, candidate in enumerate(best) if candidate.number in starts), 0)
+    if most < 2 or place < most:
+        return best
+    return [*best[: most - 1], best[place], *best[most - 1 : place], *best[place + 1 :]]
+
+
 def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Score) -> list[Candidate]:
     """The best first, by the model of all trials, which is not taken in by a lucky training as their own values are."""
     by_arch = {candidate.arch.id: candidate for candidate in found}
@@ -291,12 +309,12 @@ def _recommended(study: Study, found: list[Candidate], cost: InSpace, score: Sco
 
 
 def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate]) -> BaselineRecord:
-    """Train the best few at fresh seeds: the values that they were picked for flatter them."""
-    settings = run.settings
+    """Train the best few longer, at fresh seeds: the values that they were picked for flatter them."""
+    settings, fidelity = run.settings, run.confirmation
     if settings.search.confirm == 0 or not run.problem.noisy:
-        return _baseline(run, score, figure, best[0].arch, [best[0].accuracy])
+        return _baseline(run, score, figure, best[0].arch, [best[0].accuracy], fidelity=run.proxy)
     seeds = [settings.general.seed + 1 + i for i in range(settings.search.confirm_seeds)]
-    requests = [run.request(candidate.arch, run.proxy, seed, looked_at=True) for seed in seeds for candidate in best]
+    requests = [run.request(candidate.arch, fidelity, seed, looked_at=True) for seed in seeds for candidate in best]
     numbers = {candidate.arch.id: candidate.number for candidate in best}
     outcomes = run.train("confirm", requests, lambda request: {"trial": numbers[request.arch.id]}, "confirm")
     confirmed = []
@@ -304,13 +322,14 @@ def _confirm(run: RunContext, score: Score, figure: Figure, best: list[Candidate
         found = [outcomes[request.key] for request in requests if request.arch.id == candidate.arch.id]
         accuracies = [outcome.value for outcome in found if outcome.value is not None]
         if accuracies:
-            baseline = _baseline(run, score, figure, candidate.arch, accuracies, int8=in_int8(found))
+            int8 = in_int8(found)
+            baseline = _baseline(run, score, figure, candidate.arch, accuracies, fidelity=fidelity, int8=int8)
             confirmed.append(baseline)
             reached = percent(statistics.fmean(accuracies), _spread(accuracies))
             after = "" if baseline.int8 is None else f", {percent(baseline.int8, baseline.int8_std)} in int8"
             run.narrator.say(
                 f"confirmed: trial {candidate.number}, {100 * candidate.accuracy:.1f} % in the search, "
-                f"{reached} at {len(accuracies)} fresh seed(s){after}"
+                f"{reached} after {fidelity.epochs} epochs at {len(accuracies)} fresh seed(s){after}"
             )
     if not confirmed:
         raise RunFailedError("none of the best candidates could be trained again; confirm.journal tells why")
@@ -324,6 +343,7 @@ def _baseline(
     arch: ArchSpec,
     accuracies: list[float],
     *,
+    fidelity: Fidelity,
     int8: Sequence[float] = (),
 ) -> BaselineRecord:
     macs, params = run.macs.of(arch), run.params.of(arch)
@@ -334,7 +354,7 @@ def _baseline(
         accuracy=accuracy,
         accuracy_std=_spread(accuracies),
         n=len(accuracies),
-        fidelity=run.proxy,
+        fidelity=fidelity,
         macs=macs,
         params=params,
         score=score(accuracy, cost),

@@ -297,6 +297,18 @@ def formula_for(_: Dataset) -> Formula:
     return Formula()
 
 
+class Irregular:
+    """The more the blocks of a network differ, the better: plain ones are behind."""
+
+    def evaluate(self, request: Request, device: str, report: Report) -> Outcome:
+        kinds = {(stage.op, stage.kernel, stage.layers) for stage in request.arch.stages}
+        return Outcome((len(kinds) + formula(request)) / 10)
+
+
+def irregular_for(_: Dataset) -> Irregular:
+    return Irregular()
+
+
 def noted_formula_for(dataset: Dataset) -> Formula:
     """For `--evaluator`: slow enough to be killed, noted in trainings.log of the run folder that holds the cache."""
     return Formula(delay=0.05, log=str(dataset.images_path.parents[2] / "trainings.log"))

@@ -85,7 +85,7 @@ def test_the_seconds_of_the_steps_are_those_of_their_trainings() -> None:
     amounts = replace(amounts_of(0, 8, {}), trials=10, confirm=2, confirm_seeds=3, grid=8, family_phi=1)
     assert amounts.epochs == 2
     steps = step_seconds(amounts, MACS, of)
-    assert steps["search"] == 16 * 5.0
+    assert steps["search"] == 10 * 5.0 + 2 * 3 * 9.0  # the confirmation is twice as long
     assert steps["coefficients"] == 8 * 9.0  # at twice the cost
     assert steps["frontier"] == 10 * 5.0 + 2 * 3 * 9.0 + 2 * 17.0  # plans, then 2 seeds of 3 networks and of phi 1
     dearer = step_seconds(amounts, MACS, replace(of, cost=1.5))  # both opponents cost half as much again

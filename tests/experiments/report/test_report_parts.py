@@ -77,8 +77,9 @@ def test_why_the_best_trial_is_not_the_baseline(tmp_path: Path) -> None:
     assert first.user_attrs["arch_id"] != baseline["id"]
     assert (
         f"Trial {first.number} had the best score of the search ({100 * first.user_attrs['accuracy']:.1f} %), from one "
-        f"seed. Trained again from {len(again)} fresh seeds it reached {100 * statistics.fmean(again):.1f} %, and the "
-        f"network found {100 * baseline['accuracy']:.1f} %, which has the better score then."
+        f"seed. Trained again for 2 epochs from {len(again)} fresh seeds it reached "
+        f"{100 * statistics.fmean(again):.1f} %, and the network found {100 * baseline['accuracy']:.1f} %, which has "
+        "the better score then."
     ) in story_of(folder)
     # Where the best trial is the baseline there is nothing to explain.
     (folder / "baseline.json").write_text(json.dumps(baseline | {"id": first.user_attrs["arch_id"]}))
