@@ -30,7 +30,7 @@ from nas.pool.slots import Slot
 from nas.search import TrialEvent, evaluate_all, unanswered
 from nas.study.passwords import shown_address
 from nas.study.shared import DatabaseLostError
-from nas.study.store import JournalError, open_study, run_lock
+from nas.study.store import JournalError, open_study, read_study, run_lock
 from nas.training.checkpoint import trial_checkpoints
 from search_spaces import ArchSpec
 
@@ -88,11 +88,14 @@ class RunContext:
         epochs = asked.epochs or self.folder.read().epochs or default_epochs(round(images * asked.train_fraction))
         return Fidelity(epochs, asked.train_fraction)
 
-    @property
+    @cached_property
     def confirmation(self) -> Fidelity:
-        """Of the search's best, twice as long as there: what leads after few epochs is often not what leads after more,
-        and the search's own length is seen through already (docs/budget.md)."""
-        return replace(self.proxy, epochs=2 * self.proxy.epochs)
+        """Of the search's best, twice as long as there: what leads after few epochs is often not what leads after more
+        (docs/budget.md). A folder keeps to what it began with, which in earlier versions was the search's length."""
+        path = self.folder.journal("confirm")
+        begun = read_study(path, "confirm").get_trials(deepcopy=False) if path.exists() else ()
+        lengths = [trial.user_attrs["fidelity"]["epochs"] for trial in begun if "fidelity" in trial.user_attrs]
+        return replace(self.proxy, epochs=lengths[0] if lengths else 2 * self.proxy.epochs)
 
     @property
     def final(self) -> Fidelity:

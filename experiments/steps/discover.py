@@ -181,7 +181,8 @@ def _choose(
         cost = InSpace(figure, search.space)
         best = _recommended(study, found, cost, search.score)
     most = max(1, run.settings.search.confirm)
-    best = _with_a_start(best, study, search.space, most)
+    if run.confirmation != run.proxy:  # else the folder is of an earlier version, which confirmed the best alone
+        best = _with_a_start(best, study, search.space, most)
     return _confirm(run, search.score, figure, _within(best, bounds, most))
 
 
