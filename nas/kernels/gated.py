@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nas.kernels.library import call
 from nas.kernels.norm import Norm, NormActivation
 from nas.kernels.pointwise import PointwiseConv2d, as_matrix, as_rows, like_images
+from nas.kernels.products import product, product_over_rows
 from search_spaces.network import Gate, GlobalPool
 
 CHUNK_BYTES = 1 << 20
@@ -130,13 +131,13 @@ class _Gated(torch.autograd.Function):
                 ctx.graph = find_factors(ctx.pooled)
             factors = ctx.graph.detach().reshape(n, channels)
         result = like_images(x, len(weight))
-        matrix, chunk = as_matrix(weight).t(), _chunk(x)
+        matrix, chunk = as_matrix(weight), _chunk(x)
         room = like_images(x[:chunk], channels)
         parts = zip(*(torch.split(tensor, chunk) for tensor in (x, factors, result)), strict=True)
         for images, factor, out in parts:
             y = room[: len(images)]
             call("gate_forward", _part(shape, images), images, scale, offset, factor, y)
-            torch.mm(as_rows(y), matrix, out=as_rows(out))
+            as_rows(out).copy_(product(as_rows(y), matrix))
         ctx.save_for_backward(x, weight, mean, deviation, scale, offset, factors, *parameters)
         ctx.shape = shape
         ctx.mark_non_differentiable(mean, variance)
@@ -148,17 +149,17 @@ class _Gated(torch.autograd.Function):
         x, weight, mean, deviation, scale, offset, factors, *parameters = ctx.saved_tensors
         shape, chunk, matrix = ctx.shape, _chunk(x), as_matrix(weight)
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        for_y, for_weight = torch.empty_like(x), torch.zeros_like(matrix)
+        for_y, for_weight = list[Tensor](), torch.zeros_like(matrix)
         sums = torch.empty(len(x), _SUMS, shape.channels, dtype=x.dtype)
         room = like_images(x[:chunk], shape.channels)
-        parts = zip(*(torch.split(tensor, chunk) for tensor in (x, gradient, factors, for_y, sums)), strict=True)
-        for images, part, factor, for_part, sums_part in parts:
-            y = room[: len(images)]
-            torch.mm(as_rows(part), matrix, out=as_rows(for_part))
+        parts = zip(*(torch.split(tensor, chunk) for tensor in (x, gradient, factors, sums)), strict=True)
+        for images, part, factor, sums_part in parts:
+            y, for_part = room[: len(images)], product(as_rows(part), matrix.t())
+            for_y.append(for_part)
             call(
                 "gate_gradients", _part(shape, images), images, for_part, scale, offset, mean, factor, y, sums_part
             )  # fmt: skip
-            for_weight.addmm_(as_rows(part).t(), as_rows(y))
+            for_weight += product_over_rows(as_rows(part), as_rows(y))
         for_factors, first, second, plain_first, plain_second = sums.double().unbind(1)
         for_parameters: list[Tensor] = []
         constants = torch.zeros_like(factors)
@@ -174,7 +175,10 @@ class _Gated(torch.autograd.Function):
         by_x = (-scale * slope).to(x.dtype)
         shift = (-scale * (first / count - mean * slope)).to(x.dtype)
         for_x = torch.empty_like(x)
-        call("gate_backward", shape, x, for_y, scale, offset, factors, constants, by_x, shift, for_x)
+        parts = zip(for_y, *(torch.split(tensor, chunk) for tensor in (x, factors, constants, for_x)), strict=True)
+        for for_part, images, factor, constant, out in parts:
+            part_shape = _part(shape, images)
+            call("gate_backward", part_shape, images, for_part, scale, offset, factor, constant, by_x, shift, out)
         for_gamma, for_beta = (second / deviation).to(x.dtype), first.to(x.dtype)
         return for_x, for_gamma, for_beta, for_weight.reshape(weight.shape), None, None, None, *for_parameters
 
