@@ -158,7 +158,7 @@ class Timetable:
             search, target = settings.search, self.record.target_macs
             say(
                 f"  search: {search.trials} trainings of {amounts.epochs} epochs, the best {search.confirm} again for "
-                f"{2 * amounts.epochs} at {search.confirm_seeds} seed(s); networks of {target / 1e6:.3g} M "
+                f"{self.run.confirmation.epochs} at {search.confirm_seeds} seed(s); networks of {target / 1e6:.3g} M "
                 "multiply-adds"
             )
         if GROWTH in left:

@@ -287,7 +287,7 @@ def _within(best: Sequence[Candidate], bounds: Sequence[Bound], most: int) -> li
 
 def _with_a_start(best: list[Candidate], study: Study, space: SearchSpace, most: int) -> list[Candidate]:
     """All in their order, but where none of the first `most`, if these are several, is a start of the space, the best
-    of the starts takes the last of those places: what is found has been better than a plain network in equal trainings.
+    of the starts takes the last of those places: what is found is then no worse than that in equal trainings.
     """
     starts = {
         trial.number

@@ -137,7 +137,7 @@ class _Gated(torch.autograd.Function):
         for images, factor, out in parts:
             y = room[: len(images)]
             call("gate_forward", _part(shape, images), images, scale, offset, factor, y)
-            as_rows(out).copy_(product(as_rows(y), matrix))
+            product(as_rows(y), matrix, as_rows(out))
         ctx.save_for_backward(x, weight, mean, deviation, scale, offset, factors, *parameters)
         ctx.shape = shape
         ctx.mark_non_differentiable(mean, variance)
@@ -148,13 +148,14 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, deviation, scale, offset, factors, *parameters = ctx.saved_tensors
         shape, chunk, matrix = ctx.shape, _chunk(x), as_matrix(weight)
+        turned = matrix.t().contiguous()
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         for_y, for_weight = list[Tensor](), torch.zeros_like(matrix)
         sums = torch.empty(len(x), _SUMS, shape.channels, dtype=x.dtype)
         room = like_images(x[:chunk], shape.channels)
         parts = zip(*(torch.split(tensor, chunk) for tensor in (x, gradient, factors, sums)), strict=True)
         for images, part, factor, sums_part in parts:
-            y, for_part = room[: len(images)], product(as_rows(part), matrix.t())
+            y, for_part = room[: len(images)], product(as_rows(part), turned)
             for_y.append(for_part)
             call(
                 "gate_gradients", _part(shape, images), images, for_part, scale, offset, mean, factor, y, sums_part

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from nas.evaluation import Evaluator
@@ -27,6 +26,7 @@ from nas.pool.worker import release, serve
 
 PACKAGES = ("search_spaces", "nas", "scaling_search", "experiments")
 _PATIENCE = 10.0  # seconds for the head node to answer
+_LOOPBACK = ("127.", "[::1]", "localhost")
 
 
 class ClusterError(ValueError):
@@ -65,15 +65,27 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     _check_address(address)
-    where: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
-    if address is None:  # else Ray listens on every interface; there is no argument for it, but a switch for Windows
-        ray_constants.ENABLE_RAY_CLUSTER = False
+    where: dict[str, Any] = {"address": address}
+    if address is None:
+        where = {"address": "local", "include_dashboard": False}  # "local": whatever the environment names
+        _stay_on_loopback()
     if not (address or "").startswith("ray://"):  # where Ray's workers look into the driver's folder first
         where["runtime_env"] = {"worker_process_setup_hook": _loader(PACKAGES)}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(f"`address` {address or 'local'}: {one_line(error)}") from None
+    if address is None and not ray.get_runtime_context().gcs_address.startswith(_LOOPBACK):
+        ray.shutdown()
+        raise ClusterError("this version of Ray listens on all interfaces: start a cluster and give its address")
+
+
+def _stay_on_loopback() -> None:
+    """Have a Ray that is started here listen on the loopback interface alone. Ray has no argument for this; this
+    switch, made for Windows and macOS, does it."""
+    from ray._private import ray_constants  # noqa: PLC0415  private: only where it is needed
+
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _loader(packages: Sequence[str]) -> Callable[[], None]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from nas.kernels import products
+from nas.kernels.fast_path import accelerate
 from nas.kernels.products import onednn_is_faster, product, product_over_rows
 
 sizes = st.integers(1, 40)
@@ -55,6 +59,32 @@ def test_onednn_makes_products_where_mkl_has_no_avx512(
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(products, "_vendor", lambda: vendor)
-    onednn_is_faster.cache_clear()
-    assert onednn_is_faster() is (faster and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
-    onednn_is_faster.cache_clear()
+    found = onednn_is_faster.__wrapped__()
+    assert found is (faster and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+
+
+def test_products_into_a_given_matrix() -> None:
+    rows, weights, result = torch.randn(32, 5), torch.randn(3, 5), torch.empty(32, 3)
+    assert product(rows, weights, result) is result
+    torch.testing.assert_close(result, rows @ weights.t(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [3, 40])
+def test_gradients_of_networks_are_pytorch_s_with_either_library(chunk: int) -> None:
+    torch.manual_seed(chunk)
+    plain = nn.Sequential(
+        nn.BatchNorm2d(20), nn.SiLU(), nn.Conv2d(20, 24, 1, bias=False), nn.BatchNorm2d(24), nn.Conv2d(24, 8, 1)
+    )
+    ours = accelerate(copy.deepcopy(plain))
+    images = torch.randn(chunk, 20, 6, 8).contiguous(memory_format=torch.channels_last)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for network in (plain, ours):
+            (network(images) * torch.linspace(-1, 1, 8).view(1, 8, 1, 1)).square().sum().backward()
+    finally:
+        torch.set_num_threads(threads)
+    for found, wanted in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert found.grad is not None
+        assert wanted.grad is not None
+        torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-3, atol=1e-3 * float(wanted.grad.abs().max()))
