@@ -54,8 +54,11 @@ class _Pointwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(images, weight)
-        result = product(as_rows(images), as_matrix(weight))
-        return as_images(result if bias is None else result.add_(bias), images)
+        result = like_images(images, len(weight))  # no view of a matrix: what follows may change it in place
+        product(as_rows(images), as_matrix(weight), as_rows(result))
+        if bias is not None:
+            as_rows(result).add_(bias)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable

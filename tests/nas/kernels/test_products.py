@@ -73,7 +73,14 @@ def test_products_into_a_given_matrix() -> None:
 def test_gradients_of_networks_are_pytorch_s_with_either_library(chunk: int) -> None:
     torch.manual_seed(chunk)
     plain = nn.Sequential(
-        nn.BatchNorm2d(20), nn.SiLU(), nn.Conv2d(20, 24, 1, bias=False), nn.BatchNorm2d(24), nn.Conv2d(24, 8, 1)
+        nn.BatchNorm2d(20),
+        nn.SiLU(),
+        nn.Conv2d(20, 24, 1, bias=False),
+        nn.BatchNorm2d(24),
+        nn.Conv2d(24, 8, 1),
+        nn.SiLU(inplace=True),
+        nn.Conv2d(8, 8, 1, bias=False),
+        nn.ReLU(inplace=True),
     )
     ours = accelerate(copy.deepcopy(plain))
     images = torch.randn(chunk, 20, 6, 8).contiguous(memory_format=torch.channels_last)
