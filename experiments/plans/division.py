@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.records.division import Amounts
+from experiments.run.context import CONFIRMED
 
 LONGEST_FINAL = 100  # epochs
 MOST_SEEDS = 6  # of a network on the frontier
@@ -78,7 +79,7 @@ def step_seconds(amounts: Amounts, macs: float, rates: Rates) -> dict[str, float
     work = {
         "search": [
             (amounts.trials, short),
-            (amounts.confirm * amounts.confirm_seeds, rates.seconds(macs, 2 * amounts.epochs)),
+            (amounts.confirm * amounts.confirm_seeds, rates.seconds(macs, CONFIRMED * amounts.epochs)),
         ],
         "coefficients": [(amounts.grid // len(lengths), points)],
         "frontier": [

@@ -37,6 +37,9 @@ from search_spaces import ArchSpec
 FINAL_EPOCHS = 20
 """The least of the frontier's trainings, where neither the user nor the folder says."""
 
+CONFIRMED = 2
+"""Times the search's epochs, of the trainings that confirm its best."""
+
 
 def usual_final_epochs(short: int | None) -> int:
     """Of the frontier's trainings, where nobody says: twice those of the short training, but at least FINAL_EPOCHS."""
@@ -90,12 +93,12 @@ class RunContext:
 
     @cached_property
     def confirmation(self) -> Fidelity:
-        """Of the search's best, twice as long as there: what leads after few epochs is often not what leads after more
+        """Of the search's best, longer than there: what leads after few epochs need not lead after more
         (docs/budget.md). A folder keeps to what it began with, which in earlier versions was the search's length."""
         path = self.folder.journal("confirm")
         begun = read_study(path, "confirm").get_trials(deepcopy=False) if path.exists() else ()
         lengths = [trial.user_attrs["fidelity"]["epochs"] for trial in begun if "fidelity" in trial.user_attrs]
-        return replace(self.proxy, epochs=lengths[0] if lengths else 2 * self.proxy.epochs)
+        return replace(self.proxy, epochs=lengths[0] if lengths else CONFIRMED * self.proxy.epochs)
 
     @property
     def final(self) -> Fidelity:

@@ -16,7 +16,7 @@ _IMAGES = 16
 def onednn_is_faster() -> bool:
     """Whether products go to oneDNN: where there is AVX-512 and the processor is not Intel's.
 
-    PyTorch has products made by MKL, which uses AVX-512 on Intel's alone; on a Zen 5 oneDNN is twice as fast.
+    PyTorch has products made by MKL, which uses AVX-512 on Intel's alone.
     """
     return (
         hasattr(torch.ops.mkldnn, "_linear_pointwise")

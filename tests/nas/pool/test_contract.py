@@ -529,7 +529,7 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(monkeypatch: pytest.Mon
         connect("127.0.0.1:1")
 
 
-def test_a_ray_of_this_machine_alone_listens_on_the_loopback_interface_alone() -> None:
+def test_a_ray_of_this_machine_alone_listens_on_loopback_alone_whatever_the_environment_names() -> None:
     pytest.importorskip("ray", reason="ray is not installed")
     program = """
 import socket
@@ -543,7 +543,10 @@ try:
 except ConnectionRefusedError:
     print(host)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"RAY_ADDRESS": "127.0.0.1:1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert (done.stdout, done.returncode) == ("127.0.0.1\n", 0), done.stderr
 
 
