@@ -14,7 +14,7 @@ from search_spaces.checks import ArchError, integer, known_fields, number, odd, 
 from search_spaces.json_text import parse_json
 from search_spaces.layers import ACTIVATIONS, Act, Norm
 from search_spaces.ops import GateSpec, Stage, read_stage
-from search_spaces.ops.base.stage import Style, settled
+from search_spaces.ops.base.stage import Style, bare, settled
 from search_spaces.padding import padded_same
 
 STEM_KINDS = ("conv", "squeezenet", "xception")
@@ -119,7 +119,7 @@ class ArchSpec:
         """
         arch = canonical(self)
         identity = _said(arch) | {"stem": _said(arch.stem), "head": _said(arch.head)}
-        identity["stages"] = [_ALWAYS | _said(stage) for stage in arch.stages]
+        identity["stages"] = [_said_of_stage(stage, inputs) for stage, inputs in arch.fed_stages()]
         for name in ("dropout", "drop_path", "phi"):
             del identity[name]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -181,6 +181,13 @@ def _said(spec: Any) -> dict[str, Any]:
         if value not in _IMPLIED.get(field.name, ()):
             said[field.name] = dataclasses.asdict(value) if isinstance(value, GateSpec) else value
     return said
+
+
+def _said_of_stage(stage: Stage, inputs: int) -> dict[str, Any]:
+    said = _said(stage)
+    if said.get("skip") == "identity" and bare(stage, inputs):
+        said["skip"] = "none"  # as it was called when ids were first given
+    return _ALWAYS | said
 
 
 def _read_fields(kind: type, data: Any, where: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
 from search_spaces.ops.base.parts import squeeze_excite, with_shortcut
 from search_spaces.ops.base.public import resnet_names
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Basic(Stage):
     tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, SKIP)
 
     def canonical(self, inputs: int) -> Basic:
-        return altered(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+        return altered(self, skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         body = (

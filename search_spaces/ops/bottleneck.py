@@ -9,7 +9,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import GATE, INNER, SE, SKIP, GateSpec, Token
 from search_spaces.ops.base.parts import share_of, squeeze_excite, with_shortcut
 from search_spaces.ops.base.public import resnet_names
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Bottleneck(Stage):
     tokens: ClassVar[tuple[Token, ...]] = (SE, GATE, INNER, SKIP)
 
     def canonical(self, inputs: int) -> Bottleneck:
-        return altered(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+        return altered(self, skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = share_of(self.channels, self.inner)

@@ -27,11 +27,14 @@ class Fire(Stage):
         integer(f"{where}channels", self.channels, 2)
 
     def canonical(self, inputs: int) -> Fire:
-        # The pool comes before the shortcut begins, so that the shortcut never sees a stride.
-        skip = applicable_skip(self, strided=False, changing=inputs != self.channels)
+        skip = applicable_skip(self, inputs)
         if skip == "project":  # the only norm there is
             return altered(self, skip=skip)
         return altered(self, skip=skip, norm_eps=None, norm_momentum=None)
+
+    def shortcut_spans(self, inputs: int) -> tuple[bool, bool]:
+        # The pool comes before the shortcut begins.
+        return False, inputs != self.channels
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         half = self.channels // 2

@@ -10,7 +10,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import GATE, SE, SKIP, GateSpec, Token
 from search_spaces.ops.base.parts import expanded_width, squeeze_excite, whole, with_shortcut
 from search_spaces.ops.base.public import has_residual, refuse_changing_skip, refuse_odd_widths, timm_block
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,7 @@ class FusedMBConv(Stage):
     family: ClassVar[str] = "mbconv"
 
     def canonical(self, inputs: int) -> FusedMBConv:
-        skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
-        return altered(self, expand=whole(self.expand), skip=skip)
+        return altered(self, expand=whole(self.expand), skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = self.channels if self.expand == 1 else expanded_width(inputs, self.expand)

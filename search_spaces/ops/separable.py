@@ -8,7 +8,7 @@ from typing import ClassVar
 from search_spaces.layers import Layer, Seq
 from search_spaces.ops.base.fields import SKIP, Token
 from search_spaces.ops.base.parts import separable_conv, with_shortcut
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Separable(Stage):
     tokens: ClassVar[tuple[Token, ...]] = (SKIP,)
 
     def canonical(self, inputs: int) -> Separable:
-        return altered(self, skip=applicable_skip(self, self.stride != 1, changes(self, inputs)))
+        return altered(self, skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         body = Seq(separable_conv(inputs, self.channels, self.kernel, style, stride))

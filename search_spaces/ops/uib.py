@@ -11,7 +11,7 @@ from search_spaces.layers import Conv, Layer, Seq
 from search_spaces.ops.base.fields import CHECKS, SKIP, Token, numbered
 from search_spaces.ops.base.parts import expanded_width, whole, with_shortcut
 from search_spaces.ops.base.public import refuse_changing_skip, refuse_odd_widths, timm_block
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 def _odd_or_none(where: str, value: Any) -> None:
@@ -44,8 +44,7 @@ class UniversalBottleneck(Stage):
             raise ArchError(f"{where}stride: must be 1 without a depthwise convolution, not {shown(self.stride)}")
 
     def canonical(self, inputs: int) -> UniversalBottleneck:
-        skip = applicable_skip(self, self.stride != 1, changes(self, inputs))
-        return altered(self, expand=whole(self.expand), skip=skip)
+        return altered(self, expand=whole(self.expand), skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         inner = expanded_width(inputs, self.expand)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from search_spaces.layers import Layer, Pooling, Seq
 from search_spaces.ops.base.fields import INNER, SKIP, Token
 from search_spaces.ops.base.parts import separable_conv, share_of, with_shortcut
-from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip, changes
+from search_spaces.ops.base.stage import Stage, Style, altered, applicable_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,8 @@ class XceptionBlock(Stage):
     tokens: ClassVar[tuple[Token, ...]] = (INNER, SKIP)
 
     def canonical(self, inputs: int) -> XceptionBlock:
-        changing = changes(self, inputs)
-        return altered(
-            self,
-            inner=self.inner if changing else 0.25,
-            skip=applicable_skip(self, self.stride != 1, changing),
-        )
+        changing = any(self.shortcut_spans(inputs))
+        return altered(self, inner=self.inner if changing else 0.25, skip=applicable_skip(self, inputs))
 
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         changing = stride > 1 or inputs != self.channels

@@ -4,7 +4,9 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +14,10 @@ from scaling_search import Coefficients, coefficient_grid, family, scale_arch, s
 from scaling_search.coefficients import DWR, Shares
 from scaling_search.grid import share_lattice
 from scaling_search.matching import Baseline, CannotShrinkError, nearest_network
-from search_spaces import ArchSpec, count_macs, count_params, fit_arch, reference_arch
+from search_spaces import ArchSpec, SearchSpace, count_macs, count_params, fit_arch, mnasnet_space, reference_arch
+from search_spaces.network import Residual, build_network
 from search_spaces.rounding import apportion
+from search_spaces.spaces.macro import macro_space
 
 B0 = reference_arch("efficientnet_b0")
 PAPER = Coefficients(depth=1.2, width=1.1, resolution=1.15)
@@ -245,3 +249,33 @@ def test_a_width_that_cannot_grow_in_small_steps_is_not_replaced_by_other_dimens
     wider = nearest_network(baseline, Shares(0, 1, 0), 2)
     assert baseline.shares_of(wider).width > 0.9
     assert count_macs(wider, num_classes=6) == pytest.approx(2 * count_macs(narrow, num_classes=6), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "space", [macro_space(2e6, (32,), num_classes=10), mnasnet_space(2e6, 32)], ids=["macro", "mnasnet"]
+)
+def test_blocks_that_growth_adds_have_shortcuts(space: SearchSpace) -> None:
+    """Also in a stage whose only block has none, for it changes the shape: without, deep networks hardly train.
+
+    Where a stage of several blocks has no shortcuts, or one that keeps the shape, that was a choice.
+    """
+    found = 0
+    for row in space.sample(np.random.default_rng(0), 40):
+        arch = space.decode(space.params(row))
+        deeper = scale_arch(arch, Coefficients(3, 1, 1))
+        added = [after.layers - before.layers for before, after in zip(arch.stages, deeper.stages, strict=True)]
+        chosen = [
+            stage.skip == "none" and (stage.layers > 1 or (stage.stride == 1 and stage.channels == inputs))
+            for stage, inputs in arch.fed_stages()
+        ]
+        assert _shortcuts(deeper) - _shortcuts(arch) == sum(
+            n for n, plain in zip(added, chosen, strict=True) if not plain
+        )
+        found += _shortcuts(arch) < sum(stage.layers for stage in arch.stages)
+    assert found > 3
+
+
+def _shortcuts(arch: ArchSpec) -> int:
+    with torch.device("meta"):
+        network = build_network(arch, 10)
+    return sum(isinstance(module, Residual) for module in network.modules())

@@ -101,6 +101,10 @@ class Stage:
         """The same blocks, fed with `inputs` channels, with every choice that cannot apply set to one value."""
         return self
 
+    def shortcut_spans(self, inputs: int) -> tuple[bool, bool]:
+        """Whether the shortcut of the first block, which gets `inputs` channels, spans a stride, and other channels."""
+        return self.stride != 1, inputs != self.channels
+
     def block(self, inputs: int, stride: int, style: Style) -> Layer:
         """The layers of one block that gets `inputs` channels. The first has the stage's stride, the others 1."""
         raise NotImplementedError
@@ -161,23 +165,22 @@ def altered(stage: Kind, **fields: Any) -> Kind:
     return replace(stage, **fields)
 
 
-def changes(stage: Stage, inputs: int) -> bool:
-    """Whether the first block's output has another shape than its input of `inputs` channels."""
-    return inputs != stage.channels or stage.stride != 1
-
-
-def applicable_skip(stage: Stage, strided: bool, changing: bool) -> str:
-    """The stage's shortcut in its simplest form.
-
-    strided: the first block's shortcut spans the stride. changing: it spans a change of shape.
-    """
+def applicable_skip(stage: Stage, inputs: int) -> str:
+    """The shortcut of a stage that gets `inputs` channels, in its simplest form."""
     skip = stage.skip
+    strides, channels = stage.shortcut_spans(inputs)
     # A pooled shortcut differs from the identity only where it spans a stride.
-    if skip == "pool" and not strided:
-        skip = "identity"
-    if skip in ("project", "pad") and not changing:
-        skip = "identity"
-    # The identity of a stage whose only block changes the shape is none at all.
-    if skip == "identity" and stage.layers == 1 and changing:
-        skip = "none"
+    if skip == "pool" and not strides:
+        return "identity"
+    if skip in ("project", "pad") and not (strides or channels):
+        return "identity"
+    # A stage whose only block changes the shape has no shortcut by either word. It is "identity", so that the blocks
+    # that growth adds, which change nothing, have theirs.
+    if skip == "none" and bare(stage, inputs):
+        return "identity"
     return skip
+
+
+def bare(stage: Stage, inputs: int) -> bool:
+    """Whether the stage's only block, which gets `inputs` channels, changes the shape, so that no identity fits."""
+    return stage.layers == 1 and any(stage.shortcut_spans(inputs))
