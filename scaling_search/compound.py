@@ -12,7 +12,7 @@ from search_spaces import ArchSpec, Stage, count_macs
 from search_spaces.arch import LEAST_PHI
 from search_spaces.rounding import round_channels, round_layers
 
-RULES = ("nominal", "matched")
+RULES = ("thrifty", "matched", "nominal")
 DROPOUT_OF_B7 = 0.5
 PHI_OF_B7 = 7
 
@@ -31,13 +31,13 @@ def scale_arch(
     where convolutions are grouped), layers times depth^phi rounded up in every stage, resolution times resolution^phi
     rounded. Its realised cost may be far from nominal_cost^phi. rule "matched" takes only the shares from the
     coefficients and builds the nearest network whose counted cost, with `num_classes` outputs, is 2^phi times the
-    baseline's.
+    baseline's. rule "thrifty" is the same without resolutions at which maps that are rounded up waste much of the cost.
 
     Dropout rises linearly towards 0.5 at phi = 7, as from B0 to B7; below 0 it stays the baseline's.
 
     Raises ValueError for an unknown rule or a network that was grown already (rounding twice would drift): scale its
     baseline instead. Raises CannotShrinkError, a ValueError, for a phi below 0 to which the network does not shrink: by
-    "nominal" because all of it is rounded up again, by "matched" because a dimension is at its least.
+    "nominal" because all of it is rounded up again, by the others because a dimension is at its least.
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
@@ -45,20 +45,20 @@ def scale_arch(
         raise ValueError(f"phi must be a number of at least {LEAST_PHI}, not {phi:g}")
     if phi == 0:
         return _ungrown(arch)
-    if rule == "matched":
-        return grow_matched(Baseline(arch, num_classes), coefficients.shares, phi)
+    if rule != "nominal":
+        return grow_matched(Baseline(arch, num_classes), coefficients.shares, phi, thrifty=rule == "thrifty")
     grown = _nominal(_ungrown(arch), coefficients, phi)
     if phi < 0 and count_macs(grown, num_classes=num_classes) >= count_macs(arch, num_classes=num_classes):
         raise CannotShrinkError(f"phi = {phi:g}: the network does not shrink, for all of it is rounded up again")
     return _labelled(grown, arch, phi)
 
 
-def grow_matched(baseline: Baseline, shares: Shares, phi: float = 1.0) -> ArchSpec:
-    """The baseline grown to 2^phi times its counted cost, divided in `shares`: rule "matched" of `scale_arch`. Raises
-    CannotShrinkError as that does."""
+def grow_matched(baseline: Baseline, shares: Shares, phi: float = 1.0, *, thrifty: bool) -> ArchSpec:
+    """The baseline grown to 2^phi times its counted cost, divided in `shares`: rule "matched" of `scale_arch`, or
+    "thrifty". Raises CannotShrinkError as that does."""
     arch = _ungrown(baseline.arch)
     try:
-        return _labelled(nearest_network(baseline, shares, 2.0**phi), arch, phi)
+        return _labelled(nearest_network(baseline, shares, 2.0**phi, thrifty=thrifty), arch, phi)
     except CannotShrinkError as error:
         raise CannotShrinkError(f"phi = {phi:g}: {error}") from None
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from scaling_search.coefficients import Coefficients, Shares
-from scaling_search.compound import grow_matched, scale_arch
+from scaling_search.compound import RULES, grow_matched, scale_arch
 from scaling_search.matching import Baseline
 from search_spaces import ArchSpec, count_params
 
-LAYOUTS = ("matched", "nominal")
+LAYOUTS = RULES
 FIFTHS = 5
 
 
@@ -80,7 +80,7 @@ def share_lattice(parts: int = FIFTHS) -> tuple[Shares, ...]:
 
 def scaling_points(
     arch: ArchSpec,
-    layout: str = "matched",
+    layout: str = "thrifty",
     *,
     step: float = 0.05,
     tolerance: float = 0.1,
@@ -90,9 +90,10 @@ def scaling_points(
 ) -> tuple[ScalingPoint, ...]:
     """The networks to train, each once, grown from the baseline `arch` to about twice its cost.
 
-    layout "matched": the lattice of 21 shares, each the nearest network that can be built at twice the baseline's
-    counted cost; step, tolerance and bounds play no part. layout "nominal": `coefficient_grid` with the paper's
-    rounding. Raises ValueError for an unknown layout, an empty grid or a baseline that was grown already.
+    layout "thrifty" or "matched": the lattice of 21 shares, each the nearest network that can be built at twice the
+    baseline's counted cost, by that rule of `scale_arch`; step, tolerance and bounds play no part. layout "nominal":
+    `coefficient_grid` with the paper's rounding. Raises ValueError for an unknown layout, an empty grid or a baseline
+    that was grown already.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, not {layout!r}")
@@ -103,7 +104,7 @@ def scaling_points(
         for grown, c in asked:
             settings.setdefault(grown.id, []).append(c)
         return tuple(_point(baseline, grown, settings[grown.id]) for grown in _distinct(grown for grown, _ in asked))
-    networks = (grow_matched(baseline, shares) for shares in share_lattice())
+    networks = (grow_matched(baseline, shares, thrifty=layout == "thrifty") for shares in share_lattice())
     return tuple(_point(baseline, grown) for grown in _distinct(networks))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from scaling_search.coefficients import Shares
 from scaling_search.surface.triangle import Floats
 from search_spaces import ArchSpec, count_macs
+from search_spaces.fit import strides_of
 from search_spaces.rounding import apportion, round_channels, suitable_divisor
 
 COUNTED = 40
@@ -32,6 +33,9 @@ ASTRAY = 0.3
 DEAR = 10.0
 """What a part of the cost beyond the tolerance counts, in distances, against shares that are astray."""
 LEAST_PIXELS, _ENDLESS = 8, 1 << 62
+WASTEFUL = 0.2
+"""Resolutions that waste more of the cost, in doublings, are left out: trained, such networks were little better, or
+worse, than with two pixels less, at 70 to 75 % of the cost (benchmarks/scaling/resolutions.py)."""
 MISSED = 0.2
 """By such a share of the wanted cost a network that shrinks may miss it; beyond that it counts as not shrinkable."""
 
@@ -59,6 +63,17 @@ class Baseline:
         """How often the baseline's cost doubles up to that of a grown network."""
         return math.log2(self.count(grown) / self.macs)
 
+    def wasted(self, pixels: int) -> float:
+        """What the baseline costs at this resolution beyond its worth in pixels, in doublings.
+
+        Maps are rounded up where a stride does not divide them. The worth is the cost at the next resolution that all
+        strides divide, in proportion to the pixels.
+        """
+        stride = math.prod(strides_of(self.arch)) * self.arch.stem.pool
+        divided = -(-pixels // stride) * stride
+        cost, whole = (self.count(replace(self.arch, resolution=side)) for side in (pixels, divided))
+        return math.log2(cost / whole * (divided / pixels) ** 2)
+
     def shares_of(self, grown: ArchSpec) -> Shares:
         """How the growth to `grown` (same stages) was divided: each dimension's own log cost ratio, sum 1.
 
@@ -76,22 +91,24 @@ class Baseline:
         return Shares(*(value / total for value in logs))
 
 
-def nearest_network(baseline: Baseline, shares: Shares, cost: float, *, tolerance: float = 0.03) -> ArchSpec:
+def nearest_network(
+    baseline: Baseline, shares: Shares, cost: float, *, tolerance: float = 0.03, thrifty: bool
+) -> ArchSpec:
     """The network grown from the baseline that is nearest to `cost` times its MACs, divided in `shares`.
 
     No dimension is below the baseline's, or above it where `cost` is below 1. Layers are added in total and apportioned
     over the stages by largest remainder; channels are multiples of a divisor that suits the width; the resolution is
-    even. A network whose realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless
-    its shares are astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for
-    it. Raises
-    CannotShrinkError where none below the baseline's cost is near enough in both.
+    even and, if `thrifty`, not WASTEFUL, unless it is the baseline's own. A network whose realised cost is within
+    `tolerance` (a ratio) is preferred to a nearer one that is not, unless its shares are astray: a width of two
+    channels grows to four or not at all, and no depth or resolution stands in for it. Raises CannotShrinkError where
+    none below the baseline's cost is near enough in both.
     """
     ladder = _ladder(baseline, cost < 1)
     wanted, log_cost = np.array(shares), abs(math.log2(cost))
     # Grown together, dimensions cost more or less than the product of what each costs alone.
     interaction = 0.0
     for _ in range(ROUNDS):
-        options = _around(ladder, wanted * (log_cost - interaction))
+        options = _around(ladder, wanted * (log_cost - interaction), thrifty)
         alone = _product([[ladder.alone(k, step) for step in steps] for k, steps in enumerate(options)])
         order = np.argsort(_distance(alone, alone.sum(axis=1) + interaction, wanted, log_cost), kind="stable")
         ranked = [_Steps(*steps) for steps in _product(options)[order[:MOST_COUNTED]].astype(int).tolist()]
@@ -174,6 +191,7 @@ class _Ladder:
             lambda steps: self._sign * baseline.doublings(self.build(steps))
         )
         self.channels: Callable[[int], tuple[int, ...]] = cache(self._channels_at)
+        self.wasted: Callable[[int], float] = cache(lambda step: baseline.wasted(self._pixels(step)) if step else 0.0)
         self.ends = self._ends() if shrinks else (_ENDLESS, _ENDLESS, _ENDLESS)
 
     def _ends(self) -> tuple[int, int, int]:
@@ -187,9 +205,6 @@ class _Ladder:
     def build(self, steps: _Steps) -> ArchSpec:
         stem, *stages, head, pooled = self.channels(steps.width)
         layers = apportion(self._layers, sum(self._layers) + self._sign * steps.layers)
-        pixels = self.arch.resolution
-        if steps.resolution:
-            pixels = pixels // 2 * 2 + self._sign * 2 * steps.resolution
         return replace(
             self.arch,
             stem=replace(self.arch.stem, channels=stem),
@@ -198,8 +213,12 @@ class _Ladder:
                 for stage, wide, deep in zip(self.arch.stages, stages, layers, strict=True)
             ),
             head=replace(self.arch.head, channels=head, pooled=pooled),
-            resolution=pixels,
+            resolution=self._pixels(steps.resolution),
         )
+
+    def _pixels(self, step: int) -> int:
+        own = self.arch.resolution
+        return own // 2 * 2 + self._sign * 2 * step if step else own
 
     def alone(self, dimension: int, step: int) -> float:
         """Doublings of cost when this dimension alone is grown so far (or halvings: see `_Ladder`)."""
@@ -248,17 +267,19 @@ def _ladder(baseline: Baseline, shrinks: bool) -> _Ladder:
     return _Ladder(baseline, shrinks)
 
 
-def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:
+def _around(ladder: _Ladder, doublings: Floats, thrifty: bool) -> list[list[int]]:
     """For each dimension the steps that grow it by about `doublings`, one of each buildable kind.
 
     Cost is a staircase in the resolution (maps are rounded up at every stride), hence the wide range of pixels; and in
-    the width of narrow networks.
+    the width of narrow networks. thrifty: without wasteful resolutions, where there are others.
     """
     layers, width, resolution = (ladder.step_at(k, float(value)) for k, value in enumerate(doublings))
     ends = ladder.ends
     deep = {min(max(0, layers + step), ends[0]) for step in range(-3, 4)}
     wide = {min(max(0, width + step), ends[1]) for step in (*range(-96, 97), *range(-384, 385, 48))}
     pixels = {min(max(0, resolution + step), ends[2]) for step in range(-8, 9)}
+    if thrifty:
+        pixels = {step for step in pixels if ladder.wasted(step) <= WASTEFUL} or pixels
     different = {ladder.channels(step): step for step in sorted(wide, reverse=True)}
     return [sorted(deep), sorted(different.values()), sorted(pixels)]
 

@@ -49,7 +49,7 @@ def plan_curves(
     given a line for each network that the baseline cannot be shrunk to."""
     growth, first = run.settings.growth, run.settings.general.seed
     phis = plot_phis(growth.plot_phi, growth.plot_from)
-    lines = scaling_lines(arch, coefficients, phis, growth.points, num_classes=run.num_classes, tell=tell)
+    lines = scaling_lines(arch, coefficients, phis, run.points, num_classes=run.num_classes, tell=tell)
     drawn = run.folder.path / CURVES
     if drawn.exists() and "dWr" not in read_curves(drawn):  # the finished plot of an earlier version stays as it is
         del lines["dWr"]

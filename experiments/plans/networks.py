@@ -48,9 +48,7 @@ def grid_points(run: RunContext, arch: ArchSpec) -> Sequence[ScalingPoint]:
     """The points of the coefficient search from the baseline `arch`, as the settings lay them out."""
     asked = run.settings.growth
     with from_user():
-        return scaling_points(
-            arch, asked.points, step=asked.step, tolerance=asked.tolerance, num_classes=run.num_classes
-        )
+        return scaling_points(arch, run.points, step=asked.step, tolerance=asked.tolerance, num_classes=run.num_classes)
 
 
 def target_of(run: RunContext) -> float:

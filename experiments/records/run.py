@@ -136,6 +136,15 @@ class RunRecord(Record):
         return next((epochs for epochs in asked if epochs is not None), None)
 
     @property
+    def growth(self) -> str:
+        """The rule of scale_arch by which networks grow at equal cost: "thrifty", or "matched" where an earlier version
+        began to grow some."""
+        rule = self.identity.get("growth")
+        if isinstance(rule, str):
+            return rule
+        return "matched" if {"scale", "compare"} & set(self.steps) else "thrifty"
+
+    @property
     def final_epochs(self) -> int | None:
         """Of the folder's frontier; None where it has none."""
         epochs = self.identity.get("final epochs")

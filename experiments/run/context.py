@@ -101,6 +101,17 @@ class RunContext:
         return replace(self.proxy, epochs=lengths[0] if lengths else CONFIRMED * self.proxy.epochs)
 
     @property
+    def matched(self) -> str:
+        """The rule of scale_arch by which networks of equal cost grow: that which the folder began with."""
+        return self.folder.read().growth
+
+    @property
+    def points(self) -> str:
+        """The rule by which the points of the coefficient search and the family grow."""
+        asked = self.settings.growth.points
+        return self.matched if asked == "matched" else asked
+
+    @property
     def final(self) -> Fidelity:
         """The longer training that everything on the frontier gets: as long as asked for, else as the folder's."""
         asked = self.settings.final.final_epochs

@@ -64,7 +64,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     settings = run.settings
     arch = arch or baseline_arch(run)
     points, lengths, budget = grid_points(run, arch), _lengths(run), _budget(run)
-    run.claim(NAME, {"train fraction": settings.training.train_fraction})
+    run.claim(NAME, {"train fraction": settings.training.train_fraction, "growth": run.matched})
     before = run.folder.find(CoefficientsRecord)
     if before is not None and before.by_size and before.baseline == arch.id and settings.growth.rule != "adaptive":
         run.narrator.say("the family will no longer follow the best shares of each size; with --rule adaptive it does")
@@ -78,7 +78,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     warnings = [with_flags(caution) for caution in told]
     record = CoefficientsRecord(
         finding=Finding.of(found),
-        points=settings.growth.points,
+        points=run.points,
         baseline=arch.id,
         recipe=run.problem.recipe,
         epochs=found.fidelity.epochs,
@@ -204,7 +204,7 @@ def _write_family(
     run: RunContext, arch: ArchSpec, record: CoefficientsRecord, tell: Callable[[str], None] = untold
 ) -> None:
     """The coefficients, and the family that grows by them. tell: is given a line for each member that is left out."""
-    members = family(arch, record.at, rule=run.settings.growth.points, num_classes=run.num_classes, tell=tell)
+    members = family(arch, record.at, rule=run.points, num_classes=run.num_classes, tell=tell)
     run.folder.write(FamilyRecord(members))
     run.folder.write(record)
 

@@ -12,9 +12,21 @@ from hypothesis import strategies as st
 
 from scaling_search import Coefficients, coefficient_grid, family, scale_arch, scaling_points
 from scaling_search.coefficients import DWR, Shares
+from scaling_search.compound import RULES
 from scaling_search.grid import share_lattice
-from scaling_search.matching import Baseline, CannotShrinkError, nearest_network
-from search_spaces import ArchSpec, SearchSpace, count_macs, count_params, fit_arch, mnasnet_space, reference_arch
+from scaling_search.matching import WASTEFUL, Baseline, CannotShrinkError, nearest_network
+from search_spaces import (
+    ArchSpec,
+    HeadSpec,
+    SearchSpace,
+    StemSpec,
+    count_macs,
+    count_params,
+    fit_arch,
+    mnasnet_space,
+    parse_blocks,
+    reference_arch,
+)
 from search_spaces.network import Residual, build_network
 from search_spaces.rounding import apportion
 from search_spaces.spaces.macro import macro_space
@@ -79,7 +91,7 @@ def test_every_depth_up_to_a_quarter_more_is_the_same_network(alpha: float) -> N
     assert sum(stage.layers for stage in scale_arch(B0, Coefficients(alpha, 1, 1)).stages) == 23
 
 
-@pytest.mark.parametrize("rule", ["nominal", "matched"])
+@pytest.mark.parametrize("rule", RULES)
 def test_phi_zero_is_the_baseline_and_growing_twice_is_refused(rule: str) -> None:
     assert scale_arch(B0, PAPER, 0, rule) == B0
     half = scale_arch(B0, PAPER, 0.5, rule)
@@ -92,7 +104,7 @@ def test_phi_zero_is_the_baseline_and_growing_twice_is_refused(rule: str) -> Non
 def test_bad_arguments_of_scaling() -> None:
     with pytest.raises(ValueError, match="phi must be a number of at least -100"):
         scale_arch(B0, PAPER, -101)
-    with pytest.raises(ValueError, match="rule must be one of nominal, matched"):
+    with pytest.raises(ValueError, match="rule must be one of thrifty, matched, nominal"):
         scale_arch(B0, PAPER, 1, "other")
 
 
@@ -127,9 +139,9 @@ def test_a_large_network_shrinks_in_any_shares_to_any_cost_down_to_a_quarter(sha
     assume(shares.depth < 1 or not 0.33 < cost < 0.35)
     if shares.depth == 1 and cost < 0.34:
         with pytest.raises(CannotShrinkError, match="too few steps"):
-            nearest_network(Baseline(B0), shares, cost)
+            nearest_network(Baseline(B0), shares, cost, thrifty=True)
         return
-    shrunk = nearest_network(Baseline(B0), shares, cost)
+    shrunk = nearest_network(Baseline(B0), shares, cost, thrifty=True)
     assert count_macs(shrunk) / count_macs(B0) == pytest.approx(cost, rel=0.04)
     realised = Baseline(shrunk).shares_of(B0)
     assert math.dist(realised, shares) < 0.3
@@ -207,7 +219,7 @@ def test_matched_points_cost_twice_the_baseline(baseline: ArchSpec) -> None:
 
 
 def test_an_unknown_layout_is_refused() -> None:
-    with pytest.raises(ValueError, match="`layout` must be one of matched, nominal"):
+    with pytest.raises(ValueError, match="`layout` must be one of thrifty, matched, nominal"):
         scaling_points(B0, "other")
 
 
@@ -238,7 +250,7 @@ def test_each_gets_a_layer_and_the_first_of_equals_one_more(layers: list[int], t
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(share_lattice(4)), st.floats(1.5, 6))
 def test_nearest_network_meets_any_cost(shares: Shares, cost: float) -> None:
-    grown = nearest_network(Baseline(B0), shares, cost)
+    grown = nearest_network(Baseline(B0), shares, cost, thrifty=True)
     assert count_macs(grown) / count_macs(B0) == pytest.approx(cost, rel=0.03)
 
 
@@ -246,7 +258,7 @@ def test_a_width_that_cannot_grow_in_small_steps_is_not_replaced_by_other_dimens
     narrow = fit_arch(B0, 32, 1e6, num_classes=6)
     assert min(stage.channels for stage in narrow.stages) == 2
     baseline = Baseline(narrow, 6)
-    wider = nearest_network(baseline, Shares(0, 1, 0), 2)
+    wider = nearest_network(baseline, Shares(0, 1, 0), 2, thrifty=True)
     assert baseline.shares_of(wider).width > 0.9
     assert count_macs(wider, num_classes=6) == pytest.approx(2 * count_macs(narrow, num_classes=6), rel=0.15)
 
@@ -273,6 +285,35 @@ def test_blocks_that_growth_adds_have_shortcuts(space: SearchSpace) -> None:
         )
         found += _shortcuts(arch) < sum(stage.layers for stage in arch.stages)
     assert found > 3
+
+
+def test_waste_is_the_cost_of_what_is_rounded_up() -> None:
+    """By hand: two strides, so that maps of 9 pixels and more cost as those of 12 do, in their last stage alone."""
+    arch = ArchSpec(parse_blocks("r1_k3_s22_e1_i4_o4_conv"), StemSpec(4), HeadSpec(0), resolution=12)
+    stem, stage = 3 * 4 * 9, 4 * 4 * 9  # a position of each
+
+    def by_hand(pixels: int) -> float:
+        halves, quarters = -(-pixels // 2), -(-pixels // 4)
+        return stem * halves**2 + stage * quarters**2 + 4 * 10
+
+    baseline = Baseline(arch, 10)
+    assert baseline.count(replace(arch, resolution=9)) == by_hand(9)
+    assert baseline.wasted(12) == 0
+    assert baseline.wasted(9) == pytest.approx(math.log2(by_hand(9) / (by_hand(12) * (9 / 12) ** 2)))
+    assert baseline.wasted(16) == 0
+
+
+@given(st.sampled_from([20, 24, 30, 32]), st.sampled_from([0.5, 2, 4]), st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_thrifty_growth_leaves_wasteful_resolutions_out(pixels: int, cost: float, first: float, second: float) -> None:
+    arch = replace(fit_arch(B0, 32, 6.3e6, num_classes=10), resolution=pixels)
+    baseline = Baseline(arch, 10)
+    shares = Shares(first, (1 - first) * second, (1 - first) * (1 - second))
+    try:
+        grown = nearest_network(baseline, shares, cost, thrifty=True)
+    except CannotShrinkError:
+        return
+    assert grown.resolution == pixels or baseline.wasted(grown.resolution) <= WASTEFUL
 
 
 def _shortcuts(arch: ArchSpec) -> int:
