@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     arch = load_arch(options.arch)
     dataset = open_dataset(options.data, options.cache, train_images=options.images)
     evaluator = ProxyEvaluator(dataset, fast())
-    points = scaling_points(arch, num_classes=dataset.num_classes)
+    points = scaling_points(arch, "matched", num_classes=dataset.num_classes)
     case = (dataset.name.rpartition("/")[2], Path(options.arch).stem, dataset.counts["train"], options.epochs)
     done = {(*(row[name] for name in FIELDS[:5]), row["seed"]) for row in read_rows(RESULTS)}
     for seed in range(options.seeds):

@@ -103,7 +103,10 @@ class Layout:
 
 def layouts() -> list[Layout]:
     b0 = reference_arch("efficientnet_b0")
-    grids = (scaling_points(b0), scaling_points(fit_arch(b0, 22, 6.3e6, num_classes=10), num_classes=10))
+    grids = (
+        scaling_points(b0, "matched"),
+        scaling_points(fit_arch(b0, 22, 6.3e6, num_classes=10), "matched", num_classes=10),
+    )
     return [Layout(np.array([p.shares for p in grid]), np.array([p.cost for p in grid])) for grid in grids]
 
 
