@@ -123,6 +123,17 @@ def test_what_older_files_lack_has_a_default() -> None:
     assert RunRecord.from_json({}) == RunRecord()
 
 
+def test_a_folder_grows_by_the_rule_that_it_began_with() -> None:
+    def growth(identity: dict[str, str], *steps: str) -> str:
+        facts = {step: {"command": "c", "started": "1", "settings": {}} for step in steps}
+        return RunRecord.from_json({"identity": identity, "steps": facts}).growth
+
+    assert growth({}) == growth({}, "discover") == growth({"growth": "thrifty"}, "scale") == "thrifty"
+    assert (
+        growth({}, "discover", "scale") == growth({}, "compare") == growth({"growth": "matched"}, "scale") == "matched"
+    )
+
+
 # --- What is damaged -------------------------------------------------------------------------------------------------
 
 
