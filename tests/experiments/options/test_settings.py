@@ -194,7 +194,8 @@ def test_the_recipes_of_a_training_are_those_there_are() -> None:
 
 
 def test_layouts_backends_metrics_and_crops_are_those_there_are() -> None:
-    assert OPTIONS["points"].facts["known"] == LAYOUTS
+    # What is called matched is thrifty in folders that this version begins.
+    assert OPTIONS["points"].facts["known"] == tuple(layout for layout in LAYOUTS if layout != "thrifty")
     assert OPTIONS["latency_backend"].facts["known"] == BACKENDS
     assert OPTIONS["metric"].facts["known"] == tuple(METRICS)
     assert OPTIONS["crop"].facts["known"] == CROPS
