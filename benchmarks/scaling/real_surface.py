@@ -9,7 +9,8 @@ the seeds; the first ones are for the search, by whole passes or as a search spe
 judgement: the analysis of those alone, at every point, says which shares are best and what the shares found give up.
 The judgement is noisy, too: its own error (how far two halves of its seeds are apart, at half as many seeds each) is
 printed beside the others, and pulls their ratio towards 1. All seeds are measured on the same val images, so that what
-is peculiar to those counts as true.
+is peculiar to those counts as true. Before that it says how far the networks' means are from the nearest quadratic
+surface, with and without a slope for what each network wastes (Baseline.wasted).
 """
 
 from __future__ import annotations
@@ -32,10 +33,24 @@ from nas.training.proxy import ProxyEvaluator
 from nas.training.recipe import fast
 from scaling_search import scaling_points
 from scaling_search.design import seeds_of
+from scaling_search.matching import Baseline
 from scaling_search.surface.triangle import Floats, to_plane
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_surface.csv"
-FIELDS = ("data", "network", "images", "epochs", "point", "depth", "width", "resolution", "cost", "seed", "accuracy")
+FIELDS = (
+    "data",
+    "network",
+    "images",
+    "epochs",
+    "point",
+    "depth",
+    "width",
+    "resolution",
+    "cost",
+    "wasted",
+    "seed",
+    "accuracy",
+)
 HELD = 6
 """Seeds that judge."""
 MOST_SEEDS = seeds_of(max(BUDGETS), 21)
@@ -58,6 +73,7 @@ def run(options: argparse.Namespace) -> None:
     dataset = open_dataset(options.data, options.cache, train_images=options.images)
     evaluator = ProxyEvaluator(dataset, fast())
     points = scaling_points(arch, "matched", num_classes=dataset.num_classes)
+    baseline = Baseline(arch, dataset.num_classes)
     case = (dataset.name.rpartition("/")[2], Path(options.arch).stem, dataset.counts["train"], options.epochs)
     done = {(*(row[name] for name in FIELDS[:5]), row["seed"]) for row in read_rows(RESULTS)}
     for seed in range(options.seeds):
@@ -68,7 +84,8 @@ def run(options: argparse.Namespace) -> None:
             outcome = evaluator.evaluate(request, "cpu", lambda _, __: True)
             value = "" if outcome.value is None else f"{outcome.value:.5f}"
             shares = (f"{share:.5f}" for share in point.shares)
-            append_row(RESULTS, FIELDS, (*case, number, *shares, f"{point.cost:.5f}", seed, value))
+            counted = (f"{point.cost:.5f}", f"{baseline.wasted(point.arch.resolution):.3f}")
+            append_row(RESULTS, FIELDS, (*case, number, *shares, *counted, seed, value))
             print(*case, number, seed, value, flush=True)
 
 
@@ -83,6 +100,7 @@ def table() -> None:
         if full.shape[1] < MOST_SEEDS + HELD:
             print(f"  too few seeds: {MOST_SEEDS + HELD} are needed")
             continue
+        print(f"  {_explained(rows, full)}")
         apart = [_apart(layout, full, draw) for draw in range(DRAWS)]
         print(f"  the judgement's own error: {float(np.mean(apart)) ** 0.5:.3f}")
         for budget in BUDGETS:
@@ -108,6 +126,31 @@ def _grid(rows: list[dict[str, str]]) -> tuple[Layout, Floats]:
     shares = np.array([[float(first[i][name]) for name in ("depth", "width", "resolution")] for i in points])
     costs = np.array([float(first[i]["cost"]) for i in points])
     return Layout(shares, costs), full[:, ~np.isnan(full).any(axis=0)]
+
+
+def _explained(rows: list[dict[str, str]], full: Floats) -> str:
+    """How much of the networks' means a quadratic surface over the shares explains, and what they waste."""
+    means = 100 * full.mean(axis=1)
+    wasted = np.array([float(row["wasted"]) for row in rows if row["seed"] == rows[0]["seed"]])
+    width, resolution = (
+        np.array([float(r[name]) for r in rows if r["seed"] == rows[0]["seed"]]) for name in ("width", "resolution")
+    )
+    one = np.ones(len(means))
+    surface = (one, width, resolution, width**2, resolution**2, width * resolution)
+
+    def left(*columns: Floats) -> tuple[float, float]:
+        design = np.column_stack(columns)
+        slopes = np.linalg.lstsq(design, means, rcond=None)[0]
+        return float(np.sqrt(((means - design @ slopes) ** 2).sum() / (len(means) - len(columns)))), float(slopes[-1])
+
+    error = 100 * full.std(axis=1, ddof=1).mean() / full.shape[1] ** 0.5
+    alone, with_surface = left(one, wasted), left(*surface, wasted)
+    return (
+        f"standard deviation of the means {left(one)[0]:.2f} points, about a quadratic surface "
+        f"{left(*surface)[0]:.2f}, about that and a slope for waste {with_surface[0]:.2f} ({with_surface[1]:.1f} "
+        f"points a doubling), about the slope alone {alone[0]:.2f} ({alone[1]:.1f}); "
+        f"a mean's standard error {error:.2f}"
+    )
 
 
 def _apart(layout: Layout, full: Floats, draw: int) -> float:
