@@ -45,9 +45,10 @@ cifar10: setup
 	$(BIN)/scalenas compare $(CIFAR10) --run runs/cifar10 --preset cifar10_cpu --arch runs/cifar10_random
 
 # Three searches, a random one, and their networks on one frontier with all opponents; goes on where it was stopped.
-# make evidence-cifar10 DATA=folder, and so for flowers and imagenette. One search took 20 to 50 minutes of a core.
-evidence-%: setup
+# make evidence-cifar10 DATA=folder, and so for flowers and imagenette.
+evidence-%:
 	@test -d "$(DATA)" || { echo "make $@ DATA=folder"; exit 2; }
+	@$(MAKE) --silent $(VENV)/.installed
 	for seed in 0 1 2; do $(BIN)/scalenas discover "$(DATA)" --run runs/$*_$$seed --seed $$seed --preset $*_small --cache runs/cache || exit; done
 	$(BIN)/scalenas discover "$(DATA)" --run runs/$*_random --seed 0 --sampler random --preset $*_small --cache runs/cache
 	$(BIN)/scalenas compare "$(DATA)" --run runs/$*_0 --preset $*_small --cache runs/cache

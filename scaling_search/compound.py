@@ -9,7 +9,7 @@ from dataclasses import replace
 from scaling_search.coefficients import Coefficients, Shares
 from scaling_search.matching import Baseline, CannotShrinkError, nearest_network
 from search_spaces import ArchSpec, Stage, count_macs
-from search_spaces.arch import LEAST_PHI
+from search_spaces.arch import LEAST_PHI, canonical
 from search_spaces.rounding import round_channels, round_layers
 
 RULES = ("thrifty", "matched", "nominal")
@@ -31,7 +31,8 @@ def scale_arch(
     where convolutions are grouped), layers times depth^phi rounded up in every stage, resolution times resolution^phi
     rounded. Its realised cost may be far from nominal_cost^phi. rule "matched" takes only the shares from the
     coefficients and builds the nearest network whose counted cost, with `num_classes` outputs, is 2^phi times the
-    baseline's. rule "thrifty" is the same without resolutions at which maps that are rounded up waste much of the cost.
+    baseline's. rule "thrifty" is the same without resolutions at which maps that are rounded up waste much of the cost,
+    and grows networks of one id alike.
 
     Dropout rises linearly towards 0.5 at phi = 7, as from B0 to B7; below 0 it stays the baseline's.
 
@@ -57,6 +58,9 @@ def grow_matched(baseline: Baseline, shares: Shares, phi: float = 1.0, *, thrift
     """The baseline grown to 2^phi times its counted cost, divided in `shares`: rule "matched" of `scale_arch`, or
     "thrifty". Raises CannotShrinkError as that does."""
     arch = _ungrown(baseline.arch)
+    if thrifty:
+        # Of what makes no difference in the baseline some does in what it grows to, such as shortcuts that do not fit.
+        baseline = replace(baseline, arch=canonical(arch))
     try:
         return _labelled(nearest_network(baseline, shares, 2.0**phi, thrifty=thrifty), arch, phi)
     except CannotShrinkError as error:

@@ -11,7 +11,6 @@ from scaling_search.compound import RULES, grow_matched, scale_arch
 from scaling_search.matching import Baseline
 from search_spaces import ArchSpec, count_params
 
-LAYOUTS = RULES
 FIFTHS = 5
 
 
@@ -19,7 +18,7 @@ FIFTHS = 5
 class ScalingPoint:
     """One network of the search, `cost` times as dear as the baseline by count.
 
-    coefficients: nominal layout: those asked for; matched: those of the realised shares. merged: every setting that
+    coefficients: nominal layout: those asked for; others: those of the realised shares. merged: every setting that
     builds this same network, `coefficients` among them. nominal_cost: alpha * beta^2 * gamma^2. cost and shares are
     realised, that is counted on the network. macs and params are counts.
     """
@@ -95,8 +94,8 @@ def scaling_points(
     `coefficient_grid` with the paper's rounding. Raises ValueError for an unknown layout, an empty grid or a baseline
     that was grown already.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    if layout not in RULES:
+        raise ValueError(f"`layout` must be one of {', '.join(RULES)}, not {layout!r}")
     baseline = Baseline(arch, num_classes)
     if layout == "nominal":
         asked = [(scale_arch(arch, c), c) for c in coefficient_grid(step, tolerance, low, high)]

@@ -34,8 +34,8 @@ DEAR = 10.0
 """What a part of the cost beyond the tolerance counts, in distances, against shares that are astray."""
 LEAST_PIXELS, _ENDLESS = 8, 1 << 62
 WASTEFUL = 0.2
-"""Resolutions that waste more of the cost, in doublings, are left out: trained, such networks were little better, or
-worse, than with two pixels less, at 70 to 75 % of the cost (benchmarks/scaling/resolutions.py)."""
+"""A resolution that wastes more of the cost, in doublings, counts as astray. Chosen by trainings of two networks
+(benchmarks/scaling/resolutions.py)."""
 MISSED = 0.2
 """By such a share of the wanted cost a network that shrinks may miss it; beyond that it counts as not shrinkable."""
 
@@ -64,15 +64,19 @@ class Baseline:
         return math.log2(self.count(grown) / self.macs)
 
     def wasted(self, pixels: int) -> float:
-        """What the baseline costs at this resolution beyond its worth in pixels, in doublings.
+        """What the baseline's convolutions cost at this resolution beyond its worth in pixels, in doublings.
 
         Maps are rounded up where a stride does not divide them. The worth is the cost at the next resolution that all
-        strides divide, in proportion to the pixels.
+        strides divide, in proportion to the pixels; what costs the same at every resolution, such as the classifier, is
+        left out of both. Below 0 where maps are rounded down, as by convolutions without padding.
         """
-        stride = math.prod(strides_of(self.arch)) * self.arch.stem.pool
+        stride = math.prod(strides_of(self.arch))
         divided = -(-pixels // stride) * stride
-        cost, whole = (self.count(replace(self.arch, resolution=side)) for side in (pixels, divided))
-        return math.log2(cost / whole * (divided / pixels) ** 2)
+        cost, whole, larger = (
+            self.count(replace(self.arch, resolution=side)) for side in (pixels, divided, 2 * divided)
+        )
+        fixed = (4 * whole - larger) / 3  # convolutions cost four times as much at twice the resolution
+        return math.log2((cost - fixed) / (whole - fixed) * (divided / pixels) ** 2)
 
     def shares_of(self, grown: ArchSpec) -> Shares:
         """How the growth to `grown` (same stages) was divided: each dimension's own log cost ratio, sum 1.
@@ -98,28 +102,33 @@ def nearest_network(
 
     No dimension is below the baseline's, or above it where `cost` is below 1. Layers are added in total and apportioned
     over the stages by largest remainder; channels are multiples of a divisor that suits the width; the resolution is
-    even and, if `thrifty`, not WASTEFUL, unless it is the baseline's own. A network whose realised cost is within
-    `tolerance` (a ratio) is preferred to a nearer one that is not, unless its shares are astray: a width of two
-    channels grows to four or not at all, and no depth or resolution stands in for it. Raises CannotShrinkError where
-    none below the baseline's cost is near enough in both.
+    even. A network whose realised cost is within `tolerance` (a ratio) is preferred to a nearer one that is not, unless
+    its shares are astray: a width of two channels grows to four or not at all, and no depth or resolution stands in for
+    it. If `thrifty`, a WASTEFUL resolution that is not the baseline's own is astray, too. Raises CannotShrinkError
+    where none below the baseline's cost is near enough in both.
     """
     ladder = _ladder(baseline, cost < 1)
     wanted, log_cost = np.array(shares), abs(math.log2(cost))
+
+    def wasteful(step: int) -> float:
+        return ASTRAY if thrifty and ladder.wasted(step) > WASTEFUL else 0.0
+
     # Grown together, dimensions cost more or less than the product of what each costs alone.
     interaction = 0.0
     for _ in range(ROUNDS):
-        options = _around(ladder, wanted * (log_cost - interaction), thrifty)
+        options = _around(ladder, wanted * (log_cost - interaction))
         alone = _product([[ladder.alone(k, step) for step in steps] for k, steps in enumerate(options)])
-        order = np.argsort(_distance(alone, alone.sum(axis=1) + interaction, wanted, log_cost), kind="stable")
+        pixels_vary_first = [wasteful(step) for step in options[2]] * len(options[0]) * len(options[1])
+        astray = _astray(alone, wanted) + np.array(pixels_vary_first)
+        order = np.argsort(np.hypot(log_cost * astray, alone.sum(axis=1) + interaction - log_cost), kind="stable")
         ranked = [_Steps(*steps) for steps in _product(options)[order[:MOST_COUNTED]].astype(int).tolist()]
         interaction = ladder.doublings(ranked[0]) - float(alone[order[0]].sum())
 
     def counted(steps: _Steps) -> tuple[bool, float]:
-        alone, reached = np.array([ladder.alone_all(steps)]), np.array([ladder.doublings(steps)])
-        distance = float(_distance(alone, reached, wanted, log_cost)[0])
-        excess = max(0.0, abs(2 ** (float(reached[0]) - log_cost) - 1) - tolerance)
-        astray = np.linalg.norm(_divided(alone) - wanted) > ASTRAY
-        return bool(excess > 0 or astray), distance + DEAR * excess
+        reached = ladder.doublings(steps)
+        astray = float(_astray(np.array([ladder.alone_all(steps)]), wanted)[0]) + wasteful(steps.resolution)
+        excess = max(0.0, abs(2 ** (reached - log_cost) - 1) - tolerance)
+        return excess > 0 or astray > ASTRAY, math.hypot(log_cost * astray, reached - log_cost) + DEAR * excess
 
     best = ranked[0]
     for start in range(0, len(ranked), COUNTED):
@@ -138,8 +147,8 @@ def nearest_network(
 
 def _check_shrunk(ladder: _Ladder, steps: _Steps, wanted: Floats, halvings: float) -> None:
     """Raise CannotShrinkError for a network that is off in cost, or shrunk in other dimensions than was wanted."""
-    alone, reached = np.array(ladder.alone_all(steps)), ladder.doublings(steps)
-    if abs(2 ** (halvings - reached) - 1) > MISSED or np.linalg.norm(_divided(alone[None])[0] - wanted) > ASTRAY:
+    astray, reached = _astray(np.array([ladder.alone_all(steps)]), wanted)[0], ladder.doublings(steps)
+    if abs(2 ** (halvings - reached) - 1) > MISSED or astray > ASTRAY:
         least = [name for name, end in zip(Shares._fields, ladder.ends, strict=True) if end == 0]
         why = "its layers and channels come in too few steps for that"
         if least:
@@ -147,18 +156,11 @@ def _check_shrunk(ladder: _Ladder, steps: _Steps, wanted: Floats, halvings: floa
         raise CannotShrinkError(f"the network cannot be shrunk to {2.0**-halvings:.3g} of its cost in this way: {why}")
 
 
-def _distance(alone: Floats, reached: Floats, shares: Floats, log_cost: float) -> Floats:
-    """(n,), in doublings: of (n, 3) growths alone, divided to the realised shares, and (n,) joint costs."""
-    astray = np.linalg.norm(log_cost * (_divided(alone) - shares), axis=1)
-    distance: Floats = np.hypot(astray, reached - log_cost)
-    return distance
-
-
-def _divided(alone: Floats) -> Floats:
-    """(n, 3): the realised shares of (n, 3) growths alone."""
+def _astray(alone: Floats, shares: Floats) -> Floats:
+    """(n,): the distance of (n, 3) growths alone, divided to the realised shares, from the (3,) wanted."""
     total = alone.sum(axis=1, keepdims=True)
-    shares: Floats = alone / np.where(total > 0, total, 1)
-    return shares
+    astray: Floats = np.linalg.norm(alone / np.where(total > 0, total, 1) - shares, axis=1)
+    return astray
 
 
 def with_layers(arch: ArchSpec, layers: Sequence[int]) -> ArchSpec:
@@ -267,19 +269,17 @@ def _ladder(baseline: Baseline, shrinks: bool) -> _Ladder:
     return _Ladder(baseline, shrinks)
 
 
-def _around(ladder: _Ladder, doublings: Floats, thrifty: bool) -> list[list[int]]:
+def _around(ladder: _Ladder, doublings: Floats) -> list[list[int]]:
     """For each dimension the steps that grow it by about `doublings`, one of each buildable kind.
 
     Cost is a staircase in the resolution (maps are rounded up at every stride), hence the wide range of pixels; and in
-    the width of narrow networks. thrifty: without wasteful resolutions, where there are others.
+    the width of narrow networks.
     """
     layers, width, resolution = (ladder.step_at(k, float(value)) for k, value in enumerate(doublings))
     ends = ladder.ends
     deep = {min(max(0, layers + step), ends[0]) for step in range(-3, 4)}
     wide = {min(max(0, width + step), ends[1]) for step in (*range(-96, 97), *range(-384, 385, 48))}
     pixels = {min(max(0, resolution + step), ends[2]) for step in range(-8, 9)}
-    if thrifty:
-        pixels = {step for step in pixels if ladder.wasted(step) <= WASTEFUL} or pixels
     different = {ladder.channels(step): step for step in sorted(wide, reverse=True)}
     return [sorted(deep), sorted(different.values()), sorted(pixels)]
 

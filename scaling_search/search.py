@@ -86,7 +86,7 @@ def search_coefficients(  # noqa: PLR0913  public: options, each by its name
     num_classes: int = 1000,
     method: str = "",
 ) -> CoefficientSearch:
-    """Train the points (default: the matched lattice grown from the baseline `arch`) and choose coefficients.
+    """Train the points (default: those of `scaling_points` for the baseline `arch`) and choose coefficients.
 
     The same seeds are used at all points (common random numbers), so that differences between points are less noisy
     than their levels. Without a `budget` every point is trained at every seed. With one, that many trainings are made:

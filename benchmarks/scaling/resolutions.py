@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
 
 def table() -> None:
     cases: dict[tuple[str, ...], dict[int, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    for row in read_rows(RESULTS):
+    for row in filter(lambda row: row["accuracy"], read_rows(RESULTS)):
         cases[tuple(row[name] for name in FIELDS[:4])][int(row["resolution"])].append(row)
     print("| data, network, images, epochs | pixels | M MACs | wasted | accuracy (sd), n | above the line |")
     print("|---|---|---|---|---|---|")
@@ -72,7 +72,7 @@ def table() -> None:
         costs = {pixels: int(rows[0]["macs"]) for pixels, rows in sizes.items()}
         values = {pixels: [100 * float(row["accuracy"]) for row in rows] for pixels, rows in sizes.items()}
         means = {pixels: statistics.mean(found) for pixels, found in values.items()}
-        whole = [pixels for pixels, rows in sizes.items() if float(rows[0]["wasted"]) == 0]
+        whole = [pixels for pixels, rows in sizes.items() if abs(float(rows[0]["wasted"])) < 0.001]
         for pixels in sorted(sizes):
             found = values[pixels]
             spread = f" ({statistics.stdev(found):.1f})" if len(found) > 1 else ""

@@ -71,7 +71,7 @@ def shapes() -> dict[str, ArchSpec]:
     base = fit_arch(reference_arch("efficientnet_b0"), 22, 1.5e6, num_classes=CLASSES)
     ways = {"deeper": Shares(1, 0, 0), "wider": Shares(0, 1, 0), "more pixels": Shares(0, 0, 1)}
     grown = {
-        way: family(base, Coefficients.from_shares(shares, 2.0), [1], num_classes=CLASSES)[0].arch
+        way: family(base, Coefficients.from_shares(shares, 2.0), [1], "matched", num_classes=CLASSES)[0].arch
         for way, shares in ways.items()
     }
     return {"base": base, **grown}

@@ -140,8 +140,8 @@ class RunRecord(Record):
         """The rule of scale_arch by which networks grow at equal cost: "thrifty", or "matched" where an earlier version
         began to grow some."""
         rule = self.identity.get("growth")
-        if isinstance(rule, str):
-            return rule
+        if rule in ("matched", "thrifty"):
+            return str(rule)
         return "matched" if {"scale", "compare"} & set(self.steps) else "thrifty"
 
     @property

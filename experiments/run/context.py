@@ -101,7 +101,7 @@ class RunContext:
         return replace(self.proxy, epochs=lengths[0] if lengths else CONFIRMED * self.proxy.epochs)
 
     @property
-    def matched(self) -> str:
+    def growth_rule(self) -> str:
         """The rule of scale_arch by which networks of equal cost grow: that which the folder began with."""
         return self.folder.read().growth
 
@@ -109,7 +109,7 @@ class RunContext:
     def points(self) -> str:
         """The rule by which the points of the coefficient search and the family grow."""
         asked = self.settings.growth.points
-        return self.matched if asked == "matched" else asked
+        return self.growth_rule if asked == "matched" else asked
 
     @property
     def final(self) -> Fidelity:

@@ -58,7 +58,7 @@ def run_entries(run: RunContext) -> list[Entry]:
 def forecast_run_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     """What a whole run would compare with `arch` as its baseline, grown by EfficientNet's coefficients."""
     phis = range(run.settings.final.family_phi + 1)
-    found = _entries_of(run, family(arch, EFFICIENTNET, phis, run.matched, num_classes=run.num_classes))
+    found = _entries_of(run, family(arch, EFFICIENTNET, phis, run.growth_rule, num_classes=run.num_classes))
     if run.settings.general.arch:  # no search, and so no candidates
         return found
     short = run.settings.final.top - 1 - sum(entry.role == "candidate" for entry in found)
@@ -119,7 +119,7 @@ def rival_entries(run: RunContext, arch: ArchSpec) -> list[Entry]:
     return [
         Entry.of(f"{way}, phi {member.phi:g}", "rival", member.arch)
         for way, (coefficients, sizes) in ways.items()
-        for member in family(arch, coefficients, sizes, run.matched, num_classes=run.num_classes)
+        for member in family(arch, coefficients, sizes, run.growth_rule, num_classes=run.num_classes)
     ]
 
 
@@ -185,7 +185,7 @@ def run_compare(
 
 
 def _claim(run: RunContext) -> None:
-    identity = {"final epochs": run.final.epochs, "final split": run.problem.final_split, "growth": run.matched}
+    identity = {"final epochs": run.final.epochs, "final split": run.problem.final_split, "growth": run.growth_rule}
     run.claim(NAME, identity)
 
 

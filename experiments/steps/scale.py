@@ -64,7 +64,7 @@ def run_scale(run: RunContext, arch: ArchSpec | None = None) -> CoefficientsReco
     settings = run.settings
     arch = arch or baseline_arch(run)
     points, lengths, budget = grid_points(run, arch), _lengths(run), _budget(run)
-    run.claim(NAME, {"train fraction": settings.training.train_fraction, "growth": run.matched})
+    run.claim(NAME, {"train fraction": settings.training.train_fraction, "growth": run.growth_rule})
     before = run.folder.find(CoefficientsRecord)
     if before is not None and before.by_size and before.baseline == arch.id and settings.growth.rule != "adaptive":
         run.narrator.say("the family will no longer follow the best shares of each size; with --rule adaptive it does")

@@ -14,7 +14,7 @@ from search_spaces.rounding import round_channels
 
 MNASNET_A1 = ArchSpec(
     stages=parse_blocks(
-        "r1_k3_s11_e1_i32_o16 r2_k3_s22_e6_i16_o24 r3_k5_s22_e3_i24_o40_se0.25 r4_k3_s22_e6_i40_o80 "
+        "r1_k3_s11_e1_i32_o16_noskip r2_k3_s22_e6_i16_o24 r3_k5_s22_e3_i24_o40_se0.25 r4_k3_s22_e6_i40_o80 "
         "r2_k3_s11_e6_i80_o112_se0.25 r3_k5_s22_e6_i112_o160_se0.25 r1_k3_s11_e6_i160_o320"
     ),
     activation="relu",
@@ -24,8 +24,8 @@ MNASNET_A1 = ArchSpec(
 MNASNET_B1 = replace(
     MNASNET_A1,
     stages=parse_blocks(
-        "r1_k3_s11_e1_i32_o16 r3_k3_s22_e3_i16_o24 r3_k5_s22_e3_i24_o40 r3_k5_s22_e6_i40_o80 "
-        "r2_k3_s11_e6_i80_o96 r4_k5_s22_e6_i96_o192 r1_k3_s11_e6_i192_o320"
+        "r1_k3_s11_e1_i32_o16_noskip r3_k3_s22_e3_i16_o24 r3_k5_s22_e3_i24_o40 r3_k5_s22_e6_i40_o80 "
+        "r2_k3_s11_e6_i80_o96 r4_k5_s22_e6_i96_o192 r1_k3_s11_e6_i192_o320_noskip"
     ),
 )
 """The network without squeeze-excite, in the authors' block strings."""

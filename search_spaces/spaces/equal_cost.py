@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from search_spaces.arch import ArchSpec, canonical
 from search_spaces.cost import count_macs
 from search_spaces.fit import nudged, resize
+from search_spaces.ops.base.stage import altered, bare
 from search_spaces.spaces.choices import OneOf, Params, active, choices_of, decide
 from search_spaces.spaces.space import SearchSpace
 
@@ -59,7 +60,8 @@ def equal_cost_space(
 
 def fit_shape(shape: ArchSpec, target_macs: float, num_classes: int = 1000) -> ArchSpec:
     """`shape` with all widths scaled alike, so that it costs as near to `target_macs` as multiples of 4 channels allow;
-    where that misses by more than 5 %, single widths are moved.
+    where that misses by more than 5 %, single widths are moved. A stage that has no shortcut, since its only block
+    changes the channels, has none where its widths come out equal either.
 
     Raises ValueError when the narrowest costs more than 1.1 times the target, or the widest less.
     """
@@ -85,7 +87,19 @@ def fit_shape(shape: ArchSpec, target_macs: float, num_classes: int = 1000) -> A
             f"with {DIVISOR} channels a stage the network costs {cost(fitted) / 1e6:.3g} M MACs, more than "
             f"{target_macs / 1e6:.3g} M"
         )
-    return fitted
+    return _without_new_shortcuts(shape, fitted)
+
+
+def _without_new_shortcuts(shape: ArchSpec, fitted: ArchSpec) -> ArchSpec:
+    """So that parameters mean the networks that they meant in earlier versions."""
+    pairs = zip(shape.fed_stages(), fitted.fed_stages(), strict=True)
+    stages = tuple(
+        altered(after, skip="none")
+        if before.skip == "identity" and bare(before, wide) and not bare(after, inputs)
+        else after
+        for (before, wide), (after, inputs) in pairs
+    )
+    return fitted if stages == fitted.stages else replace(fitted, stages=stages)
 
 
 def _scaled(shape: ArchSpec, width: float) -> ArchSpec:

@@ -22,7 +22,6 @@ from nas.data.decode import CROPS
 from nas.figures.latency import BACKENDS
 from nas.training.objective import METRICS
 from nas.training.recipe import RECIPES
-from scaling_search.grid import LAYOUTS
 from tests.helpers.option_values import OPTIONS as OFFERED
 
 OPTIONS = {option.name: option for group in declared_groups().values() for option in group.values()}
@@ -194,8 +193,7 @@ def test_the_recipes_of_a_training_are_those_there_are() -> None:
 
 
 def test_layouts_backends_metrics_and_crops_are_those_there_are() -> None:
-    # What is called matched is thrifty in folders that this version begins.
-    assert OPTIONS["points"].facts["known"] == tuple(layout for layout in LAYOUTS if layout != "thrifty")
+    assert OPTIONS["points"].facts["known"] == ("matched", "nominal")
     assert OPTIONS["latency_backend"].facts["known"] == BACKENDS
     assert OPTIONS["metric"].facts["known"] == tuple(METRICS)
     assert OPTIONS["crop"].facts["known"] == CROPS
