@@ -278,7 +278,7 @@ def test_blocks_that_growth_adds_have_shortcuts(space: SearchSpace) -> None:
     Where a stage of several blocks has no shortcuts, or one that keeps the shape, that was a choice.
     """
     found = 0
-    for row in space.sample(np.random.default_rng(0), 40):
+    for row in space.sample(np.random.default_rng(0), 15):
         arch = space.decode(space.params(row))
         deeper = scale_arch(arch, Coefficients(3, 1, 1))
         added = [after.layers - before.layers for before, after in zip(arch.stages, deeper.stages, strict=True)]
@@ -290,7 +290,7 @@ def test_blocks_that_growth_adds_have_shortcuts(space: SearchSpace) -> None:
             n for n, plain in zip(added, chosen, strict=True) if not plain
         )
         found += any(bare(stage, inputs) for stage, inputs in arch.fed_stages())
-    assert found > 10
+    assert found > 3
 
 
 def test_waste_is_the_cost_of_what_is_rounded_up() -> None:
