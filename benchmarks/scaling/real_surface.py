@@ -38,19 +38,8 @@ from scaling_search.surface.triangle import Floats, to_plane
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_surface.csv"
 FIELDS = (
-    "data",
-    "network",
-    "images",
-    "epochs",
-    "point",
-    "depth",
-    "width",
-    "resolution",
-    "cost",
-    "wasted",
-    "seed",
-    "accuracy",
-)
+    "data", "network", "images", "epochs", "point", "depth", "width", "resolution", "cost", "wasted", "seed", "accuracy",
+)  # fmt: skip
 HELD = 6
 """Seeds that judge."""
 MOST_SEEDS = seeds_of(max(BUDGETS), 21)
@@ -131,9 +120,9 @@ def _grid(rows: list[dict[str, str]]) -> tuple[Layout, Floats]:
 def _explained(rows: list[dict[str, str]], full: Floats) -> str:
     """How much of the networks' means a quadratic surface over the shares explains, and what they waste."""
     means = 100 * full.mean(axis=1)
-    wasted = np.array([float(row["wasted"]) for row in rows if row["seed"] == rows[0]["seed"]])
-    width, resolution = (
-        np.array([float(r[name]) for r in rows if r["seed"] == rows[0]["seed"]]) for name in ("width", "resolution")
+    once = [row for row in rows if row["seed"] == rows[0]["seed"]]
+    wasted, width, resolution = (
+        np.array([float(row[name]) for row in once]) for name in ("wasted", "width", "resolution")
     )
     one = np.ones(len(means))
     surface = (one, width, resolution, width**2, resolution**2, width * resolution)
