@@ -38,7 +38,8 @@ from scaling_search.surface.triangle import Floats, to_plane
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_surface.csv"
 FIELDS = (
-    "data", "network", "images", "epochs", "point", "depth", "width", "resolution", "cost", "wasted", "seed", "accuracy",
+    "data", "network", "images", "epochs", "point", "depth", "width", "resolution", "cost", "wasted", "seed",
+    "accuracy",
 )  # fmt: skip
 HELD = 6
 """Seeds that judge."""
@@ -121,9 +122,8 @@ def _explained(rows: list[dict[str, str]], full: Floats) -> str:
     """How much of the networks' means a quadratic surface over the shares explains, and what they waste."""
     means = 100 * full.mean(axis=1)
     once = [row for row in rows if row["seed"] == rows[0]["seed"]]
-    wasted, width, resolution = (
-        np.array([float(row[name]) for row in once]) for name in ("wasted", "width", "resolution")
-    )
+    names = ("wasted", "width", "resolution")
+    wasted, width, resolution = (np.array([float(row[name]) for row in once]) for name in names)
     one = np.ones(len(means))
     surface = (one, width, resolution, width**2, resolution**2, width * resolution)
 
